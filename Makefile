@@ -1,0 +1,50 @@
+# make run     set up and serve http://127.0.0.1:8888/ (PORT=8888)
+# make test    set up and run every test
+# make check   format, lint and types; changes nothing
+# make format  format the code
+# make sample  make people.db.sample anew
+# make picture take the picture in README.rst anew
+# make bench   measure against a bare handler; needs wrk, and gcc for the slow disk
+
+PYTHON ?= python3
+PORT ?= 8888
+BIN = .venv/bin
+
+.PHONY: run test check format sample picture bench
+
+run: .venv/run
+	exec $(BIN)/python app.py --port=$(PORT)
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+check: .venv/test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: .venv/test
+	$(BIN)/ruff format
+
+sample: .venv/run
+	$(BIN)/python -m checks.furnish people.db.sample
+
+picture: .venv/test
+	$(BIN)/python -m checks.picture docs/page.png
+
+bench: .venv/test
+	$(BIN)/python -m bench.run
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...'; exit 1; }
+	$(PYTHON) -m venv .venv || \
+	    { rm -rf .venv; echo 'On Debian and Ubuntu: apt install python3-venv'; exit 1; }
+
+.venv/run: requirements.txt .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/test: checks/requirements.txt requirements.txt .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r checks/requirements.txt
+	touch $@

@@ -1,0 +1,177 @@
+"""The front door: every address, the settings, how the house opens and how it closes."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    ParseBodyConfig,
+    ParseMultipartConfig,
+    ParseUrlEncodedConfig,
+    set_parse_body_config,
+)
+from tornado.log import access_log
+from tornado.netutil import bind_sockets
+from tornado.options import Error
+from tornado.web import Application, RequestHandler, url
+
+from config import Config, read
+from controllers import auth, lists, todos
+from controllers.base import Hashing, MissingHandler, StaticHandler, UnderWay
+from models import tokens
+from models.database import Doors
+from models.errors import CannotStart
+
+ID = "([1-9][0-9]{0,17})"
+ADDRESSES = [
+    url(r"/", lists.HomeHandler, name="home"),
+    # who comes in
+    url(r"/signup", auth.SignUpHandler, name="signup"),
+    url(r"/login", auth.LogInHandler, name="login"),
+    url(r"/logout", auth.LogOutHandler, name="logout"),
+    # lists
+    url(r"/lists", lists.ListsHandler, name="lists"),
+    url(rf"/lists/{ID}", todos.ListHandler, name="list"),
+    url(rf"/lists/{ID}/(active|completed)", todos.FilterHandler, name="filter"),
+    url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
+    url(rf"/lists/{ID}/toggle-all", todos.ToggleAllHandler, name="toggle-all"),
+    url(rf"/lists/{ID}/clear-completed", todos.ClearCompletedHandler, name="clear-completed"),
+    # todos
+    url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
+    url(rf"/todos/{ID}/(complete|reopen|delete)", todos.VerbHandler, name="verb"),
+]
+VIEWS = Path(__file__).parent / "views"
+LAST_WAIT = 8  # seconds that requests under way have when the house closes
+
+
+class App(Application):
+    """The house. Making one touches nothing; `start` opens the port and the database."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.doors = Doors(config.database_path)
+        self.hashing = Hashing()
+        self.under_way = UnderWay()
+        super().__init__(
+            ADDRESSES,
+            config=config,
+            doors=self.doors,
+            hashing=self.hashing,
+            under_way=self.under_way,
+            debug=config.debug,
+            template_path=str(VIEWS / "templates"),
+            static_path=str(VIEWS / "statics"),
+            static_handler_class=StaticHandler,
+            default_handler_class=MissingHandler,
+            login_url="/login",
+            session_cookie="__Host-session" if config.secure else "session",
+            # Against forged posts: a token in each form, and the browser's word where it is from.
+            xsrf_cookies=True,
+            cross_origin_protection=True,
+            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
+            xsrf_cookie_kwargs={
+                "httponly": True,
+                "samesite": "Lax",
+                "secure": config.secure,
+                "expires_days": 30,
+            },
+        )
+
+    async def start(self) -> None:
+        """Open the port, then the database, and serve. Raises CannotStart, nothing left open."""
+        async with AsyncExitStack() as undo:
+            try:
+                sockets = bind_sockets(self.config.port, self.config.address or None)
+            except OSError as error:
+                place = f"port {self.config.port} of {self.config.address or 'this machine'}"
+                reason = error.strerror or error
+                raise CannotStart(
+                    f"Can't serve {place} ({reason}): give another --port."
+                ) from error
+            for socket in sockets:
+                undo.callback(socket.close)
+            await asyncio.to_thread(self.doors.open)
+            undo.callback(self.doors.close)
+            key = self.config.cookie_secret or tokens.signing_key(self.config.database_path)
+            self.settings["cookie_secret"] = key
+            self.port: int = sockets[0].getsockname()[1]
+            # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
+            self.server = HTTPServer(
+                self,
+                xheaders=bool(self.config.proxies),
+                trusted_downstream=self.config.proxies,
+                idle_connection_timeout=30,
+                body_timeout=30,
+                max_header_size=32 * 1024,
+                max_body_size=1024 * 1024,
+                chunk_size=64 * 1024,
+            )
+            self.server.add_sockets(sockets)
+            undo.pop_all()
+
+    async def stop(self) -> None:
+        """Take no new connections, finish what is under way, let go of everything."""
+        self.server.stop()
+        self.server.conn_params.no_keep_alive = True  # the next answer of a connection is its last
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.under_way.none.wait(), LAST_WAIT)
+        await self.server.close_all_connections()
+        await asyncio.to_thread(self.hashing.threads.shutdown)
+        await asyncio.to_thread(self.doors.close)
+
+    def log_request(self, handler: RequestHandler) -> None:
+        """Write one line: the answer, what was asked, how long it took, for whom."""
+        status, request = handler.get_status(), handler.request
+        log = access_log.error if status >= 500 else access_log.info
+        person = getattr(handler.current_user, "username", "-")
+        elapsed = 1000 * request.request_time()
+        asked = f"{request.method} {request.path!r}"
+        log("%d %s %.1f ms %s %s", status, asked, elapsed, person, request.remote_ip)
+
+
+async def serve(config: Config) -> None:
+    """Keep the house open until SIGTERM or Ctrl-C; a second one ends it at once."""
+    loop = asyncio.get_running_loop()
+    closing = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, closing.set)
+    app = App(config)
+    await app.start()
+    try:
+        host = "localhost" if config.address in ("", "0.0.0.0", "::") else config.address  # noqa: S104
+        sys.stdout.write(f"Afazeres is at http://{host}:{app.port}/\n")
+        sys.stdout.flush()
+        await closing.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        await app.stop()
+
+
+def main() -> int:
+    """Read the options and serve. Returns the exit status: 2 after one line on what is wrong."""
+    os.umask(0o077)  # the database, its log and its key are nobody else's
+    set_parse_body_config(
+        ParseBodyConfig(
+            urlencoded=ParseUrlEncodedConfig(max_arguments=200),
+            multipart=ParseMultipartConfig(enabled=False),
+        )
+    )
+    try:
+        try:
+            config = read(sys.argv, os.environ)
+        except (Error, ValueError) as error:
+            raise CannotStart(str(error)) from error
+        asyncio.run(serve(config))
+    except CannotStart as error:
+        sys.stderr.write(f"afazeres: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

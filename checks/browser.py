@@ -1,0 +1,169 @@
+"""A day with a list in a real browser, JavaScript off."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from checks.cast import PASSWORD, Server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# In a container, where tests run as root, Chromium's own sandbox can't work.
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+
+
+def launch(playwright: Any) -> Any:
+    """Start Debian's Chromium."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One browser for all tests of a run."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium found: apt install chromium")
+    driver = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright: pip install -r checks/requirements.txt"
+    )
+    with driver.sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A window without JavaScript, as narrow as a phone."""
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    yield page
+    context.close()
+
+
+def titles(page: Any) -> list[str]:
+    """Return the titles on the page, as a reader of its text finds them."""
+    return page.locator(".todo-list > li label").all_text_contents()
+
+
+def click(page: Any, selector: str) -> None:
+    """Click what leads to another page, and wait for that."""
+    with page.expect_navigation():
+        page.click(selector)
+
+
+def press(page: Any, key: str = "Enter") -> None:
+    """Press a key that leads to another page, and wait for that."""
+    with page.expect_navigation():
+        page.keyboard.press(key)
+
+
+def write(page: Any, text: str) -> None:
+    """Type where the caret is, and press Enter."""
+    page.keyboard.type(text)
+    press(page)
+
+
+def focused(page: Any) -> str:
+    """Return the name of the field in which the caret is."""
+    return str(page.evaluate("document.activeElement.name"))
+
+
+def test_a_day_without_javascript(page: Any, start: Callable[..., Server]) -> None:
+    """The main job, by mouse and keyboard, ending after a restart."""
+    server = start()
+    page.goto(server.url)
+    assert page.url == f"{server.url}/login?next=%2F"
+    click(page, "text=Sign up")
+    assert focused(page) == "username"
+    page.fill("[name=username]", "ann")
+    page.fill("[name=email]", "ann@example.org")
+    page.focus("[name=password]")
+    write(page, "12345678")
+    assert "easily guessed" in page.inner_text("[role=alert]")
+    assert page.input_value("[name=email]") == "ann@example.org"
+    assert focused(page) == "password"
+    write(page, PASSWORD)
+    assert page.inner_text("h1") == "Things to do"
+    assert page.locator(".main").is_hidden() and page.locator(".footer").is_hidden()
+
+    # The caret is where typing starts, so nothing need be clicked.
+    for title in ("milk", "café 🌱", "x" * 300):
+        write(page, title)
+        assert page.input_value(".new-todo") == ""
+    assert titles(page) == ["milk", "café 🌱", "x" * 300]
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width == 320, "the page scrolls sideways"
+
+    click(page, "li:first-child .toggle")
+    assert page.get_attribute("li:first-child", "class") == "completed"
+    assert page.get_attribute("li:first-child .toggle", "aria-checked") == "true"
+    assert page.inner_text(".todo-count strong") == "2"
+    click(page, ".filters >> text=Active")
+    assert page.url.endswith("/active") and titles(page) == ["café 🌱", "x" * 300]
+    click(page, "li:first-child .toggle")
+    assert page.url.endswith("/active") and titles(page) == ["x" * 300]
+    click(page, ".filters >> text=Completed")
+    click(page, "li:first-child .toggle")
+    assert page.url.endswith("/completed") and titles(page) == ["café 🌱"]
+    click(page, ".filters >> text=All")
+
+    page.focus("li:first-child .rename")
+    press(page)
+    assert page.locator("li.editing .edit:focus").count() == 1
+    assert page.locator("li.editing label").is_hidden()
+    page.keyboard.press("Control+A")
+    write(page, "  oat milk ")
+    assert titles(page)[0] == "oat milk" and page.locator("li.editing").count() == 0
+    page.focus("li:nth-child(3) .destroy")
+    press(page, "Space")
+    assert titles(page) == ["oat milk", "café 🌱"]
+    click(page, ".toggle-all")
+    assert page.locator("li.completed").count() == 2
+    click(page, ".clear-completed")
+    assert titles(page) == [] and page.locator(".footer").is_hidden()
+
+    write(page, "pack")
+    click(page, "nav >> text=Lists")
+    page.focus("[name=name]")
+    write(page, "Holidays")
+    page.click("summary")
+    page.fill("[name=name]", "Férias")
+    press(page)
+    assert page.inner_text("h1") == "Férias"
+    holidays = page.url
+    click(page, "text=Log out")
+    page.goto(holidays)
+    assert page.url.startswith(f"{server.url}/login?next=")
+
+    server.stop()
+    start(f"--port={server.url.rpartition(':')[2]}")
+    page.fill("[name=username]", "ann")
+    page.focus("[name=password]")
+    write(page, PASSWORD)
+    assert page.url == holidays and page.inner_text("h1") == "Férias"
+    click(page, "nav >> text=Lists")
+    click(page, "text=Things to do")
+    assert titles(page) == ["pack"]
+
+
+def test_the_page_complains_of_nothing(browser: Any, start: Callable[..., Server]) -> None:
+    """The policy blocks nothing of ours, and no file is missing."""
+    server = start()
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.on("response", lambda r: complaints.append(r.url) if r.status >= 400 else None)
+    page.goto(f"{server.url}/signup")
+    page.fill("[name=username]", "ann")
+    page.fill("[name=password]", PASSWORD)
+    press(page)
+    write(page, "milk")
+    click(page, "nav >> text=Lists")
+    assert complaints == []
+    context.close()
+    server.stop()

@@ -1,0 +1,190 @@
+"""The stage and the cast: a live server, and people who use it. A plugin of pytest."""
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "three quiet otters"
+NUMBERS = itertools.count(1)
+
+
+class Server:
+    """`python app.py` in a process of its own, on a free port and a database file."""
+
+    def __init__(self, database: Path, *options: str, **popen: Any) -> None:
+        self.database = database
+        self.log = Path(f"{database}.log-{next(NUMBERS)}")
+        self.expected: list[str] = []
+        command = [sys.executable, "-W", "error", "app.py", "--port=0", "--logging=warning"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, f"--database={database}", *options],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                **popen,
+            )
+        assert self.process.stdout
+        said = self.process.stdout.readline()
+        self.url = said.rpartition(" ")[2].strip().rstrip("/")
+        assert self.url.startswith("http://"), self.log.read_text()
+
+    def stop(self) -> None:
+        """Close the house, and find that it ended well and complained of nothing unexpected."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(15) == 0
+        self.release()
+        lines = self.log.read_text().splitlines()
+        unexpected = [line for line in lines if not any(e in line for e in self.expected)]
+        assert unexpected == []
+
+    def release(self) -> None:
+        """Make sure that nothing of it is left, however it ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+class Row(NamedTuple):
+    """A todo as a visitor finds it on the page."""
+
+    id: int
+    title: str
+    completed: bool
+
+
+class Visitor:
+    """Someone with a browser without JavaScript: keeps cookies, sends forms, follows nothing."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = f"{name}-{next(NUMBERS)}"
+        self.http = requests.Session()
+        self.http.trust_env = False
+
+    def get(self, path: str, **kwargs: Any) -> requests.Response:
+        """Open an address."""
+        return self.http.get(self.server.url + path, allow_redirects=False, timeout=20, **kwargs)
+
+    def post(self, path: str, data: Any = None, **fields: Any) -> requests.Response:
+        """Send a form, with its token."""
+        if "_xsrf" not in self.http.cookies:
+            self.get("/login")
+        form = data if data is not None else {"_xsrf": self.http.cookies["_xsrf"], **fields}
+        return self.http.post(self.server.url + path, form, allow_redirects=False, timeout=20)
+
+    def sign_up(self, **fields: str) -> requests.Response:
+        """Make an account, and note the list that came with it."""
+        form = {"username": self.name, "password": PASSWORD, **fields}
+        answer = self.post("/signup", **form)
+        if answer.status_code == 303:
+            self.list = int(self.get("/").headers["Location"].rpartition("/")[2])
+        return answer
+
+    def log_in(self, **fields: str) -> requests.Response:
+        """Come back."""
+        return self.post("/login", **{"username": self.name, "password": PASSWORD, **fields})
+
+    def add(self, *titles: str) -> None:
+        """Add todos to one's list."""
+        for title in titles:
+            assert self.post(f"/lists/{self.list}", title=title).status_code == 303
+
+    def rows(self, shown: str = "") -> list[Row]:
+        """Read one's list."""
+        return rows(self.get(f"/lists/{self.list}{shown}").text)
+
+    def find(self, title: str) -> int:
+        """Return the id of a todo on one's list."""
+        return next(row.id for row in self.rows() if row.title == title)
+
+
+def rows(page: str) -> list[Row]:
+    """Return the todos on a page."""
+    found = re.findall(r'<li id="todo-(\d+)".*?class="(.*?)".*?<label.*?>(.*?)</label>', page, re.S)
+    return [Row(int(i), unescape(t), "completed" in c.split()) for i, c, t in found]
+
+
+def bare(page: str) -> str:
+    """Return a page without its token, which is masked anew each time."""
+    return re.sub(r'name="_xsrf" value="[^"]*"', "", page)
+
+
+def alerts(page: str) -> list[str]:
+    """Return what a page complains of."""
+    return [unescape(a) for a in re.findall(r'role="alert"[^>]*>(.*?)<', page)]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers of one's own: `start()`, `start("--option=...")`. They end with the test."""
+    servers = []
+
+    def start(*options: str, database: Path = tmp_path / "people.db", **popen: Any) -> Server:
+        servers.append(Server(database, *options, **popen))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.release()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Share one server among the tests that leave it as it is."""
+    shared = Server(tmp_path_factory.mktemp("shared") / "people.db")
+    yield shared
+    try:
+        shared.stop()
+    finally:
+        shared.release()
+
+
+@pytest.fixture
+def ann(server: Server) -> Visitor:
+    """Ann, who has an account and a list."""
+    visitor = Visitor(server, "ann")
+    visitor.sign_up()
+    return visitor
+
+
+@pytest.fixture
+def cy(server: Server) -> Visitor:
+    """Cy, a stranger to Ann, with an account and a list of his own."""
+    visitor = Visitor(server, "cy")
+    visitor.sign_up()
+    return visitor
+
+
+@pytest.fixture
+def nobody(server: Server) -> Visitor:
+    """Someone without an account."""
+    return Visitor(server, "nobody")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Where everything is installed, a test that skipped itself is a failure."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped and os.environ.get("CI"):
+        terminalreporter.section("skipped, but CI must run everything", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Say so in the exit status."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped") and os.environ.get("CI"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

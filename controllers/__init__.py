@@ -1,0 +1,1 @@
+"""Read the request, ask one model, show one view."""

@@ -1,0 +1,1 @@
+"""What the house knows: plain synchronous peewee, without the web and without asyncio."""

@@ -1,0 +1,37 @@
+"""The ways a model refuses. `controllers/base.py` alone turns them into status codes and pages."""
+
+from collections.abc import Callable
+
+
+class NotFound(Exception):
+    """It isn't there, or it isn't this person's to know of: both read the same (404)."""
+
+
+class Forbidden(Exception):
+    """The person may see it, but their role is too small for this (403)."""
+
+
+class Invalid(Exception):
+    """What was sent can't be taken (422).
+
+    `field` names the form field at fault; `reason` is an English sentence, whose `{names}` are
+    filled from `values` after it was translated.
+    """
+
+    def __init__(self, field: str, reason: str, **values: object) -> None:
+        super().__init__(field, reason, values)
+        self.field = field
+        self.reason = reason
+        self.values = values
+
+    def message(self, translate: Callable[[str], str]) -> str:
+        """Return the reason in the language of `translate`."""
+        return translate(self.reason).format(**self.values)
+
+
+class Unavailable(Exception):
+    """The database can't answer just now; what was not acknowledged was not stored (503)."""
+
+
+class CannotStart(Exception):
+    """The house can't open: one line that says what is wrong and how to mend it."""

@@ -1,0 +1,113 @@
+"""Every table of the house on one screen. The verbs are in the modules named after them.
+
+Instants are RFC 3339 text in UTC (`database.now`): they compare, print and travel as they are.
+`models/upgrades/` makes these tables; a check compares the two.
+"""
+
+from typing import NamedTuple
+
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    CharField,
+    DoubleField,
+    ForeignKeyField,
+    Model,
+    TextField,
+)
+
+from models.database import db
+
+
+class Table(Model):
+    """What every table has."""
+
+    id = BigAutoField()
+
+    class Meta:
+        database = db
+
+
+class User(Table):
+    """A person with an account: the folded name, an argon2id hash, an address, a locale."""
+
+    username = CharField(40, unique=True)
+    password = CharField(null=True)
+    email = CharField(254, null=True)
+    join_date = CharField(24)
+    language = CharField(10, null=True)
+
+
+class Session(Table):
+    """A browser that is logged in; `hash` is the SHA-256 of the key in its cookie."""
+
+    user = ForeignKeyField(User, backref="+")
+    hash = CharField(64, unique=True)
+    created = CharField(24)
+    last_seen = CharField(24)
+    address = CharField(45)
+    agent = CharField(200)
+
+
+class List(Table):
+    """A list of todos. `version` counts its changes; making it is the first."""
+
+    name = CharField(200)
+    version = BigIntegerField()
+    deleted_at = CharField(24, null=True)
+
+
+class Member(Table):
+    """Someone's place in a list, and the list's place among theirs."""
+
+    list = ForeignKeyField(List, backref="+")
+    user = ForeignKeyField(User, backref="+")
+    role = CharField(6)
+    position = DoubleField()
+
+    class Meta:
+        indexes = ((("list", "user"), True),)
+
+
+class Todo(Table):
+    """A thing to do. `version` is the list's version at its last change."""
+
+    list = ForeignKeyField(List, backref="+", index=False)
+    list_id: int  # peewee's, said for the type checker
+    title = CharField(1000)
+    notes = TextField()
+    completed_at = CharField(24, null=True)
+    position = DoubleField()
+    created = CharField(24)
+    updated = CharField(24)
+    version = BigIntegerField()
+    deleted_at = CharField(24, null=True)
+
+    class Meta:
+        indexes = ((("list", "position"), False),)
+
+
+class Change(Table):
+    """What one unit of work did to a list: JSON arrays of the rows it touched, before and after.
+
+    A list's versions run 1, 2, 3, ... without a gap, each with its row here.
+    """
+
+    list = ForeignKeyField(List, backref="+", index=False)
+    version = BigIntegerField()
+    user = ForeignKeyField(User, backref="+")
+    verb = CharField(20)
+    kind = CharField(10)
+    before = TextField()
+    after = TextField()
+    at = CharField(24)
+
+    class Meta:
+        indexes = ((("list", "version"), True),)
+
+
+class Person(NamedTuple):
+    """Who is acting: what every unit of work takes first."""
+
+    id: int
+    username: str

@@ -1,0 +1,115 @@
+"""Sessions: browsers that are logged in; and the key that signs their cookies.
+
+A session's key is shown once, to its owner; the database has only its hash.
+"""
+
+import hashlib
+import os
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from models.database import Given, Prepared, instant, now
+from models.errors import CannotStart
+from models.tables import Person, Session, User
+from models.upgrades import sync_folder
+
+IDLE = timedelta(days=14)
+LONGEST = timedelta(days=30)
+SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
+
+LIVE = Prepared(
+    Session.select(Session.last_seen, User.id, User.username)
+    .join(User)
+    .where(
+        Session.hash == Given("hash"),
+        Session.created > Given("oldest"),
+        Session.last_seen > Given("idlest"),
+    )
+)
+
+
+class Browser(NamedTuple):
+    """What is noted of a session's browser: its IP address, and what it calls itself."""
+
+    address: str
+    agent: str
+
+
+class Visit(NamedTuple):
+    """Whose session it is, and whether it is time to note that it is in use."""
+
+    person: Person
+    stale: bool
+
+
+def log_in(person: Person, browser: Browser, old_key: str | None = None) -> str:
+    """Open a session and return its key: 256 random bits (ASVS 7.2.3).
+
+    The session that this browser had before, if any, ends (7.2.4).
+    """
+    if old_key:
+        log_out(old_key)
+    key = secrets.token_urlsafe(32)
+    at = now()
+    Session.create(
+        user=person.id,
+        hash=hash_of(key),
+        created=at,
+        last_seen=at,
+        address=browser.address,
+        agent=browser.agent[:200],
+    )
+    return key
+
+
+def log_out(key: str) -> None:
+    """End the session of `key`, if there is one."""
+    Session.delete().where(Session.hash == hash_of(key)).execute()
+
+
+def visit(key: str) -> Visit | None:
+    """Return whose session `key` opens: None when it has ended, or is too old or idle."""
+    moment = datetime.now(UTC)
+    limits = {"oldest": instant(moment - LONGEST), "idlest": instant(moment - IDLE)}
+    for last_seen, user_id, username in LIVE(hash=hash_of(key), **limits):
+        return Visit(Person(user_id, username), last_seen < instant(moment - SEEN_EVERY))
+    return None
+
+
+def seen(key: str) -> None:
+    """Note that the session of `key` is in use."""
+    Session.update(last_seen=now()).where(Session.hash == hash_of(key)).execute()
+
+
+def hash_of(key: str) -> str:
+    """Return what is stored of a key. It is random, so a fast hash without salt will do."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def signing_key(database: Path) -> str:
+    """Return the key that signs cookies, from the file beside `database`, made at the first start.
+
+    The file gets its name only when it is whole and on the disk. Raises CannotStart when others
+    may read it, or when it is too short to be a secret.
+    """
+    path = Path(f"{database}.secret")
+    if not path.exists():
+        draft = Path(f"{path}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(64))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was quicker: its key is the one
+            os.link(draft, path)
+        draft.unlink()
+        sync_folder(path.parent)
+    if path.stat().st_mode & 0o077:
+        raise CannotStart(f"Others may read {path}: say chmod 600 {path}")
+    key = path.read_text().strip()
+    if len(key) < 32:
+        raise CannotStart(f"{path} is no good key: delete it, and everyone logs in anew.")
+    return key

@@ -1,0 +1,540 @@
+"""The visitor's tour: what people can notice, tried on a live server with requests.
+
+`python -m pytest` runs this and checks/; so does `python tests.py`.
+"""
+
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from checks.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, rows
+
+TITLES = [
+    "Buy milk",
+    "Regar as plantas 🌱",
+    "Acheter du thé — dès que possible",
+    "قراءة الكتاب",
+    "להתקשר לאמא שָׁלוֹם",
+    "우유 사기",
+    "한글 decomposed: é",
+    "👩‍👩‍👧‍👦 and 🏳️‍🌈 with joiners",
+    "<b>bold</b> <script>alert(1)</script>",
+    "\"double\" 'single' & amp; &lt;",
+    "{{ 7 * 7 }} {% raw x %} ${x} %(x)s {x}",
+    "back\\slash and  two  spaces\tand a tab",
+    "'; DROP TABLE todo; --",
+    "\u202eright to left",
+    "x" * 1000,
+]
+
+
+# A whole day
+
+
+def test_the_main_job(start: Callable[..., Server]) -> None:
+    """Sign up, keep a list, leave, come back after a restart, and find everything as it was."""
+    server = start()
+    ann = Visitor(server, "ann")
+    assert ann.get("/").headers["Location"] == "/login?next=%2F"
+    assert ann.sign_up().headers["Location"] == "/"
+    assert ann.rows() == []
+
+    ann.add("milk", "bread", "honey")
+    milk, bread, honey = (row.id for row in ann.rows())
+    assert ann.rows() == [(milk, "milk", False), (bread, "bread", False), (honey, "honey", False)]
+
+    answer = ann.post(f"/todos/{milk}/complete")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/lists/{ann.list}")
+    assert [row.completed for row in ann.rows()] == [True, False, False]
+    ann.post(f"/todos/{milk}/reopen")
+    assert [row.completed for row in ann.rows()] == [False, False, False]
+    ann.post(f"/lists/{ann.list}/toggle-all", completed="true")
+    assert [row.completed for row in ann.rows()] == [True, True, True]
+    ann.post(f"/lists/{ann.list}/toggle-all", completed="false")
+    ann.post(f"/todos/{bread}", title="  rye bread ")
+    ann.post(f"/todos/{honey}/delete")
+    ann.post(f"/todos/{milk}/complete")
+    assert ann.rows() == [(milk, "milk", True), (bread, "rye bread", False)]
+    assert ann.rows("/active") == [(bread, "rye bread", False)]
+    assert ann.rows("/completed") == [(milk, "milk", True)]
+    ann.post(f"/lists/{ann.list}/clear-completed")
+    assert ann.rows() == [(bread, "rye bread", False)]
+
+    made = ann.post("/lists", name="Holidays").headers["Location"]
+    assert ann.post(f"{made}/rename", name="Férias 🏖️").headers["Location"] == made
+    assert ann.post(made, title="pack").status_code == 303
+
+    ann.post("/logout")
+    assert ann.get(made).headers["Location"] == f"/login?next={made.replace('/', '%2F')}"
+    server.stop()
+    ann.server = server = start()
+    assert ann.log_in(next=made).headers["Location"] == made
+    assert [row.title for row in rows(ann.get(made).text)] == ["pack"]
+    assert "Férias 🏖️" in ann.get("/lists").text
+    assert ann.rows() == [(bread, "rye bread", False)]
+    server.stop()
+
+
+def test_a_session_outlives_a_restart(start: Callable[..., Server]) -> None:
+    """The key that signs cookies is kept beside the database, for its owner only."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    server.stop()
+    for file in server.database.parent.glob("people.db*"):
+        if "log-" not in file.name:
+            assert file.stat().st_mode & 0o077 == 0, file
+    ann.server = start()
+    assert ann.get(f"/lists/{ann.list}").status_code == 200
+    ann.server.stop()
+
+
+# Titles
+
+
+@pytest.mark.parametrize("title", TITLES, ids=range(len(TITLES)))
+def test_a_title_comes_back_as_typed(ann: Visitor, title: str) -> None:
+    """On the page and in the field for renaming, whatever the script."""
+    ann.add(title)
+    assert [row.title for row in ann.rows()] == [title]
+    todo = ann.find(title)
+    page = ann.get(f"/lists/{ann.list}?edit={todo}").text
+    assert rows(page) == [Row(todo, title, False)]
+    assert "<b>bold" not in page and "<script>" not in page
+
+
+def test_white_space_around_a_title_goes(ann: Visitor) -> None:
+    """Unicode's too; white space inside is kept."""
+    ann.add("\u00a0\u2003 two  words\u3000")
+    assert [row.title for row in ann.rows()] == ["two  words"]
+
+
+@pytest.mark.parametrize("title", ["", "   ", "\u3000\u2003"])
+def test_nothing_typed_adds_nothing(ann: Visitor, title: str) -> None:
+    """And is no mistake either."""
+    assert ann.post(f"/lists/{ann.list}", title=title).status_code == 303
+    assert ann.rows() == []
+
+
+@pytest.mark.parametrize(
+    ("title", "reason"),
+    [
+        ("x" * 1001, "This is too long: at most 1,000 characters."),
+        ("two\nlines", "This must be one line, without control characters."),
+        ("bell\x07", "This must be one line, without control characters."),
+    ],
+)
+def test_a_refused_title_is_not_lost(ann: Visitor, title: str, reason: str) -> None:
+    """The page comes again, under the same filter, with what was typed and what is wrong."""
+    ann.add("milk")
+    todo = ann.find("milk")
+    back = f"/lists/{ann.list}/active"
+    for address in (f"/lists/{ann.list}", f"/todos/{todo}"):
+        answer = ann.post(address, title=title, back=back)
+        assert (answer.status_code, alerts(answer.text)) == (422, [reason])
+        assert f'value="{title}"' in answer.text
+        assert f'name="back" value="{back}"' in answer.text
+    assert [row.title for row in ann.rows()] == ["milk"]
+
+
+def test_an_empty_rename_deletes(ann: Visitor) -> None:
+    """As emptying the text of a todo says."""
+    ann.add("milk", "bread")
+    ann.post(f"/todos/{ann.find('milk')}", title="  ")
+    assert [row.title for row in ann.rows()] == ["bread"]
+
+
+def test_the_counter_and_the_controls(ann: Visitor) -> None:
+    """The footer tells the truth at every step."""
+    page = ann.get(f"/lists/{ann.list}").text
+    assert 'class="footer" hidden' in page and "Nothing here yet" in page
+    ann.add("milk", "bread")
+    page = ann.get(f"/lists/{ann.list}").text
+    assert "<strong>2</strong> items left" in page and "Clear completed" not in page
+    ann.post(f"/todos/{ann.find('milk')}/complete")
+    page = ann.get(f"/lists/{ann.list}/completed").text
+    assert "<strong>1</strong> item left" in page and "Clear completed" in page
+    assert page.count('aria-current="page"') == 1 and "<title>(1) " in page
+    ann.post(f"/lists/{ann.list}/toggle-all", completed="true")
+    page = ann.get(f"/lists/{ann.list}/active").text
+    assert "<strong>0</strong> items left" in page and "All done." in page
+    assert 'role="checkbox" aria-checked="true">Mark all' in page
+
+
+def test_an_action_stays_where_it_was(ann: Visitor) -> None:
+    """The filter is kept, and only an address of ours is."""
+    ann.add("milk")
+    todo = ann.find("milk")
+    back = f"/lists/{ann.list}/active"
+    assert ann.post(f"/todos/{todo}/complete", back=back).headers["Location"] == back
+    answer = ann.post(f"/todos/{todo}/reopen", back="//evil.example/")
+    assert answer.headers["Location"] == f"/lists/{ann.list}"
+
+
+def test_a_blank_name_of_a_list(ann: Visitor) -> None:
+    """Is refused where it was typed."""
+    assert alerts(ann.post("/lists", name=" ").text) == ["Please write something here."]
+    answer = ann.post(f"/lists/{ann.list}/rename", name="x" * 201)
+    assert (answer.status_code, len(alerts(answer.text))) == (422, 1)
+    assert "x" * 201 in answer.text
+
+
+# Who may
+
+
+def test_a_stranger_learns_nothing(ann: Visitor, cy: Visitor) -> None:
+    """What is Ann's and what doesn't exist read the same to Cy, and he changes nothing."""
+    ann.add("secret")
+    todo = ann.find("secret")
+    missing = bare(cy.get("/lists/999999").text)
+    for address in (f"/lists/{ann.list}", f"/lists/{ann.list}/active"):
+        answer = cy.get(address)
+        assert (answer.status_code, bare(answer.text)) == (404, missing)
+    for address, fields in {
+        f"/lists/{ann.list}": {"title": "mine"},
+        f"/lists/{ann.list}/rename": {"name": "mine"},
+        f"/lists/{ann.list}/toggle-all": {"completed": "true"},
+        f"/lists/{ann.list}/clear-completed": {},
+        f"/todos/{todo}": {"title": "mine"},
+        f"/todos/{todo}/complete": {},
+        f"/todos/{todo}/reopen": {},
+        f"/todos/{todo}/delete": {},
+    }.items():
+        assert cy.post(address, **fields).status_code == 404, address
+    assert ann.rows() == [Row(todo, "secret", False)]
+    assert "Ann" not in cy.get("/lists").text
+
+
+def test_nobody_is_sent_to_log_in(nobody: Visitor) -> None:
+    """And comes back to where they wanted to go; what they send without logging in is refused."""
+    answer = nobody.get("/lists/7/active?x=1")
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/login?next=%2Flists%2F7%2Factive%3Fx%3D1"
+    assert nobody.post("/lists/7", title="milk").status_code == 403
+    assert nobody.post("/logout").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "number", ["0", "-1", "01", "1.0", "x", "%31x", "٣", "9" * 19, "1_0", "1%00", "1/2", "1e3"]
+)
+def test_an_id_that_is_none(ann: Visitor, number: str) -> None:
+    """Is not found, by any method and anywhere in the address."""
+    for path in (f"/lists/{number}", f"/todos/{number}/complete", f"/lists/{number}/rename"):
+        assert ann.get(path).status_code in (404, 405), path
+        assert ann.post(path, title="x", name="x").status_code == 404, path
+    assert ann.get(f"/lists/{ann.list}?edit={number}").status_code == 200
+    assert ann.get(f"/lists/{ann.list}/{number}").status_code == 404
+
+
+def test_unknown_addresses_and_methods(ann: Visitor) -> None:
+    """404 for the one, 405 that says what can be done for the other."""
+    for path in ("/nothing", "/lists/1/everything", "/lists/", "/static/none.css", "/static/%00"):
+        assert ann.get(path).status_code == 404, path
+    assert ann.post("/nothing").status_code == 404
+    for method, path, allowed in [
+        ("GET", "/logout", "POST"),
+        ("PUT", f"/lists/{ann.list}", "GET, HEAD, POST"),
+        ("POST", f"/lists/{ann.list}/active", "GET, HEAD"),
+        ("DELETE", "/static/css/app.css", "GET, HEAD"),
+        ("TRACE", "/login", None),
+    ]:
+        answer = ann.http.request(method, ann.server.url + path, timeout=20)
+        assert answer.status_code == 405, (method, path)
+        if allowed:
+            assert ", ".join(sorted(answer.headers["Allow"].split(", "))) == allowed
+    assert ann.get("/lists").status_code == 200
+    head = ann.http.head(ann.server.url + "/lists", timeout=20)
+    assert (head.status_code, head.text) == (200, "")
+
+
+# Coming in and going out
+
+
+def test_signing_up_says_what_is_wrong(nobody: Visitor) -> None:
+    """Beside the field, with the rest filled in, and never the password."""
+    for fields, reason in [
+        ({"username": ""}, "A name has"),
+        ({"username": " "}, "A name has"),
+        ({"username": "x" * 41}, "A name has"),
+        ({"username": "ana maria"}, "A name has"),
+        ({"username": "анна"}, "A name has"),
+        ({"username": "ann🌱"}, "A name has"),
+        ({"username": "<b>"}, "A name has"),
+        ({"username": "-ann"}, "A name has"),
+        ({"email": "nowhere"}, "This is not an e-mail address."),
+        ({"email": "a b@c.d"}, "This is not an e-mail address."),
+        ({"password": ""}, "A password has at least 8"),
+        ({"password": "sh0rt!"}, "A password has at least 8"),
+        ({"password": "password123"}, "This is easily guessed."),
+        ({"password": f"{nobody.name}!"}, "This is easily guessed."),
+        ({"password": "x" * 1025}, "This is too long: at most 1,024"),
+    ]:
+        answer = nobody.sign_up(**{"email": "nobody@example.org", **fields})
+        assert answer.status_code == 422, fields
+        (alert,) = alerts(answer.text)
+        assert alert.startswith(reason), fields
+        assert PASSWORD not in answer.text
+        assert fields.get("email", "nobody@example.org") in answer.text
+        if fields.get("password"):
+            assert fields["password"] not in answer.text.replace(nobody.name, "")
+    assert nobody.sign_up(email="nobody@example.org").status_code == 303
+
+
+def test_a_name_is_taken_once(ann: Visitor, nobody: Visitor) -> None:
+    """However it is spelt."""
+    for spelling in (ann.name, ann.name.upper(), f" {ann.name} ", ann.name.replace("a", "\uff41")):
+        answer = nobody.sign_up(username=spelling)
+        assert (answer.status_code, alerts(answer.text)[0][:29]) == (
+            422,
+            "Someone has this name already",
+        )
+
+
+def test_a_name_is_found_however_it_is_spelt(ann: Visitor) -> None:
+    """Phones write a capital first."""
+    ann.post("/logout")
+    assert ann.log_in(username=ann.name.capitalize()).status_code == 303
+
+
+def test_wrong_passwords_and_unknown_names_read_the_same(ann: Visitor, nobody: Visitor) -> None:
+    """Apart from the name that was typed. And `next` survives the mistake."""
+    pages = []
+    for name in (ann.name, "x" * len(ann.name), "\U0001f331" * 3, "<script>", ""):
+        answer = nobody.log_in(username=name, password="wrong wrong", next="/lists?a=1")
+        assert answer.status_code == 403 and "Location" not in answer.headers
+        assert "session" not in nobody.http.cookies
+        assert 'name="next" value="/lists?a=1"' in answer.text
+        pages.append(bare(answer.text).replace(f'value="{name}"', ""))
+    assert pages[0] == pages[1] and alerts(pages[0]) == alerts(pages[3]) == alerts(pages[4])
+    assert nobody.log_in(username=ann.name, password="x" * 5000).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "\\\\evil.example",
+        "https://evil.example/",
+        "javascript:alert(1)",
+        "/%5cevil.example",
+        "/%2f/evil.example",
+        "/%09/evil.example",
+        "evil",
+        " /lists",
+        "/lists\r\nX-Evil: 1",
+        "/" + "x" * 2000,
+        "",
+    ],
+)
+def test_next_stays_here(ann: Visitor, place: str) -> None:
+    """Whatever it says, by form and by address."""
+    assert ann.get("/login", params={"next": place}).headers["Location"] == "/"
+    ann.post("/logout")
+    assert ann.log_in(next=place).headers["Location"] == "/"
+
+
+def test_logging_out_ends_the_session(ann: Visitor) -> None:
+    """Also for someone who kept a copy of the cookie."""
+    copy = ann.http.cookies["session"]
+    page = ann.get(f"/lists/{ann.list}")
+    assert page.headers["Cache-Control"] == "no-store"
+    answer = ann.post("/logout")
+    assert answer.headers["Location"] == "/login" and "session" not in ann.http.cookies
+    assert ann.get(f"/lists/{ann.list}", cookies={"session": copy}).status_code == 302
+
+
+def test_logging_in_again_changes_the_key(ann: Visitor) -> None:
+    """And the key before it opens nothing any more."""
+    before = ann.http.cookies["session"]
+    ann.log_in()
+    assert ann.http.cookies["session"] != before
+    assert ann.get("/lists").status_code == 200
+    ann.http.cookies.set("session", None)
+    assert ann.get("/lists", cookies={"session": before}).status_code == 302
+
+
+def test_cookies_that_are_not_ours(ann: Visitor) -> None:
+    """Read as none, are taken away, and never break a page."""
+    ann.server.expected += ["Invalid cookie signature", "Malformed cookie"]
+    good = ann.http.cookies["session"]
+    ann.http.cookies.clear()
+    for cookie in (good[:-1] + "0", good.replace("|", "!"), "x" * 4000, "2|1:0|", "%ff\\", "é"):
+        answer = ann.get("/lists", headers={"Cookie": f"session={cookie}".encode()})
+        assert answer.status_code == 302, cookie
+        assert 'session=""' in answer.headers["Set-Cookie"], cookie
+    assert ann.get("/login", headers={"Cookie": b"session=\xff\xfe; _xsrf=\xff"}).status_code == 200
+
+
+def test_forged_posts_change_nothing(ann: Visitor) -> None:
+    """Without the token, with another's, and from another site even with it."""
+    token = ann.http.cookies["_xsrf"]
+    for form, headers in [
+        ({}, {}),
+        ({"_xsrf": ""}, {}),
+        ({"_xsrf": "2|00000000|" + "0" * 32 + "|1"}, {}),
+        ({"_xsrf": token}, {"Sec-Fetch-Site": "cross-site"}),
+        ({"_xsrf": token}, {"Sec-Fetch-Site": "same-site"}),
+        ({"_xsrf": token}, {"Origin": "null"}),
+        ({"_xsrf": token}, {"Origin": "https://evil.example"}),
+    ]:
+        for path in (f"/lists/{ann.list}", "/logout", "/login", "/signup"):
+            url = ann.server.url + path
+            answer = ann.http.post(url, {"title": "x", **form}, headers=headers, timeout=20)
+            assert (answer.status_code, len(alerts(answer.text))) == (403, 1)
+    assert ann.rows() == []
+
+
+def test_fields_that_are_no_text(ann: Visitor) -> None:
+    """Get 400: they can't come from our form."""
+    token = ann.http.cookies["_xsrf"]
+    prefix = f"_xsrf={token.replace('|', '%7C')}&".encode()
+    for body in (b"title=a%00b", b"title=%FF%FE", b"title=%ED%A0%80", b"title=a&title=b"):
+        answer = ann.http.post(
+            f"{ann.server.url}/lists/{ann.list}",
+            prefix + body,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            timeout=20,
+        )
+        assert (answer.status_code, len(alerts(answer.text))) == (400, 1), body
+    many = "&".join(f"f{i}=1" for i in range(300)).encode()
+    answer = ann.http.post(
+        f"{ann.server.url}/lists/{ann.list}",
+        prefix + many,
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        timeout=20,
+    )
+    assert answer.status_code == 400
+    assert ann.rows() == []
+
+
+# Every answer
+
+
+def test_the_headers_of_every_answer(ann: Visitor, nobody: Visitor) -> None:
+    """Pages, redirects, refusals, static files, and the errors of all of these."""
+    answers = [
+        ann.get("/lists"),
+        ann.get("/"),
+        ann.post("/lists", name=""),
+        ann.get("/logout"),
+        ann.get("/nothing"),
+        ann.get("/static/css/app.css"),
+        ann.get("/static/css/none.css"),
+        ann.get("/static/css/"),
+        ann.get("/static/..%2fapp.py"),
+        nobody.get("/lists"),
+        nobody.post("/lists"),
+        nobody.http.post(nobody.server.url + "/login", timeout=20),
+    ]
+    for answer in answers:
+        headers = answer.headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"], answer.url
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Server"] == "todo"
+        assert "Strict-Transport-Security" not in headers
+        for cookie in headers.get("Set-Cookie", "").split(", "):
+            if "=" in cookie and "expires=" in cookie:
+                assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=Lax" in cookie
+    assert {a.status_code for a in answers} == {200, 302, 303, 403, 404, 405, 422}
+
+
+def test_static_files_are_kept_by_their_hash(ann: Visitor) -> None:
+    """With it for years, without it not unasked."""
+    page = ann.get("/lists").text
+    address = page.split('rel="stylesheet" href="')[1].split('"')[0]
+    assert "max-age=315360000" in ann.get(address).headers["Cache-Control"]
+    assert ann.get("/static/css/app.css").headers["Cache-Control"] == "no-cache"
+
+
+def test_behind_tls(start: Callable[..., Server]) -> None:
+    """With an https --public_url, cookies are Secure and bound to this host, and HSTS is on."""
+    server = start("--public_url=https://todo.example.org")
+    ann = Visitor(server, "ann")
+    answer = ann.get("/login")
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-xsrf=") and "Secure" in cookie and "Domain" not in cookie
+    server.stop()
+
+
+def test_a_body_too_large(ann: Visitor) -> None:
+    """Is refused before it is read."""
+    ann.server.expected.append("Content-Length too long")
+    place = urlsplit(ann.server.url)
+    connection = HTTPConnection(place.hostname or "", place.port, timeout=20)
+    connection.putrequest("POST", "/login")
+    connection.putheader("Content-Length", str(1024 * 1024 + 1))
+    connection.endheaders()
+    assert connection.getresponse().status in (400, 413)
+    connection.close()
+
+
+# Opening and closing
+
+
+def test_a_stop_finishes_what_is_under_way(start: Callable[..., Server]) -> None:
+    """Every answer that was begun arrives whole, and the exit status is 0."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    statuses: list[int] = []
+    begun = threading.Barrier(9)
+
+    def log_in() -> None:
+        visitor = Visitor(server, "x")
+        visitor.get("/login")
+        begun.wait()
+        statuses.append(visitor.log_in(username=ann.name).status_code)
+
+    threads = [threading.Thread(target=log_in) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    # Passwords take a while: some of the eight are being checked when the house is told to close.
+    while not statuses:
+        pass
+    server.stop()
+    for thread in threads:
+        thread.join()
+    assert statuses == [303] * 8
+
+
+def test_it_serves_ipv4_and_stays_local(server: Server) -> None:
+    """By default only this machine is served."""
+    place = urlsplit(server.url)
+    assert place.hostname == "127.0.0.1"
+    with socket.create_connection((place.hostname, place.port or 0), timeout=5):
+        pass
+
+
+def test_the_sample(start: Callable[..., Server], tmp_path: Path) -> None:
+    """`cp people.db.sample people.db` shows a furnished house, to those who share it."""
+    (tmp_path / "people.db").write_bytes((ROOT / "people.db.sample").read_bytes())
+    server = start()
+    readme = (ROOT / "README.rst").read_text()
+    for name in ("ana", "bob"):
+        assert f"``{name}``" in readme
+        visitor = Visitor(server, name)
+        assert visitor.log_in(username=name, password="only for looking").status_code == 303
+        lists = visitor.get("/lists").text
+        shared = next(line for line in lists.splitlines() if "Casa &amp; jardim" in line)
+        address = shared.split('href="')[1].split('"')[0]
+        todos = rows(visitor.get(address).text)
+        assert {row.completed for row in todos} == {True, False} and len(todos) > 5
+    assert "only for looking" in readme
+    server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([str(ROOT)]))
