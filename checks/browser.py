@@ -18,9 +18,9 @@ def launch(playwright: Any) -> Any:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One browser for all tests of a run."""
+    """One browser for all of these tests; its event loop ends with them."""
     if CHROMIUM is None:
         pytest.skip("no chromium found: apt install chromium")
     driver = pytest.importorskip(

@@ -9,6 +9,7 @@ import secrets
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 from models.database import Given, Prepared, instant, now
@@ -97,15 +98,12 @@ def signing_key(database: Path) -> str:
     """
     path = Path(f"{database}.secret")
     if not path.exists():
-        draft = Path(f"{path}.{os.getpid()}")
-        draft.unlink(missing_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(64))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was quicker: its key is the one
-            os.link(draft, path)
-        draft.unlink()
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # mode 0600
+            draft.write(secrets.token_urlsafe(64))
+            draft.flush()
+            os.fsync(draft.fileno())
+            with suppress(FileExistsError):  # another process was quicker: its key is the one
+                os.link(draft.name, path)
         sync_folder(path.parent)
     if path.stat().st_mode & 0o077:
         raise CannotStart(f"Others may read {path}: say chmod 600 {path}")

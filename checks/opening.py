@@ -1,0 +1,334 @@
+"""Opening and closing the house: what it finds, what it refuses, what it leaves alone."""
+
+import asyncio
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient
+from tornado.options import Error
+
+from app import App
+from checks.cast import ROOT, Server, Visitor
+from config import Config, read
+from models import todos, tokens, upgrades, users
+from models.database import Doors, db
+from models.errors import CannotStart
+from models.tables import Person
+
+# Root may write anything; without its capabilities it is like anyone else.
+PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+def refused(*options: str, prefix: list[str] | None = None) -> str:
+    """Start the app where it can't start; return the one line that it says on the way out."""
+    # Tornado leaves the socket that it can't bind for the collector to close.
+    warnings = ["-W", "error", "-W", "ignore:unclosed <socket:ResourceWarning"]
+    command = [*(prefix or []), sys.executable, *warnings, "app.py", "--port=0"]
+    ran = subprocess.run(
+        [*command, "--logging=warning", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert ran.stderr.count("\n") == 1 and ran.stderr.startswith("afazeres: "), ran.stderr
+    return ran.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return everything in a folder, to compare with what it is later."""
+    return {f.name: f.read_bytes() if f.is_file() else None for f in folder.iterdir()}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A database with someone and something in it, closed."""
+    path = tmp_path / "people.db"
+    with closing(Doors(path)) as doors:
+        doors.open()
+        ann = doors.write(users.sign_up, "ann", None, None, "Things to do").result()
+        for number in range(300):
+            doors.write(todos.add, ann, 1, f"todo {number}").result()
+    Path(f"{path}.lock").unlink()
+    return path
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("PRAGMA journal_mode = wal")
+        other.execute("CREATE TABLE user (id INTEGER PRIMARY KEY)")
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as ours, ours:
+        ours.execute("PRAGMA journal_mode = delete")
+        ours.execute("PRAGMA user_version = 999")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for place in range(4096 + 8, len(data), 512):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "foreign": (foreign, "belongs to another program"),
+    "newer": (newer, "has schema 999, but this program knows only "),
+    "cut": (cut, "is damaged"),
+    "flipped": (flipped, "is damaged"),
+    "text": (lambda path: path.write_text("x" * 9000), "is no database"),
+    "emptied": (lambda path: path.write_bytes(b""), "is no database"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_that_cannot_be_opened(house: Path, fault: str) -> None:
+    """Is named in one line that says what to do, and left exactly as it was."""
+    make, reason = FAULTS[fault]
+    make(house)
+    before = contents(house.parent)
+    said = refused(f"--database={house}")
+    assert str(house) in said and reason in said
+    assert contents(house.parent) == before
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    """Is not made: perhaps a disk isn't there yet."""
+    assert "There is no folder" in refused(f"--database={tmp_path}/none/people.db")
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_cannot_be_written(house: Path, what: str) -> None:
+    """Is refused at the start, not at the first write."""
+    if PLAIN and not shutil.which(PLAIN[0]):
+        pytest.skip("root may write anything, and no setpriv was found: apt install util-linux")
+    (house if what == "file" else house.parent).chmod(0o555)
+    before = contents(house.parent)
+    assert "can't be written" in refused(f"--database={house}", prefix=PLAIN)
+    assert contents(house.parent) == before
+    house.parent.chmod(0o755)
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    """Is found before anything is made."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        said = refused(f"--port={port}", f"--database={tmp_path}/people.db")
+    assert f"port {port} of 127.0.0.1" in said and "in use" in said
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--port=x", "invalid literal"),
+        ("--port=70000", "--port is from 0 to 65535"),
+        ("--database=mysql://x/y", "--database is a path"),
+        ("--cookie_secret=short", "--cookie_secret needs 32 characters"),
+        ("--public_url=todo.example.org", "--public_url is like https://"),
+        ("--address=no.such.host.invalid", "Can't serve port 0 of no.such.host"),
+    ],
+)
+def test_an_option_that_is_wrong(tmp_path: Path, option: str, reason: str) -> None:
+    """Is said so, before anything is touched."""
+    assert reason in refused(f"--database={tmp_path}/people.db", option)
+    assert contents(tmp_path) == {}
+
+
+def test_options_come_from_both_sides() -> None:
+    """The environment says what the command line doesn't."""
+    environment = {"AFAZERES_PORT": "1", "AFAZERES_PUBLIC_URL": "https://x.org", "PORT": "9"}
+    told = read(["app.py", "--port=2", "--behind_proxy=10.0.0.1, 10.0.0.2"], environment)
+    assert told == Config(port=2, public_url="https://x.org", behind_proxy="10.0.0.1, 10.0.0.2")
+    assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
+    with pytest.raises(Error):
+        read(["app.py", "serve"], {})
+
+
+@pytest.mark.parametrize("key", ["", "short"])
+def test_a_key_that_is_none(house: Path, key: str) -> None:
+    """Is not taken for one."""
+    secret = Path(f"{house}.secret")
+    secret.write_text(key)
+    secret.chmod(0o600)
+    assert "is no good key" in refused(f"--database={house}")
+
+
+def test_a_key_that_others_may_read(house: Path) -> None:
+    """Is not trusted."""
+    secret = Path(f"{house}.secret")
+    secret.write_text("x" * 86)
+    secret.chmod(0o644)
+    assert "chmod 600" in refused(f"--database={house}")
+
+
+def test_the_key_is_made_once(tmp_path: Path) -> None:
+    """However many ask for it at the same time; it is whole, and its owner's only."""
+    with ThreadPoolExecutor(8) as pool:
+        keys = [*pool.map(tokens.signing_key, [tmp_path / "people.db"] * 8)]
+    assert len(set(keys)) == 1 and len(keys[0]) == 86
+    assert list(contents(tmp_path)) == ["people.db.secret"]
+    assert (tmp_path / "people.db.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_first_starts_at_the_same_time(tmp_path: Path) -> None:
+    """Several processes find one database, whole, and one key."""
+    (tmp_path / "people.db.new").write_bytes(b"what a killed first start left")
+    with ThreadPoolExecutor(4) as pool:
+        started = [*pool.map(Server, [tmp_path / "people.db"] * 4)]
+    ann = Visitor(started[0], "ann")
+    ann.sign_up()
+    for server in started:
+        ann.server = server
+        assert ann.get(f"/lists/{ann.list}").status_code == 200
+    for server in started:
+        server.stop()
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_kill_in_the_first_start(tmp_path: Path) -> None:
+    """At whatever moment, the next start finds no database or a whole one."""
+    for moment in range(1, 16):
+        path = tmp_path / str(moment) / "people.db"
+        path.parent.mkdir()
+        command = [sys.executable, "app.py", "--port=0", f"--database={path}"]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        first = subprocess.Popen(command, cwd=ROOT, **silent)  # type: ignore[call-overload]
+        # Killed at its n-th step on the disk: each makes, renames or removes a file.
+        seen: set[frozenset[str]] = set()
+        while len(seen) < moment and first.poll() is None:
+            seen.add(frozenset(file.name for file in path.parent.iterdir()))
+            if f"{path.name}.secret" in {file.name for file in path.parent.iterdir()}:
+                break
+        first.kill()
+        first.wait()
+        server = Server(path)
+        server.stop()
+
+
+def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
+    """After it was copied aside; what was in it is still there."""
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    (steps / "0001_first.py").write_text((upgrades.STEPS / "0001_first.py").read_text())
+    (steps / "0002_colour.py").write_text(
+        "from peewee import CharField\n\n\ndef up(migrator, db):\n"
+        "    migrator.migrate(migrator.add_column('list', 'colour', CharField(default='red')))\n"
+    )
+    upgrades.open_file(house, steps).close()
+    with (
+        closing(sqlite3.connect(house)) as now,
+        closing(sqlite3.connect(f"{house}.schema-1")) as was,
+    ):
+        assert now.execute("PRAGMA user_version").fetchone() == (2,)
+        assert now.execute("SELECT name, version, colour FROM list").fetchall() == [
+            ("Things to do", 301, "red")
+        ]
+        assert was.execute("PRAGMA user_version").fetchone() == (1,)
+        assert was.execute("SELECT * FROM list").fetchall() == [(1, "Things to do", 301, None)]
+    with pytest.raises(CannotStart, match="has schema 2, but this program knows only 1"):
+        upgrades.open_file(house)
+
+
+def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:
+    """And the next start tries again."""
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    (steps / "0001_first.py").write_text((upgrades.STEPS / "0001_first.py").read_text())
+    step = steps / "0002_broken.py"
+    step.write_text("def up(migrator, db):\n    db.execute_sql('DELETE FROM todo')\n    1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        upgrades.open_file(house, steps)
+    with closing(sqlite3.connect(house)) as now:
+        assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
+    step.write_text("def up(migrator, db):\n    pass\n")
+    upgrades.open_file(house, steps).close()
+
+
+def test_nobody_upgrades_what_others_use(house: Path, tmp_path: Path) -> None:
+    """The process that uses it would not know what happened to it."""
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    for name in ("0001_first", "0002_next"):
+        (steps / f"{name}.py").write_text("def up(migrator, db):\n    pass\n")
+    with (
+        closing(upgrades.open_file(house)),
+        pytest.raises(CannotStart, match="first stop the process"),
+    ):
+        upgrades.open_file(house, steps)
+
+
+def test_an_older_sqlite_is_not_shared(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that write with it could damage the file."""
+    monkeypatch.setattr(upgrades, "SHARED_SINCE", (99, 0, 0))
+    monkeypatch.setattr(upgrades.time, "sleep", lambda seconds: None)
+    with (
+        closing(upgrades.open_file(house)),
+        pytest.raises(CannotStart, match="Another process uses"),
+    ):
+        upgrades.open_file(house)
+    upgrades.open_file(house).close()
+
+
+def test_sqlite_is_the_one_that_can_be_shared() -> None:
+    """Where pysqlite3 has a wheel, it is the SQLite that is used."""
+    pytest.importorskip("pysqlite3", reason="pysqlite3 has no wheel for this machine")
+    assert upgrades.SqliteDatabase.server_version >= upgrades.SHARED_SINCE
+
+
+def test_an_app_touches_nothing_until_it_starts(tmp_path: Path) -> None:
+    """And several can live one after another in a process."""
+    app = App(Config(port=0, database=str(tmp_path / "people.db")))
+    assert contents(tmp_path) == {}
+
+    async def live() -> tuple[int, bytes]:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        await app.start()
+        answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{app.port}/login")
+        made = app.doors.write(todos.add, Person(1, "ann"), 1, "milk") if db.obj else None
+        await app.stop()
+        assert made is None or made.done()
+        return answer.code, answer.body[:15]
+
+    for _ in range(2):
+        assert asyncio.run(live()) == (200, b"<!doctype html>")
+    assert app.settings["doors"] is app.doors
+
+
+def test_a_start_that_fails_leaves_nothing_open(house: Path) -> None:
+    """Neither the port nor a thread, nor the lock."""
+    Path(f"{house}.secret").write_text("short")
+    Path(f"{house}.secret").chmod(0o600)
+    threads = threading.active_count()
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+
+    async def fail() -> None:
+        with pytest.raises(CannotStart):
+            await App(Config(port=port, database=str(house))).start()
+
+    asyncio.run(fail())
+    socket.create_server(("127.0.0.1", port)).close()
+    assert [t.name for t in threading.enumerate() if t.name in ("writer",)] == []
+    assert threading.active_count() == threads
+    upgrades.open_file(house).close()
