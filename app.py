@@ -21,7 +21,7 @@ from tornado.web import Application, RequestHandler, url
 
 from config import Config, read
 from controllers import auth, lists, todos
-from controllers.base import Hashing, MissingHandler, StaticHandler, UnderWay
+from controllers.base import Answers, Hashing, MissingHandler, StaticHandler, UnderWay
 from models import tokens
 from models.database import Doors
 from models.errors import CannotStart
@@ -60,6 +60,7 @@ class App(Application):
             ADDRESSES,
             config=config,
             doors=self.doors,
+            answers=Answers(),
             hashing=self.hashing,
             under_way=self.under_way,
             debug=config.debug,

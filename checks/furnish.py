@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from models import lists, todos, users
-from models.database import Doors
+from models.database import Doors, ask
 from models.tables import Member, Person
 
 PASSWORD = "only for looking"
@@ -33,7 +33,7 @@ def furnish(path: Path) -> None:
     """Make the database at `path`, which must not exist."""
     with closing(Doors(path)) as doors:
         doors.open()
-        doors.write(move_in).result()
+        ask(doors.write, move_in).result()
 
 
 def move_in() -> None:

@@ -11,7 +11,7 @@ from playhouse.schema_diff import diff_models
 from playhouse.test_utils import count_queries
 
 from models import lists, text, todos, tokens, users
-from models.database import Doors, db, instant
+from models.database import Doors, ask, db, instant
 from models.errors import Forbidden, Invalid, NotFound
 from models.tables import Change, List, Member, Person, Session, Table, Todo
 
@@ -35,7 +35,7 @@ class House:
 
     def do(self, unit: Any, *args: Any) -> Any:
         """Run a unit of work and wait for it."""
-        return self.doors.write(unit, *args).result()
+        return ask(self.doors.write, unit, *args).result()
 
     def add(self, *titles: str) -> list[int]:
         """Let Ann add todos."""

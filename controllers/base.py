@@ -4,8 +4,9 @@ import asyncio
 import functools
 import os
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -18,6 +19,7 @@ from models.tables import Person
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Door = Callable[[Callable[[], Any], Callable[[Any, Exception | None], None]], None]
 
 # Nothing from elsewhere and nothing inline (ASVS 3.4.3); no framing; forms stay on this site.
 POLICY = (
@@ -46,6 +48,43 @@ FAULT = "Something went wrong here. It isn't your fault."
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
+
+
+class Answers:
+    """Brings what the models' threads answer to the event loop, waking it once for many.
+
+    A commit answers a whole group; `asyncio.wrap_future` would wake the loop for each of them.
+    """
+
+    def __init__(self) -> None:
+        self.ready: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
+        self.called = False
+
+    async def to(self, door: Door, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Hand a unit of work in at a door of `models.database`, and wait for the answer."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def answer(result: T, error: Exception | None) -> None:  # runs in the model's thread
+            self.ready.append((future, result, error))
+            if not self.called:
+                self.called = True
+                loop.call_soon_threadsafe(self.deliver)
+
+        door(lambda: unit(*args, **kwargs), answer)
+        return await future
+
+    def deliver(self) -> None:
+        """Give everyone their answer."""
+        self.called = False  # before looking, so that what comes from now on calls again
+        while self.ready:
+            future, result, error = self.ready.popleft()
+            if future.cancelled():
+                continue
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
 
 
 class UnderWay:
@@ -97,12 +136,14 @@ class BaseHandler(RequestHandler):
         if self.settings["config"].secure:
             self.set_header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
-    def methods(self) -> list[str]:
+    @classmethod
+    @functools.cache
+    def methods(cls) -> list[str]:
         """Return the methods this address knows: those that aren't Tornado's own refusal."""
         known = [
             name
-            for name in self.SUPPORTED_METHODS
-            if getattr(type(self), name.lower()) is not getattr(RequestHandler, name.lower())
+            for name in cls.SUPPORTED_METHODS
+            if getattr(cls, name.lower()) is not getattr(RequestHandler, name.lower())
         ]
         return known if "GET" in known else [name for name in known if name != "HEAD"]
 
@@ -243,13 +284,13 @@ class PageHandler(BaseHandler):
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that reads; see `models.database`."""
-        future: Future[T] = self.settings["doors"].read(unit, *args, **kwargs)
-        return await asyncio.wrap_future(future)
+        answers: Answers = self.settings["answers"]
+        return await answers.to(self.settings["doors"].read, unit, *args, **kwargs)
 
     async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name)."""
-        future: Future[T] = self.settings["doors"].write(unit, *args, **kwargs)
-        return await asyncio.wrap_future(future)
+        answers: Answers = self.settings["answers"]
+        return await answers.to(self.settings["doors"].write, unit, *args, **kwargs)
 
     async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for work on a password, which has threads of its own."""

@@ -1,9 +1,9 @@
 """The two doors to the database, and the threads behind them.
 
 A *unit of work* is a plain peewee function. `Doors.write` runs it in a transaction and answers
-only after COMMIT; `Doors.read` runs it on one snapshot, and it can't change anything. Both hand
-back a future, so that whoever asked waits without standing in the way of others. Units return
-plain data, never a query that has yet to run.
+only after COMMIT; `Doors.read` runs it on one snapshot, where it can't change anything. Neither
+waits: the answer is called when there is one. Units return plain data, never a query that has yet
+to run.
 
 SQLite has one writer at a time, and a COMMIT that reaches the disk costs far more than the work it
 saves. So one thread writes: it takes every unit that is waiting, runs each in a savepoint of its
@@ -13,9 +13,8 @@ own inside ONE transaction, commits once, and then answers them all (group commi
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -34,6 +33,10 @@ from models.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Outcome = tuple[Any, Exception | None]  # what a unit returned, or what it raised
+Answer = Callable[[Any, Exception | None], None]  # takes an outcome
+Work = tuple[Callable[[], Any], Answer]
 
 db = DatabaseProxy()
 
@@ -82,14 +85,6 @@ class Prepared:
         return cursor.fetchall() if cursor.description else []
 
 
-@dataclass(slots=True)
-class Work:
-    """A unit that waits for the writer, and the future its caller waits on."""
-
-    unit: Callable[[], Any]
-    future: "Future[Any]"
-
-
 class Doors:
     """Reading and writing one SQLite file, from any thread.
 
@@ -112,49 +107,59 @@ class Doors:
             # FULL: what was acknowledged survives a power cut; with NORMAL the last commits don't.
             pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
             autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
-            check_same_thread=False,  # `close` closes the connections of the reading threads
         )
         db.initialize(self._db)
-        self._connections: list[Any] = []
-        self._reading = ThreadPoolExecutor(self.readers, thread_name_prefix="reader")
-        self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._reading = [
+            threading.Thread(target=self._read_until_closed, name="reader")
+            for _ in range(self.readers)
+        ]
         self._writing = threading.Thread(target=self._write_until_closed, name="writer")
-        self._writing.start()
+        for thread in (*self._reading, self._writing):
+            thread.start()
 
     def close(self) -> None:
         """Finish every unit that was handed in, then let go of the file."""
-        self._reading.shutdown()
-        for connection in self._connections:  # before the writer's, which tidies up as the last
-            connection.close()
-        self._waiting.put(None)
+        for _ in self._reading:
+            self._to_read.put(None)
+        for thread in self._reading:  # before the writer, whose connection tidies up as the last
+            thread.join()
+        self._to_write.put(None)
         self._writing.join()
         self._lock.close()
 
-    def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Run `unit` on one snapshot of the database. The future may raise Unavailable."""
-        return self._reading.submit(self._read, lambda: unit(*args, **kwargs))
+    def read(self, unit: Callable[[], Any], answer: Answer) -> None:
+        """Have `unit` run on one snapshot of the database, and `answer` called in that thread."""
+        self._to_read.put((unit, answer))
 
-    def write(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Run `unit` in a transaction; the future is done after COMMIT.
+    def write(self, unit: Callable[[], Any], answer: Answer) -> None:
+        """Have `unit` run in a transaction, and `answer` called after COMMIT.
 
-        When it raises, whatever it raises, nothing of the unit was stored.
+        When it is answered with an error, whichever, nothing of the unit was stored.
         """
-        future: Future[T] = Future()
-        self._waiting.put(Work(lambda: unit(*args, **kwargs), future))
-        return future
+        self._to_write.put((unit, answer))
 
-    def _read(self, unit: Callable[[], T]) -> T:
+    def _read_until_closed(self) -> None:
+        while work := self._to_read.get():
+            unit, answer = work
+            answer(*self._read(unit))
+        self._db.close()
+
+    def _read(self, unit: Callable[[], Any]) -> Outcome:
+        """Run one unit in a transaction that only reads: what it sees is of one moment."""
         try:
             if self._db.is_closed():
                 self._db.connect()
                 self._db.execute_sql("PRAGMA query_only = 1")
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
-                self._connections.append(self._db.connection())
             with self._db.atomic():
-                return unit()
+                return unit(), None
         except (DatabaseError, InterfaceError) as error:
             self._forget_connection()
-            raise refusal(error) from error
+            return None, refusal(error)
+        except Exception as error:  # whatever it is, it belongs to the caller of this unit
+            return None, error
 
     def _write_until_closed(self) -> None:
         more = True
@@ -162,10 +167,10 @@ class Doors:
             group: list[Work] = []
             with suppress(queue.Empty):
                 while more and len(group) < self.group:
-                    work = self._waiting.get(block=not group)
+                    work = self._to_write.get(block=not group)
                     if work is None:
                         more = False
-                    elif work.future.set_running_or_notify_cancel():
+                    else:
                         group.append(work)
             if group:
                 self._write(group)
@@ -173,37 +178,55 @@ class Doors:
 
     def _write(self, group: list[Work]) -> None:
         """Run the units in one transaction and, once it is committed, answer each."""
-        answers: list[tuple[Any, Exception | None]]
+        outcomes: list[Outcome]
         try:
             if self._db.is_closed():
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
-                answers = [self._attempt(work.unit) for work in group]
+                outcomes = [self._attempt(unit) for unit, _ in group]
         except (DatabaseError, InterfaceError, Unavailable) as error:
             self._forget_connection()
-            answers = [(None, refusal(error))] * len(group)
-        for work, (result, refused) in zip(group, answers, strict=True):
-            if refused is None:
-                work.future.set_result(result)
-            else:
-                work.future.set_exception(refused)
+            outcomes = [(None, refusal(error))] * len(group)
+        for (_, answer), outcome in zip(group, outcomes, strict=True):
+            answer(*outcome)
 
-    def _attempt(self, unit: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    def _attempt(self, unit: Callable[[], Any]) -> Outcome:
         """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
+        self._db.execute_sql("SAVEPOINT unit")
         try:
-            with self._db.savepoint():
-                return unit(), None
+            result = unit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if not self._db.connection().in_transaction:
                 raise refusal(error) from error  # SQLite itself undid all: the group has failed
-            if isinstance(error, OperationalError):
-                return None, refusal(error)
-            return None, error
+            self._db.execute_sql("ROLLBACK TO unit")
+            self._db.execute_sql("RELEASE unit")
+            return None, refusal(error) if isinstance(error, OperationalError) else error
+        self._db.execute_sql("RELEASE unit")
+        return result, None
 
     def _forget_connection(self) -> None:
         """Assume nothing of a connection that failed: the thread's next unit opens another."""
         with suppress(DatabaseError, InterfaceError):
             self._db.close()
+
+
+def ask(
+    door: Callable[[Callable[[], Any], Answer], None],
+    unit: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> "Future[T]":
+    """Return the answer of `doors.read` or `doors.write` as a future, for threads that may wait."""
+    future: Future[T] = Future()
+
+    def answer(result: T, error: Exception | None) -> None:
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    door(lambda: unit(*args, **kwargs), answer)
+    return future
 
 
 def refusal(cause: Exception) -> Unavailable:

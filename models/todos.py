@@ -63,9 +63,9 @@ def add(person: Person, list_id: int, title: str) -> int:
     values |= {"notes": "", "version": seen.version + 1}
     values["created"] = values["updated"] = now()
     ((todo_id, position),) = ADD(**values)
-    todo = Todo(id=todo_id, position=position, **values)
-    lists.changed(person, seen, "add", "todo", [], [described(todo)])
-    return todo.id
+    row = values | {"id": todo_id, "position": position, "completed_at": None}
+    lists.changed(person, seen, "add", "todo", [], [described(row)])
+    return int(todo_id)
 
 
 def complete(person: Person, todo_id: int) -> int:
@@ -142,25 +142,19 @@ def change(
     """Write `values` into all of `todos`, as one change of their list; no todos, no change."""
     if not todos:
         return
-    before = [described(todo) for todo in todos]
+    before = [described(todo.__data__) for todo in todos]
     written = values | {"updated": now(), "version": seen.version + 1}
     Todo.update(written).where(Todo.id.in_([todo.id for todo in todos])).execute()
     for todo in todos:
         todo.__data__.update(written)
-    after = [described(todo) for todo in todos if todo.deleted_at is None]
+    after = [described(todo.__data__) for todo in todos if todo.deleted_at is None]
     lists.changed(person, seen, verb, "todo", before, after)
 
 
-def described(todo: Todo) -> dict[str, Any]:
-    """Return a todo as change rows hold it."""
-    return {
-        "id": todo.id,
-        "list": todo.list_id,
-        "title": todo.title,
-        "notes": todo.notes,
-        "completed": todo.completed_at is not None,
-        "order": todo.position,
-        "created": todo.created,
-        "updated": todo.updated,
-        "version": todo.version,
+def described(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a todo, given its columns, as change rows hold it."""
+    same = ("id", "list", "title", "notes", "created", "updated", "version")
+    return {name: row[name] for name in same} | {
+        "completed": row["completed_at"] is not None,
+        "order": row["position"],
     }

@@ -1,0 +1,71 @@
+"""A server to be measured: `python -m bench.serve app DATABASE GROUP`, or `bare PAGE`.
+
+Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tornado.web import Application, RequestHandler
+
+from app import App
+from config import Config
+
+TICK = 0.005  # seconds between two looks at the loop's clock
+
+
+class BareHandler(RequestHandler):
+    """What Tornado costs alone: the same bytes, from nowhere."""
+
+    def initialize(self, page: bytes) -> None:
+        self.page = page
+
+    def compute_etag(self) -> None:
+        return None
+
+    def get(self) -> None:
+        self.write(self.page)
+
+    def post(self) -> None:
+        self.redirect("/", status=303)
+
+
+async def watch(late: list[float]) -> None:
+    """Note how late each tick of the loop comes."""
+    while True:
+        due = time.perf_counter() + TICK
+        await asyncio.sleep(TICK)
+        late.append(1000 * (time.perf_counter() - due))
+
+
+async def main(kind: str, path: str, group: str = "128") -> None:
+    """Serve until SIGTERM."""
+    closing = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
+    server: Any
+    if kind == "app":
+        server = App(Config(port=0, database=path))
+        server.doors.group = int(group)
+        await server.start()
+        print(server.port, flush=True)
+    else:
+        page = {"page": Path(path).read_bytes()}  # noqa: ASYNC240  before it serves
+        bare = Application([("/.*", BareHandler, page)], log_function=lambda handler: None)
+        server = bare.listen(0, "127.0.0.1")
+        print(next(iter(server._sockets.values())).getsockname()[1], flush=True)
+    late: list[float] = []
+    watching = asyncio.create_task(watch(late))
+    await closing.wait()
+    watching.cancel()
+    if kind == "app":
+        await server.stop()
+    late.sort()
+    print(*(f"{late[int(len(late) * part)]:.2f}" for part in (0.5, 0.99)), f"{late[-1]:.2f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
