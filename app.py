@@ -1,6 +1,7 @@
 """The front door: every address, the settings, how the house opens and how it closes."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -112,6 +113,8 @@ class App(Application):
                 chunk_size=64 * 1024,
             )
             self.server.add_sockets(sockets)
+            gc.collect()
+            gc.freeze()  # what is loaded stays: looking at it again made the slowest answers
             undo.pop_all()
 
     async def stop(self) -> None:

@@ -286,10 +286,10 @@ def test_a_session_ends(house: House) -> None:
         mine = Session.hash == tokens.hash_of(key)
         house.do(lambda v=values, mine=mine: Session.update(v).where(mine).execute())
         expected = (house.ann, stale) if alive else None
-        assert house.do(tokens.visit, key) == expected, (created, last_seen)
+        assert tokens.visit(house.doors.look, key) == expected, (created, last_seen)
     house.do(tokens.seen, key)
     house.do(tokens.log_out, key)
-    assert house.do(tokens.visit, key) is None
+    assert tokens.visit(house.doors.look, key) is None
 
 
 def test_a_key_is_not_stored(house: House) -> None:
@@ -303,8 +303,8 @@ def test_logging_in_ends_the_session_before(house: House) -> None:
     """Of the same browser."""
     first = house.do(tokens.log_in, house.ann, BROWSER)
     second = house.do(tokens.log_in, house.ann, BROWSER, first)
-    assert house.do(tokens.visit, first) is None
-    assert house.do(tokens.visit, second).person == house.ann
+    assert tokens.visit(house.doors.look, first) is None
+    assert tokens.visit(house.doors.look, second).person == house.ann
 
 
 def test_the_tables_are_what_the_upgrades_make(house: House) -> None:

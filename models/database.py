@@ -77,11 +77,15 @@ class Prepared:
         self.built_for: Any = None
 
     def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
+        return self.on(db.obj, values)
+
+    def on(self, database: SqliteDatabase, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it on a database other than the thread's own."""
         if self.built_for is not db.obj:
             self.sql, self.params = self.query.bind(db.obj).sql()
             self.built_for = db.obj
         given = [values[p] if isinstance(p, Slot) else p for p in self.params]
-        cursor = db.execute_sql(self.sql, given)
+        cursor = database.execute_sql(self.sql, given)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -109,6 +113,9 @@ class Doors:
             autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
         )
         db.initialize(self._db)
+        self._peephole = SqliteDatabase(
+            str(self.path), pragmas={"query_only": 1}, thread_safe=False, check_same_thread=False
+        )
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._reading = [
@@ -125,6 +132,7 @@ class Doors:
             self._to_read.put(None)
         for thread in self._reading:  # before the writer, whose connection tidies up as the last
             thread.join()
+        self._peephole.close()
         self._to_write.put(None)
         self._writing.join()
         self._lock.close()
@@ -139,6 +147,17 @@ class Doors:
         When it is answered with an error, whichever, nothing of the unit was stored.
         """
         self._to_write.put((unit, answer))
+
+    def look(self, query: Prepared, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a look-up by key, here and now, in the event loop's own thread.
+
+        It takes microseconds, a tenth of a turn of another thread. Raises Unavailable.
+        """
+        try:
+            return query.on(self._peephole, values)
+        except (DatabaseError, InterfaceError) as error:
+            self._peephole.close()
+            raise refusal(error) from error
 
     def _read_until_closed(self) -> None:
         while work := self._to_read.get():

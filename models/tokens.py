@@ -6,11 +6,12 @@ A session's key is shown once, to its owner; the database has only its hash.
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models.database import Given, Prepared, instant, now
 from models.errors import CannotStart
@@ -71,11 +72,11 @@ def log_out(key: str) -> None:
     Session.delete().where(Session.hash == hash_of(key)).execute()
 
 
-def visit(key: str) -> Visit | None:
+def visit(look: Callable[..., list[tuple[Any, ...]]], key: str) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
     moment = datetime.now(UTC)
     limits = {"oldest": instant(moment - LONGEST), "idlest": instant(moment - IDLE)}
-    for last_seen, user_id, username in LIVE(hash=hash_of(key), **limits):
+    for last_seen, user_id, username in look(LIVE, hash=hash_of(key), **limits):
         return Visit(Person(user_id, username), last_seen < instant(moment - SEEN_EVERY))
     return None
 
