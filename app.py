@@ -128,13 +128,20 @@ class App(Application):
         await asyncio.to_thread(self.doors.close)
 
     def log_request(self, handler: RequestHandler) -> None:
-        """Write one line: the answer, what was asked, how long it took, for whom."""
-        status, request = handler.get_status(), handler.request
-        log = access_log.error if status >= 500 else access_log.info
-        person = getattr(handler.current_user, "username", "-")
-        elapsed = 1000 * request.request_time()
-        asked = f"{request.method} {request.path!r}"
-        log("%d %s %.1f ms %s %s", status, asked, elapsed, person, request.remote_ip)
+        """Write one line: the answer, what was asked, how long it took, for whom.
+
+        The house's own faults have lines of their own; see `BaseHandler.log_exception`.
+        """
+        request = handler.request
+        access_log.info(
+            "%d %s %r %.1f ms %s %s",
+            handler.get_status(),
+            request.method,
+            request.path,
+            1000 * request.request_time(),
+            getattr(handler.current_user, "username", "-"),
+            request.remote_ip,
+        )
 
 
 async def serve(config: Config) -> None:

@@ -1,13 +1,16 @@
 """The two doors and the engine behind them: what is acknowledged, what a failure takes along."""
 
+import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from peewee import IntegrityError, InterfaceError, SqliteDatabase
 
+from checks.cast import Server, Visitor, alerts
 from models.database import Doors, ask, db
 from models.errors import Unavailable
 from models.tables import List, User
@@ -211,3 +214,41 @@ def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     doors.close()
     assert [answer.result() for answer in answers] == list(range(1, 301))
     assert {file.name for file in tmp_path.iterdir()} == {"people.db", "people.db.lock"}
+
+
+def test_a_full_disk(start: Callable[..., Server]) -> None:
+    """Changes are refused with 503, reading goes on, and nothing need be restarted afterwards."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.add("before")
+    log = Path(f"{server.database}-wal")
+    unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (log.stat().st_size, unlimited[1]))
+    for _ in range(3):
+        answer = ann.post(f"/lists/{ann.list}", title="during")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "nothing was changed" in alerts(answer.text)[0]
+    assert [row.title for row in ann.rows()] == ["before"]
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    ann.add("after")
+    assert [row.title for row in ann.rows()] == ["before", "after"]
+    server.expected += ["disk I/O error", "disk is full"]
+    server.stop()
+
+
+def test_a_database_locked_by_another_program(start: Callable[..., Server]) -> None:
+    """Changes wait for it; reading does not, and neither do other pages."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    other = SqliteDatabase(str(server.database))
+    with other.connection_context():
+        other.execute_sql("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor() as pool:
+            adding = pool.submit(ann.add, "milk")
+            assert ann.rows() == [] and not adding.done()
+            other.execute_sql("ROLLBACK")
+            adding.result()
+    assert [row.title for row in ann.rows()] == ["milk"]
+    server.stop()

@@ -248,8 +248,13 @@ def ask(
     return future
 
 
-def refusal(cause: Exception) -> Unavailable:
-    """Return what the waiting caller is told, with the cause for the log."""
+def refusal(cause: BaseException) -> Unavailable:
+    """Return what the waiting caller is told, with the cause for the log.
+
+    That is the first error of a chain: after a full disk, say, the rollback fails too.
+    """
+    while cause.__context__:
+        cause = cause.__context__
     unavailable = Unavailable(str(cause))
     unavailable.__cause__ = cause
     return unavailable
