@@ -510,12 +510,12 @@ def test_a_stop_finishes_what_is_under_way(start: Callable[..., Server]) -> None
     assert statuses == [303] * 8
 
 
-def test_it_serves_ipv4_and_stays_local(server: Server) -> None:
-    """By default only this machine is served."""
-    place = urlsplit(server.url)
-    assert place.hostname == "127.0.0.1"
-    with socket.create_connection((place.hostname, place.port or 0), timeout=5):
-        pass
+def test_it_stays_local(server: Server) -> None:
+    """By default nobody is served but who asks this machine's own 127.0.0.1."""
+    port = urlsplit(server.url).port or 0
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
 def test_the_sample(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -222,9 +222,14 @@ def test_a_full_disk(start: Callable[..., Server]) -> None:
     ann = Visitor(server, "ann")
     ann.sign_up()
     ann.add("before")
+    other = SqliteDatabase(str(server.database))
+    with other.connection_context():  # so that her next visit is to be noted, on a full disk
+        an_hour_ago = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')"
+        other.execute_sql(f"UPDATE session SET last_seen = {an_hour_ago}")
     log = Path(f"{server.database}-wal")
     unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (log.stat().st_size, unlimited[1]))
+    assert [row.title for row in ann.rows()] == ["before"]
     for _ in range(3):
         answer = ann.post(f"/lists/{ann.list}", title="during")
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -233,6 +238,9 @@ def test_a_full_disk(start: Callable[..., Server]) -> None:
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
     ann.add("after")
     assert [row.title for row in ann.rows()] == ["before", "after"]
+    with other.connection_context():
+        noted = other.execute_sql("SELECT last_seen >= created FROM session").fetchall()
+    assert noted == [(1,)]
     server.expected += ["disk I/O error", "disk is full"]
     server.stop()
 

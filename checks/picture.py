@@ -20,7 +20,7 @@ def take(picture: Path) -> None:
         database.write_bytes((ROOT / "people.db.sample").read_bytes())
         server = Server(database)
         browser = launch(playwright)
-        page = browser.new_page(viewport={"width": 860, "height": 640}, device_scale_factor=2)
+        page = browser.new_page(viewport={"width": 860, "height": 720}, device_scale_factor=2)
         page.goto(f"{server.url}/login")
         page.fill("[name=username]", "ana")
         page.fill("[name=password]", "only for looking")
