@@ -88,17 +88,16 @@ class App(Application):
         async with AsyncExitStack() as undo:
             try:
                 sockets = bind_sockets(self.config.port, self.config.address or None)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 place = f"port {self.config.port} of {self.config.address or 'this machine'}"
-                reason = error.strerror or error
-                raise CannotStart(
-                    f"Can't serve {place} ({reason}): give another --port."
-                ) from error
+                reason = getattr(error, "strerror", None) or error
+                mend = "give another --port or --address."
+                raise CannotStart(f"Can't serve {place} ({reason}): {mend}") from error
             for socket in sockets:
                 undo.callback(socket.close)
             await asyncio.to_thread(self.doors.open)
             undo.callback(self.doors.close)
-            key = self.config.cookie_secret or tokens.signing_key(self.config.database_path)
+            key = self.config.cookie_secret or tokens.signing_key(self.doors.path)
             self.settings["cookie_secret"] = key
             self.port: int = sockets[0].getsockname()[1]
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
@@ -113,8 +112,6 @@ class App(Application):
                 chunk_size=64 * 1024,
             )
             self.server.add_sockets(sockets)
-            gc.collect()
-            gc.freeze()  # what is loaded stays: looking at it again made the slowest answers
             undo.pop_all()
 
     async def stop(self) -> None:
@@ -152,6 +149,8 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, closing.set)
     app = App(config)
     await app.start()
+    gc.collect()
+    gc.freeze()  # what is loaded stays: looking at it again made the slowest answers
     try:
         host = "localhost" if config.address in ("", "0.0.0.0", "::") else config.address  # noqa: S104
         sys.stdout.write(f"Afazeres is at http://{host}:{app.port}/\n")
@@ -175,12 +174,14 @@ def main() -> int:
     try:
         try:
             config = read(sys.argv, os.environ)
-        except (Error, ValueError) as error:
+        except Error as error:
             raise CannotStart(str(error)) from error
         asyncio.run(serve(config))
     except CannotStart as error:
         sys.stderr.write(f"afazeres: {error}\n")
         return 2
+    except KeyboardInterrupt:  # the second one
+        return 130
     return 0
 
 

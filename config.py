@@ -58,19 +58,31 @@ class Config:
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     """Return what `arguments` say (the program's name first), on top of AFAZERES_* variables.
 
-    Raises tornado.options.Error or ValueError, with a message for people, for what is wrong.
+    Raises tornado.options.Error, with a message for people, for what is wrong.
     """
     parser = OptionParser()
     define_logging_options(parser)
     for each in fields(Config):
         parser.define(each.name, default=each.default, help=each.metadata["help"])
     given = [
-        f"--{name}={environment[key]}"
+        f"--{name}={value}"
         for name in parser
-        if (key := f"AFAZERES_{name.upper()}") in environment
+        if (value := environment.get(f"AFAZERES_{name.upper()}"))  # an empty one says nothing
     ]
-    parser.add_parse_callback(lambda: enable_pretty_logging(parser))
-    rest = parser.parse_command_line([arguments[0], *given, *arguments[1:]])
-    if rest:
-        raise Error(f"options look like --port=8888, not {rest[0]!r}")
+    for argument in [*given, *arguments[1:]]:
+        name, _, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name not in parser:
+            raise Error(f"there is no option {argument!r}: --help lists them all")
+        if isinstance(parser[name], bool) and value.lower() not in ("", "true", "false"):
+            raise Error(f"--{name} is true or false, not {value!r}")
+        try:
+            parser.parse_command_line([arguments[0], argument], final=False)
+        except ValueError:
+            raise Error(f"--{name} is a number, not {value!r}") from None
+    if parser.logging.lower() not in ("debug", "info", "warning", "error", "none"):
+        raise Error(f"--logging is debug, info, warning, error or none, not {parser.logging!r}")
+    try:
+        enable_pretty_logging(parser)
+    except OSError as error:
+        raise Error(f"--log_file_prefix can't be written: {error}") from error
     return Config(**{each.name: parser[each.name] for each in fields(Config)})

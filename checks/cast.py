@@ -3,10 +3,12 @@
 import itertools
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +24,7 @@ NUMBERS = itertools.count(1)
 class Server:
     """`python app.py` in a process of its own, on a free port and a database file."""
 
-    def __init__(self, database: Path, *options: str, **popen: Any) -> None:
+    def __init__(self, database: Path, *options: str) -> None:
         self.database = database
         self.log = Path(f"{database}.log-{next(NUMBERS)}")
         self.expected: list[str] = []
@@ -34,10 +36,10 @@ class Server:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                **popen,
             )
         assert self.process.stdout
-        said = self.process.stdout.readline()
+        ready, _, _ = select.select([self.process.stdout], [], [], 30)
+        said = self.process.stdout.readline() if ready else ""
         self.url = said.rpartition(" ")[2].strip().rstrip("/")
         assert self.url.startswith("http://"), self.log.read_text()
 
@@ -80,11 +82,11 @@ class Visitor:
         """Open an address."""
         return self.http.get(self.server.url + path, allow_redirects=False, timeout=20, **kwargs)
 
-    def post(self, path: str, data: Any = None, **fields: Any) -> requests.Response:
+    def post(self, path: str, **fields: Any) -> requests.Response:
         """Send a form, with its token."""
         if "_xsrf" not in self.http.cookies:
             self.get("/login")
-        form = data if data is not None else {"_xsrf": self.http.cookies["_xsrf"], **fields}
+        form = {"_xsrf": self.http.cookies["_xsrf"], **fields}
         return self.http.post(self.server.url + path, form, allow_redirects=False, timeout=20)
 
     def sign_up(self, **fields: str) -> requests.Response:
@@ -129,13 +131,27 @@ def alerts(page: str) -> list[str]:
     return [unescape(a) for a in re.findall(r'role="alert"[^>]*>(.*?)<', page)]
 
 
+def ask(door: Any, unit: Callable[..., Any], *args: Any) -> "Future[Any]":
+    """Return the answer of `doors.read` or `doors.write` as a future, for threads that may wait."""
+    future: Future[Any] = Future()
+
+    def answer(result: Any, error: Exception | None) -> None:
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    door(lambda: unit(*args), answer)
+    return future
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers of one's own: `start()`, `start("--option=...")`. They end with the test."""
     servers = []
 
-    def start(*options: str, database: Path = tmp_path / "people.db", **popen: Any) -> Server:
-        servers.append(Server(database, *options, **popen))
+    def start(*options: str, database: Path = tmp_path / "people.db") -> Server:
+        servers.append(Server(database, *options))
         return servers[-1]
 
     yield start

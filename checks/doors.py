@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import IntegrityError, InterfaceError, SqliteDatabase
+from peewee import IntegrityError, InterfaceError, OperationalError, SqliteDatabase
 
-from checks.cast import Server, Visitor, alerts
-from models.database import Doors, ask, db
+from checks.cast import Server, Visitor, alerts, ask
+from models.database import Doors, Prepared, db
 from models.errors import Unavailable
 from models.tables import List, User
 
@@ -184,6 +184,50 @@ def test_a_read_sees_one_moment(doors: Doors) -> None:
     ask(doors.write, make, "milk").result()
     go_on.set()
     assert reading.result() == ([], [])
+    assert ask(doors.read, names).result() == ["milk"]
+
+
+def test_an_answer_that_fails_harms_nobody(doors: Doors, caplog: Any) -> None:
+    """The threads of the house don't die of what whoever asked does with the answer."""
+
+    def fall(result: Any, error: Exception | None) -> None:
+        raise SystemError("nobody is there")
+
+    for _ in range(doors.readers + 1):
+        doors.read(names, fall)
+        doors.write(names, fall)
+    assert ask(doors.write, make, "milk").result() == 1
+    assert ask(doors.read, names).result() == ["milk"]
+    caplog.clear()
+
+
+def test_a_connection_that_failed_is_replaced(doors: Doors) -> None:
+    """Whatever happened to it, the thread's next unit has another."""
+
+    def spoil() -> None:
+        db.connection().close()
+        names()
+
+    for door in (doors.read, doors.write):
+        for _ in range(doors.readers + 1):
+            with pytest.raises(Unavailable):
+                ask(door, spoil).result()
+        assert ask(door, names).result() == []
+
+
+def test_a_mistake_in_sql_is_no_bad_moment(doors: Doors) -> None:
+    """It is told as what it is, so that someone mends it."""
+    with pytest.raises(OperationalError):
+        ask(doors.write, db.execute_sql, "SELECT nothing FROM nowhere").result()
+
+
+def test_the_peephole_only_looks(doors: Doors) -> None:
+    """It runs on the event loop's own thread: it waits for nobody, and changes nothing."""
+    ask(doors.write, make, "milk").result()
+    assert doors.look(Prepared(List.select(List.name))) == [("milk",)]
+    with pytest.raises(Unavailable):
+        doors.look(Prepared(List.delete()))
+    assert doors._peephole.timeout == 0
     assert ask(doors.read, names).result() == ["milk"]
 
 

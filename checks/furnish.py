@@ -1,15 +1,16 @@
 """Make people.db.sample: two people who share a list, through the app's own models.
 
-`make sample` runs this. The file differs from one run to the next only in instants, ids of
-sessions (it has none) and the salt of the passwords.
+`make sample` runs this. The file differs from one run to the next only in instants and in the salt
+of the passwords.
 """
 
 import sys
 from contextlib import closing
 from pathlib import Path
 
+from checks.cast import ask
 from models import lists, todos, users
-from models.database import Doors, ask
+from models.database import Doors
 from models.tables import Member, Person
 
 PASSWORD = "only for looking"

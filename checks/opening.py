@@ -13,17 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.options import Error
 
 from app import App
-from checks.cast import ROOT, Server, Visitor
+from checks.cast import ROOT, Server, Visitor, ask
 from config import Config, read
+from controllers.base import HASHES_WAITING, Hashing
 from models import todos, tokens, upgrades, users
-from models.database import Doors, ask
-from models.errors import CannotStart
+from models.database import Doors
+from models.errors import CannotStart, Unavailable
+from models.tables import Person
 
 # Root may write anything; without its capabilities it is like anyone else.
 PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -94,7 +97,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "cut": (cut, "is damaged"),
     "flipped": (flipped, "is damaged"),
     "text": (lambda path: path.write_text("x" * 9000), "is no database"),
-    "emptied": (lambda path: path.write_bytes(b""), "is no database"),
+    "emptied": (lambda path: path.write_bytes(b""), "is empty"),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
 }
 
@@ -114,6 +117,37 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     """Is not made: perhaps a disk isn't there yet."""
     assert "There is no folder" in refused(f"--database={tmp_path}/none/people.db")
     assert contents(tmp_path) == {}
+
+
+def test_a_log_without_its_database(house: Path) -> None:
+    """Is not played into another one."""
+    house.unlink()
+    Path(f"{house}-wal").write_bytes(b"x" * 4096)
+    before = contents(house.parent)
+    assert "is left of a database that is gone" in refused(f"--database={house}")
+    assert contents(house.parent) == before
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """Is not replaced by a file: perhaps a disk isn't there yet."""
+    link = tmp_path / "people.db"
+    link.symlink_to(tmp_path / "disk" / "people.db")
+    assert "There is no folder" in refused(f"--database={link}")
+    assert link.is_symlink()
+
+
+def test_a_file_that_is_only_locked(house: Path) -> None:
+    """Is not called damaged."""
+    with closing(sqlite3.connect(house, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = exclusive")
+        other.execute("DELETE FROM session")
+        other.execute("UPDATE todo SET title = 'theirs'")
+        assert "can't be used (database is locked)" in refused(f"--database={house}")
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    """Is said in one line too."""
+    assert "can't be used" in refused(f"--database={tmp_path}/{'x' * 300}")
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
@@ -140,7 +174,13 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ("--port=x", "invalid literal"),
+        ("--port=x", "--port is a number, not 'x'"),
+        ("--debug=maybe", "--debug is true or false, not 'maybe'"),
+        ("--colour=red", "there is no option '--colour=red'"),
+        ("serve", "there is no option 'serve'"),
+        ("--logging=loud", "--logging is debug, info, warning, error or none"),
+        ("--log_file_prefix=/no/such/folder/log", "--log_file_prefix can't be written"),
+        ("--address=a..b", "Can't serve port 0 of a..b"),
         ("--port=70000", "--port is from 0 to 65535"),
         ("--database=mysql://x/y", "--database is a path"),
         ("--cookie_secret=short", "--cookie_secret needs 32 characters"),
@@ -157,6 +197,7 @@ def test_an_option_that_is_wrong(tmp_path: Path, option: str, reason: str) -> No
 def test_options_come_from_both_sides() -> None:
     """The environment says what the command line doesn't."""
     environment = {"AFAZERES_PORT": "1", "AFAZERES_PUBLIC_URL": "https://x.org", "PORT": "9"}
+    environment |= {"AFAZERES_DEBUG": "", "AFAZERES_BEHIND_PROXY": "10.0.0.9"}
     told = read(["app.py", "--port=2", "--behind_proxy=10.0.0.1, 10.0.0.2"], environment)
     assert told == Config(port=2, public_url="https://x.org", behind_proxy="10.0.0.1, 10.0.0.2")
     assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
@@ -207,7 +248,7 @@ def test_first_starts_at_the_same_time(tmp_path: Path) -> None:
 
 def test_a_kill_in_the_first_start(tmp_path: Path) -> None:
     """At whatever moment, the next start finds no database or a whole one."""
-    for moment in range(1, 16):
+    for moment in range(1, 9):
         path = tmp_path / str(moment) / "people.db"
         path.parent.mkdir()
         command = [sys.executable, "app.py", "--port=0", f"--database={path}"]
@@ -249,6 +290,22 @@ def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
         upgrades.open_file(house)
 
 
+def test_a_copy_of_the_sample_is_nobody_elses(house: Path) -> None:
+    """Whatever the rights of the file that was copied."""
+    house.chmod(0o644)
+    upgrades.open_file(house).close()
+    assert house.stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_makes_what_others_use(house: Path) -> None:
+    """A database deleted under a running house is not made anew beside it."""
+    with closing(upgrades.open_file(house)):
+        house.unlink()
+        with pytest.raises(CannotStart, match="first stop the process"):
+            upgrades.open_file(house)
+    assert not house.exists()
+
+
 def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:
     """And the next start tries again."""
     steps = tmp_path / "steps"
@@ -261,7 +318,9 @@ def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> N
     with closing(sqlite3.connect(house)) as now:
         assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
     step.write_text("def up(migrator, db):\n    pass\n")
+    Path(f"{house}.schema-1").write_bytes(b"half a copy")
     upgrades.open_file(house, steps).close()
+    assert Path(f"{house}.schema-1").stat().st_size > 4096
 
 
 def test_nobody_upgrades_what_others_use(house: Path, tmp_path: Path) -> None:
@@ -310,6 +369,101 @@ def test_an_app_touches_nothing_until_it_starts(tmp_path: Path) -> None:
     for _ in range(2):
         assert asyncio.run(live()) == (200, b"<!doctype html>")
     assert app.settings["doors"] is app.doors
+
+
+def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Also for someone who reads slowly: what was answered arrives whole."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    server.stop()
+    with closing(Doors(server.database)) as doors:
+        doors.open()
+        person = Person(1, ann.name)
+        adding = [ask(doors.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]
+        adding[-1].result()
+    server = start()
+    port = int(server.url.rpartition(":")[2])
+    cookies = "; ".join(f"{name}={value}" for name, value in ann.http.cookies.items())
+    request = f"GET /lists/{ann.list} HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as reader:
+        reader.sendall(request.encode())
+        page = reader.recv(1000)  # so the answer is on its way, and far too long for any buffer
+        server.process.terminate()
+        while more := reader.recv(100_000):
+            page += more
+    assert page.startswith(b"HTTP/1.1 200") and page.endswith(b"</html>\n") and len(page) > 5e6
+    server.stop()
+
+
+class Clerk:
+    """Counts who checks a password, in place of the hasher."""
+
+    def __init__(self, hasher: Any) -> None:
+        self.hasher, self.threads = hasher, []
+
+    def __getattr__(self, name: str) -> Any:
+        self.threads.append(threading.current_thread().name)
+        return getattr(self.hasher, name)
+
+
+def test_unknown_names_get_the_same_work(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One password is checked for each, and never on the event loop."""
+    clerk = Clerk(users.hasher)
+    monkeypatch.setattr(users, "hasher", clerk)
+
+    async def live() -> None:
+        app = App(Config(port=0, database=str(house)))
+        await app.start()
+        client = AsyncHTTPClient(force_instance=True)
+        page = await client.fetch(f"http://127.0.0.1:{app.port}/login")
+        token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+        for count, name in enumerate(("ann", "nobody"), start=1):
+            answer = await client.fetch(
+                f"http://127.0.0.1:{app.port}/login",
+                method="POST",
+                body=urlencode({"username": name, "password": "x" * 20, "_xsrf": token}),
+                headers={"Cookie": f"_xsrf={token}"},
+                raise_error=False,
+            )
+            assert answer.code == 403
+            assert len(clerk.threads) == count
+        await app.stop()
+
+    asyncio.run(live())
+    assert all(name.startswith("hashing") for name in clerk.threads)
+
+
+def test_too_many_passwords_at_once() -> None:
+    """Whoever comes then is asked to try again, instead of waiting in a queue without end."""
+
+    async def crowd() -> None:
+        hashing, go_on = Hashing(), threading.Event()
+        first = [asyncio.ensure_future(hashing.run(go_on.wait, 10)) for _ in range(HASHES_WAITING)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await hashing.run(len, "one more")
+        go_on.set()
+        await asyncio.gather(*first)
+        assert await hashing.run(len, "now") == 3
+        hashing.threads.shutdown()
+
+    asyncio.run(crowd())
+
+
+def test_limits_are_set(tmp_path: Path) -> None:
+    """Tornado's own would let anyone hold a connection for an hour, and fill the memory."""
+
+    async def live() -> None:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        await app.start()
+        limits = app.server.conn_params
+        await app.stop()
+        assert limits.header_timeout == limits.body_timeout == 30
+        assert limits.max_body_size == 2**20 and limits.max_header_size == 2**15
+        assert limits.no_keep_alive
+
+    asyncio.run(live())
 
 
 def test_a_start_that_fails_leaves_nothing_open(house: Path) -> None:

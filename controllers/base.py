@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -14,12 +15,12 @@ from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
 from models import tokens
+from models.database import Answer
 from models.errors import Forbidden, Invalid, NotFound, Unavailable
 from models.tables import Person
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Answer = Callable[[Any, Exception | None], None]
 Door = Callable[[Callable[[], Any], Answer], None]
 
 # Nothing from elsewhere and nothing inline (ASVS 3.4.3); no framing; forms stay on this site.
@@ -37,10 +38,19 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Server": "todo",
 }
+
+
+class NotLoggedIn(HTTPError):
+    """A form was sent by nobody, perhaps by someone whose session has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(403)
+
+
 REFUSALS = {NotFound: 404, Forbidden: 403, Invalid: 422, Unavailable: 503}
 SENTENCES = {
     400: "Your browser sent something that this page can't understand.",
-    403: "This was refused. Go back, reload the page, and try again; you may have to log in first.",
+    403: "This was refused. Go back, reload the page, and try again.",
     404: "There is nothing here, or it isn't shared with you.",
     405: "This address can't be used in that way.",
     503: "This didn't work just now, and nothing was changed. Please try again in a moment.",
@@ -91,10 +101,12 @@ class Answers:
             future, result, error = self.ready.popleft()
             if future.cancelled():
                 continue
-            if error:
-                future.set_exception(error)
-            else:
+            if error is None:
                 future.set_result(result)
+            elif isinstance(error, StopIteration):  # which no future can hold
+                future.set_exception(RuntimeError(repr(error)))
+            else:
+                future.set_exception(error)
 
 
 class UnderWay:
@@ -118,10 +130,10 @@ class UnderWay:
 
 
 class Hashing:
-    """The threads for work on passwords: one fewer than the cores, as each keeps a core busy."""
+    """The threads for work on passwords: two at most, and one core is left for the rest."""
 
     def __init__(self) -> None:
-        threads = max(1, (os.cpu_count() or 1) - 1)
+        threads = max(1, min(2, (os.cpu_count() or 1) - 1))
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing")
         self.waiting = 0
 
@@ -172,17 +184,15 @@ class BaseHandler(RequestHandler):
         self.settings["under_way"].begin(self)
         self.check_method()
 
-    def on_finish(self) -> None:
-        """The answer is out."""
-        self.settings["under_way"].end(self)
+    def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
+        """Answer; the request is under way until the last byte has left."""
+        sent = super().finish(chunk)
+        sent.add_done_callback(lambda _: self.settings["under_way"].end(self))
+        return sent
 
     async def head(self, *args: str) -> None:
         """Answer as GET does; Tornado leaves out the body."""
         await self.get(*args)  # type: ignore[misc]  # every get of ours is a coroutine
-
-    def compute_etag(self) -> str | None:
-        """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
-        return None
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
@@ -207,7 +217,15 @@ class BaseHandler(RequestHandler):
         sentence = translate(SENTENCES.get(status, FAULT))
         if isinstance(error, Invalid):
             sentence = error.message(translate)
-        self.render("error.html", status=status, sentence=sentence)
+        if isinstance(error, NotLoggedIn):
+            sentence = translate("You are not logged in any more.")
+        title = translate(HTTPStatus(status).phrase)
+        self.render("error.html", title=title, sentence=sentence, kept=self.kept())
+
+    def kept(self) -> list[str]:
+        """Return what people wrote into the form that was refused, for them to copy."""
+        values = [self.request.body_arguments.get(name, [b""])[0] for name in ("title", "name")]
+        return [value.decode(errors="replace") for value in values if value.strip()]
 
 
 class MissingHandler(BaseHandler):
@@ -253,6 +271,10 @@ class PageHandler(BaseHandler):
         super().set_default_headers()
         self.set_header("Cache-Control", "no-store")
 
+    def compute_etag(self) -> str | None:
+        """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
+        return None
+
     async def prepare(self) -> None:
         """Find out who is asking, and send strangers to log in."""
         await super().prepare()
@@ -261,7 +283,7 @@ class PageHandler(BaseHandler):
         self.current_user = await self.find_person()
         if self.current_user is None and not self.public:
             if self.request.method == "POST":
-                raise HTTPError(403)
+                raise NotLoggedIn
             self.ask_to_log_in(302)
 
     def ask_to_log_in(self, status: int) -> None:

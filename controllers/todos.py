@@ -3,7 +3,7 @@
 import re
 
 from controllers.base import PageHandler, form
-from models import lists, todos
+from models import lists, text, todos
 from models.errors import Invalid
 
 VERBS = {"complete": todos.complete, "reopen": todos.reopen, "delete": todos.delete}
@@ -51,7 +51,7 @@ class ListHandler(TodoPageHandler):
     async def post(self, list_id: str) -> None:
         """Add a todo. Nothing typed adds nothing, and is no mistake either."""
         title = self.field("title")
-        if title.strip():
+        if not text.blank(title):
             await self.commit(todos.add, self.current_user, int(list_id), title)
         self.see_other(self.reverse_url("list", list_id))
 
@@ -107,7 +107,7 @@ class TodoHandler(TodoPageHandler):
     async def post(self, todo_id: str) -> None:
         """Give it another title; an empty one deletes it."""
         title = self.field("title")
-        if title.strip():
+        if not text.blank(title):
             list_id = await self.commit(todos.rename, self.current_user, int(todo_id), title)
         else:
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id))

@@ -10,14 +10,14 @@ saves. So one thread writes: it takes every unit that is waiting, runs each in a
 own inside ONE transaction, commits once, and then answers them all (group commit).
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from peewee import (
     DatabaseError,
@@ -31,13 +31,12 @@ from peewee import (
 from models import upgrades
 from models.errors import Unavailable
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 Outcome = tuple[Any, Exception | None]  # what a unit returned, or what it raised
 Answer = Callable[[Any, Exception | None], None]  # takes an outcome
 Work = tuple[Callable[[], Any], Answer]
 
+SQLITE_ERROR = 1  # of SQLite's result codes, the one for a mistake in SQL
+log = logging.getLogger(__name__)
 db = DatabaseProxy()
 
 
@@ -105,6 +104,7 @@ class Doors:
 
         Raises CannotStart; see `upgrades.open_file`.
         """
+        self.path = self.path.resolve()  # two names of a file have one lock and one key
         self._lock = upgrades.open_file(self.path)
         self._db = SqliteDatabase(
             str(self.path),
@@ -114,15 +114,21 @@ class Doors:
         )
         db.initialize(self._db)
         self._peephole = SqliteDatabase(
-            str(self.path), pragmas={"query_only": 1}, thread_safe=False, check_same_thread=False
+            str(self.path),
+            pragmas={"query_only": 1},
+            timeout=0,
+            thread_safe=False,
+            check_same_thread=False,
         )
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._reading = [
-            threading.Thread(target=self._read_until_closed, name="reader")
+            threading.Thread(target=self._read_until_closed, name="reader", daemon=True)
             for _ in range(self.readers)
         ]
-        self._writing = threading.Thread(target=self._write_until_closed, name="writer")
+        self._writing = threading.Thread(
+            target=self._write_until_closed, name="writer", daemon=True
+        )
         for thread in (*self._reading, self._writing):
             thread.start()
 
@@ -162,7 +168,7 @@ class Doors:
     def _read_until_closed(self) -> None:
         while work := self._to_read.get():
             unit, answer = work
-            answer(*self._read(unit))
+            deliver(answer, self._read(unit))
         self._db.close()
 
     def _read(self, unit: Callable[[], Any]) -> Outcome:
@@ -174,11 +180,11 @@ class Doors:
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
             with self._db.atomic():
                 return unit(), None
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:  # whatever it is, it belongs to the caller of this unit
+            if not isinstance(error, (DatabaseError, InterfaceError)):
+                return None, error
             self._forget_connection()
             return None, refusal(error)
-        except Exception as error:  # whatever it is, it belongs to the caller of this unit
-            return None, error
 
     def _write_until_closed(self) -> None:
         more = True
@@ -203,11 +209,11 @@ class Doors:
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit) for unit, _ in group]
-        except (DatabaseError, InterfaceError, Unavailable) as error:
+        except Exception as error:  # nothing of the group was stored
             self._forget_connection()
             outcomes = [(None, refusal(error))] * len(group)
         for (_, answer), outcome in zip(group, outcomes, strict=True):
-            answer(*outcome)
+            deliver(answer, outcome)
 
     def _attempt(self, unit: Callable[[], Any]) -> Outcome:
         """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
@@ -219,7 +225,7 @@ class Doors:
                 raise refusal(error) from error  # SQLite itself undid all: the group has failed
             self._db.execute_sql("ROLLBACK TO unit")
             self._db.execute_sql("RELEASE unit")
-            return None, refusal(error) if isinstance(error, OperationalError) else error
+            return None, refusal(error) if is_of_engine(error) else error
         self._db.execute_sql("RELEASE unit")
         return result, None
 
@@ -229,23 +235,18 @@ class Doors:
             self._db.close()
 
 
-def ask(
-    door: Callable[[Callable[[], Any], Answer], None],
-    unit: Callable[P, T],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> "Future[T]":
-    """Return the answer of `doors.read` or `doors.write` as a future, for threads that may wait."""
-    future: Future[T] = Future()
+def is_of_engine(error: Exception) -> bool:
+    """Say whether it is the engine's fault (locked, full, broken) rather than a mistake in SQL."""
+    code = getattr(error.__context__, "sqlite_errorcode", None)
+    return isinstance(error, OperationalError) and code != SQLITE_ERROR
 
-    def answer(result: T, error: Exception | None) -> None:
-        if error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
 
-    door(lambda: unit(*args, **kwargs), answer)
-    return future
+def deliver(answer: Answer, outcome: Outcome) -> None:
+    """Call back whoever waits; what goes wrong there is not for the house's threads to die of."""
+    try:
+        answer(*outcome)
+    except Exception:
+        log.exception("An answer could not be delivered")
 
 
 def refusal(cause: BaseException) -> Unavailable:

@@ -47,11 +47,15 @@ def seen_by(person: Person, list_id: int, least: str = "viewer") -> Seen:
     Raises NotFound when they are no member of it, Forbidden when their role is less than `least`.
     """
     for row in SEEN_BY(list=list_id, person=person.id):
-        found = Seen(*row)
-        if ROLES.index(found.role) < ROLES.index(least):
-            raise Forbidden
-        return found
+        return allowed(Seen(*row), least)
     raise NotFound
+
+
+def allowed(seen: Seen, least: str) -> Seen:
+    """Return `seen` unchanged; raises Forbidden when the person's role is less than `least`."""
+    if ROLES.index(seen.role) < ROLES.index(least):
+        raise Forbidden
+    return seen
 
 
 def changed(

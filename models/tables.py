@@ -60,7 +60,7 @@ class List(Table):
 class Member(Table):
     """Someone's place in a list, and the list's place among theirs."""
 
-    list = ForeignKeyField(List, backref="+")
+    list = ForeignKeyField(List, backref="+", index=False)
     user = ForeignKeyField(User, backref="+")
     role = CharField(6)
     position = DoubleField()
@@ -73,7 +73,6 @@ class Todo(Table):
     """A thing to do. `version` is the list's version at its last change."""
 
     list = ForeignKeyField(List, backref="+", index=False)
-    list_id: int  # peewee's, said for the type checker
     title = CharField(1000)
     notes = TextField()
     completed_at = CharField(24, null=True)
@@ -95,7 +94,7 @@ class Change(Table):
 
     list = ForeignKeyField(List, backref="+", index=False)
     version = BigIntegerField()
-    user = ForeignKeyField(User, backref="+")
+    user = ForeignKeyField(User, backref="+", index=False)
     verb = CharField(20)
     kind = CharField(10)
     before = TextField()

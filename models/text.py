@@ -1,11 +1,17 @@
 """What may be stored as text: the one rule for titles, names and the like."""
 
 import re
+import unicodedata
 
 from models.errors import Invalid
 
-# C0 without tab, and DEL: invisible, and some corrupt a line elsewhere (logs, CSV, terminals).
-CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Control characters (C0 without tab, DEL, C1) and line ends: they corrupt a line elsewhere.
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def blank(value: str) -> bool:
+    """Say whether nothing of `value` can be seen: white space and invisible characters only."""
+    return all(unicodedata.category(letter)[0] in "ZC" for letter in value)
 
 
 def line(field: str, value: str, limit: int) -> str:
@@ -15,14 +21,14 @@ def line(field: str, value: str, limit: int) -> str:
     characters or line ends inside, and lone surrogates, which can't be stored or sent.
     """
     value = value.strip()
-    if not value:
-        raise Invalid(field, "Please write something here.")
-    if len(value) > limit:
-        raise Invalid(field, "This is too long: at most {limit} characters.", limit=f"{limit:,}")
     if CONTROLS.search(value):
         raise Invalid(field, "This must be one line, without control characters.")
+    if len(value) > limit:
+        raise Invalid(field, "This is too long: at most {limit} characters.", limit=f"{limit:,}")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise Invalid(field, "This has characters that can't be stored.") from None
+    if blank(value):
+        raise Invalid(field, "Please write something here.")
     return value

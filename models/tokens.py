@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
+from models import users
 from models.database import Given, Prepared, instant, now
 from models.errors import CannotStart
 from models.tables import Person, Session, User
-from models.upgrades import sync_folder
+from models.upgrades import refusing, sync_folder
 
 IDLE = timedelta(days=14)
 LONGEST = timedelta(days=30)
@@ -45,6 +46,19 @@ class Visit(NamedTuple):
 
     person: Person
     stale: bool
+
+
+def sign_up(
+    username: str,
+    email: str | None,
+    password: str,
+    list_name: str,
+    browser: Browser,
+    old_key: str | None = None,
+) -> str:
+    """Make an account and log in to it: see `users.sign_up` and `log_in`."""
+    person = users.sign_up(username, email, password, list_name)
+    return log_in(person, browser, old_key)
 
 
 def log_in(person: Person, browser: Browser, old_key: str | None = None) -> str:
@@ -98,6 +112,12 @@ def signing_key(database: Path) -> str:
     may read it, or when it is too short to be a secret.
     """
     path = Path(f"{database}.secret")
+    with refusing(path):
+        return read_key(path)
+
+
+def read_key(path: Path) -> str:
+    """Return the key in the file at `path`, made if missing."""
     if not path.exists():
         with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # mode 0600
             draft.write(secrets.token_urlsafe(64))

@@ -39,7 +39,7 @@ def up(migrator, db):
         deleted_at = CharField(24, null=True)
 
     class Member(Table):
-        list = ForeignKeyField(List)
+        list = ForeignKeyField(List, index=False)
         user = ForeignKeyField(User)
         role = CharField(6)
         position = DoubleField()
@@ -64,7 +64,7 @@ def up(migrator, db):
     class Change(Table):
         list = ForeignKeyField(List, index=False)
         version = BigIntegerField()
-        user = ForeignKeyField(User)
+        user = ForeignKeyField(User, index=False)
         verb = CharField(20)
         kind = CharField(10)
         before = TextField()

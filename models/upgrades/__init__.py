@@ -5,8 +5,10 @@ Each numbered file beside this one is one step of the schema, run by playhouse.m
 
 import fcntl
 import os
+import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -22,38 +24,59 @@ WHOLE_CHECK = 500_000_000  # bytes; a larger file is not read through at every s
 SHARED_SINCE = (3, 51, 3)  # older SQLite can corrupt a log that two processes write (WAL reset)
 
 
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Turn what the disk or the engine says against `path` into CannotStart."""
+    try:
+        yield
+    except (OSError, DatabaseError) as error:
+        raise CannotStart(
+            f"{path} can't be used ({error}): mend that, then start again."
+        ) from error
+
+
 def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
     """Make sure that `path` is a sound database of today's schema; return the held lock beside it.
 
     All processes on the file share the lock; whoever makes or upgrades it must be alone. Raises
     CannotStart, having touched nothing, when the file isn't ours, is damaged, newer or unwritable.
     """
+    with refusing(path):
+        check_place(path)
+        newest = max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
+        if path.exists():
+            examine(path, newest)
+        lock, alone = take_lock(path)
+        try:
+            number = examine(path, newest) if path.exists() else 0
+            if number < newest and not alone:
+                raise CannotStart(f"{path} must be upgraded: first stop the process that uses it.")
+            if number == 0:
+                make(path, steps, newest)
+            elif number < newest:
+                upgrade(path, steps, newest)
+            path.chmod(0o600)  # a copy of the sample, say, may be anyone's to read
+            if SqliteDatabase.server_version >= SHARED_SINCE:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+        except BaseException:
+            lock.close()
+            raise
+        return lock
+
+
+def check_place(path: Path) -> None:
+    """Raise CannotStart where no database can be, or where it can't be written."""
     if not path.parent.is_dir():
         raise CannotStart(f"There is no folder {path.parent}: make it, or give another --database.")
     if path.is_dir():
         raise CannotStart(f"{path} is a folder: give --database the path of a file.")
-    writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
-    if not writable:
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise CannotStart(
             f"{path} can't be written: give this user that right, for its folder too."
         )
-    newest = max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
-    if path.exists():
-        examine(path, newest)
-    lock, alone = take_lock(path)
-    try:
-        if not path.exists():
-            make(path, steps, newest)
-        elif examine(path, newest) < newest:
-            if not alone:
-                raise CannotStart(f"{path} must be upgraded: first stop the process that uses it.")
-            upgrade(path, steps, newest)
-        if SqliteDatabase.server_version >= SHARED_SINCE:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-    except BaseException:
-        lock.close()
-        raise
-    return lock
+    log = Path(f"{path}-wal")
+    if not path.exists() and log.exists() and log.stat().st_size:
+        raise CannotStart(f"{log} is left of a database that is gone: bring it back, or move both.")
 
 
 def take_lock(path: Path) -> tuple[IO[bytes], bool]:
@@ -66,10 +89,11 @@ def take_lock(path: Path) -> tuple[IO[bytes], bool]:
                 return lock, kind == fcntl.LOCK_EX
         time.sleep(0.05)
     lock.close()
-    raise CannotStart(
-        f"Another process uses {path}: stop it first. (Only SQLite 3.51.3 or newer can be shared "
-        f"safely, this one is {'.'.join(map(str, SqliteDatabase.server_version))}.)"
-    )
+    why = ""
+    if SqliteDatabase.server_version < SHARED_SINCE:
+        version = ".".join(map(str, SqliteDatabase.server_version))
+        why = f", and SQLite {version} can't share it safely (3.51.3 or newer can)"
+    raise CannotStart(f"Another process uses {path}{why}: stop it first.")
 
 
 def examine(path: Path, newest: int) -> int:
@@ -79,6 +103,8 @@ def examine(path: Path, newest: int) -> int:
     """
     with path.open("rb") as file:
         header = file.read(100)  # SQLite file format, 1.3
+    if not header:
+        raise CannotStart(f"{path} is empty: delete it, or restore a backup.")
     if header[:16] != b"SQLite format 3\0":
         raise CannotStart(f"{path} is no database: restore a backup, or give another --database.")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
@@ -93,10 +119,14 @@ def examine(path: Path, newest: int) -> int:
             if path.stat().st_size <= WHOLE_CHECK:
                 damage = look.pragma("quick_check(1)")
     except DatabaseError as error:
+        if not re.search("malformed|not a database", str(error)):
+            raise  # locked, or the disk: nothing is known of the file
         damage = str(error)
     if damage != "ok":
         reason = " ".join(damage.split())
-        raise CannotStart(f"{path} is damaged ({reason}): restore a backup of it.")
+        raise CannotStart(
+            f"{path} is damaged ({reason}): restore a backup, without the -wal and -shm beside it."
+        )
     if number > newest:
         raise CannotStart(
             f"{path} has schema {number}, but this program knows only {newest}: "
@@ -122,9 +152,15 @@ def upgrade(path: Path, steps: Path, newest: int) -> None:
     """Bring an older database to today's schema, after copying it aside."""
     older = SqliteDatabase(str(path), pragmas={"synchronous": "full"})
     with older.connection_context():
-        aside = Path(f"{path}.schema-{older.pragma('user_version')}")
-        if not aside.exists():  # an upgrade that was cut off has left the better copy
-            older.execute_sql("VACUUM INTO ?", (str(aside),))
+        number = older.pragma("user_version")
+        aside, draft = Path(f"{path}.schema-{number}"), Path(f"{path}.new")
+        if len(Runner(older, str(steps)).applied()) == number:  # else the first try made the copy
+            draft.unlink(missing_ok=True)
+            older.execute_sql("VACUUM INTO ?", (str(draft),))
+            with draft.open("rb") as copy:
+                os.fsync(copy.fileno())
+            draft.rename(aside)
+            sync_folder(path.parent)
         climb(older, steps, newest)
 
 
