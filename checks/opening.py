@@ -393,7 +393,7 @@ def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: 
         while more := reader.recv(100_000):
             page += more
     assert page.startswith(b"HTTP/1.1 200") and page.endswith(b"</html>\n") and len(page) > 5e6
-    server.stop()
+    assert server.process.wait(15) == 0
 
 
 class Clerk:
