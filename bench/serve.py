@@ -4,6 +4,7 @@ Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the m
 """
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -57,6 +58,8 @@ async def main(kind: str, path: str, group: str = "128") -> None:
         bare = Application([("/.*", BareHandler, page)], log_function=lambda handler: None)
         server = bare.listen(0, "127.0.0.1")
         print(next(iter(server._sockets.values())).getsockname()[1], flush=True)
+    gc.collect()
+    gc.freeze()  # as `app.serve` does
     late: list[float] = []
     watching = asyncio.create_task(watch(late))
     await closing.wait()
