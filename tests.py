@@ -4,6 +4,7 @@
 """
 
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -572,4 +573,4 @@ def test_the_sample(start: Callable[..., Server], tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([str(ROOT)]))
+    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT))
