@@ -82,6 +82,14 @@ def test_templates_escape_everything(template: Path) -> None:
     assert called <= {"_", "static_url", "reverse_url", "xsrf_form_html"}
 
 
+@pytest.mark.parametrize("file", sorted(ROOT.glob("checks/*.py")), ids=lambda f: f.name)
+def test_requirements_are_enough_to_begin(file: Path) -> None:
+    """What only make test installs is imported where it is used, so that others run the rest."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            assert "playwright" not in ast.unparse(node)
+
+
 def test_the_size_is_a_feature() -> None:
     """Small enough to be read in one evening."""
     python = sum(len(file.read_text().splitlines()) for file in MODULES.values())

@@ -7,14 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from checks.browser import launch
 from checks.cast import ROOT, Server
 
 
 def take(picture: Path) -> None:
     """Write the picture."""
+    from playwright.sync_api import sync_playwright  # not in requirements.txt
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         database = Path(folder) / "people.db"
         database.write_bytes((ROOT / "people.db.sample").read_bytes())
