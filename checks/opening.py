@@ -303,7 +303,7 @@ def test_nobody_makes_what_others_use(house: Path) -> None:
     """A database deleted under a running house is not made anew beside it."""
     with closing(upgrades.open_file(house)):
         house.unlink()
-        with pytest.raises(CannotStart, match="first stop|stop it first"):
+        with pytest.raises(CannotStart, match=r"first stop|stop it first"):
             upgrades.open_file(house)
     assert not house.exists()
 
@@ -333,7 +333,7 @@ def test_nobody_upgrades_what_others_use(house: Path, tmp_path: Path) -> None:
         (steps / f"{name}.py").write_text("def up(migrator, db):\n    pass\n")
     with (
         closing(upgrades.open_file(house)),
-        pytest.raises(CannotStart, match="first stop|stop it first"),
+        pytest.raises(CannotStart, match=r"first stop|stop it first"),
     ):
         upgrades.open_file(house, steps)
 
