@@ -4,10 +4,12 @@
 """
 
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -211,6 +213,24 @@ def test_a_stranger_learns_nothing(ann: Visitor, cy: Visitor) -> None:
         assert cy.post(address, **fields).status_code == 404, address
     assert ann.rows() == [Row(todo, "secret", False)]
     assert "Ann" not in cy.get("/lists").text
+
+
+def test_a_viewer_reads(ann: Visitor, cy: Visitor) -> None:
+    """Sees the list and nothing to change it with; what is sent all the same gets 403."""
+    ann.add("milk")
+    todo = ann.find("milk")
+    with closing(sqlite3.connect(ann.server.database)) as database, database:
+        database.execute(
+            "INSERT INTO member (list_id, user_id, role, position)"
+            " SELECT ?, id, 'viewer', 9 FROM user WHERE username = ?",
+            (ann.list, cy.name),
+        )
+    page = cy.get(f"/lists/{ann.list}?edit={todo}").text
+    assert rows(page) == [Row(todo, "milk", False)]
+    assert page.count("<form") == page.count("<button") == 1 and "Log out" in page
+    for address in (f"/lists/{ann.list}", f"/lists/{ann.list}/rename", f"/todos/{todo}/delete"):
+        assert cy.post(address, title="mine", name="mine").status_code == 403
+    assert ann.rows() == [Row(todo, "milk", False)]
 
 
 def test_nobody_is_sent_to_log_in(nobody: Visitor) -> None:

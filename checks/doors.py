@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import IntegrityError, InterfaceError, OperationalError, SqliteDatabase
+from peewee import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SqliteDatabase,
+)
 
 from checks.cast import Server, Visitor, alerts, ask
 from models.database import Doors, Prepared, db
@@ -210,15 +216,17 @@ def test_a_connection_that_failed_is_replaced(doors: Doors) -> None:
 
     for door in (doors.read, doors.write):
         for _ in range(doors.readers + 1):
-            with pytest.raises(Unavailable):
+            with pytest.raises((Unavailable, ProgrammingError)):
                 ask(door, spoil).result()
         assert ask(door, names).result() == []
 
 
 def test_a_mistake_in_sql_is_no_bad_moment(doors: Doors) -> None:
     """It is told as what it is, so that someone mends it."""
-    with pytest.raises(OperationalError):
-        ask(doors.write, db.execute_sql, "SELECT nothing FROM nowhere").result()
+    for door in (doors.read, doors.write):
+        with pytest.raises(OperationalError):
+            ask(door, db.execute_sql, "SELECT nothing FROM nowhere").result()
+        assert ask(door, names).result() == []
 
 
 def test_the_peephole_only_looks(doors: Doors) -> None:

@@ -308,6 +308,18 @@ def test_nobody_makes_what_others_use(house: Path) -> None:
     assert not house.exists()
 
 
+def test_a_database_is_never_made_over_another(house: Path) -> None:
+    """Even one of ours that says it has no schema: it is copied aside, and brought up to date."""
+    with closing(sqlite3.connect(house)) as ours, ours:
+        ours.execute("PRAGMA user_version = 0")
+    upgrades.open_file(house).close()
+    for file in (house, Path(f"{house}.schema-0")):
+        with closing(sqlite3.connect(file)) as now:
+            assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
+    with pytest.raises(FileExistsError):
+        upgrades.make(house, upgrades.STEPS, 1)
+
+
 def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:
     """And the next start tries again."""
     steps = tmp_path / "steps"

@@ -20,6 +20,8 @@ class TodoPageHandler(PageHandler):
         self.render(
             "todos/page.html",
             page=page,
+            writable=page.list.may("editor"),
+            owned=page.list.may("owner"),
             shown=shown,
             editing=editing,
             back=address if shown == "all" else f"{address}/{shown}",

@@ -22,9 +22,11 @@ from typing import Any
 from peewee import (
     DatabaseError,
     DatabaseProxy,
+    DataError,
+    IntegrityError,
     InterfaceError,
     Node,
-    OperationalError,
+    ProgrammingError,
     SqliteDatabase,
 )
 
@@ -181,10 +183,9 @@ class Doors:
             with self._db.atomic():
                 return unit(), None
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
-            if not isinstance(error, (DatabaseError, InterfaceError)):
-                return None, error
-            self._forget_connection()
-            return None, refusal(error)
+            if isinstance(error, (DatabaseError, InterfaceError)):
+                self._forget_connection()
+            return None, refusal(error) if is_of_engine(error) else error
 
     def _write_until_closed(self) -> None:
         more = True
@@ -238,7 +239,12 @@ class Doors:
 def is_of_engine(error: Exception) -> bool:
     """Say whether it is the engine's fault (locked, full, broken) rather than a mistake in SQL."""
     code = getattr(error.__context__, "sqlite_errorcode", None)
-    return isinstance(error, OperationalError) and code != SQLITE_ERROR
+    mistakes = (IntegrityError, ProgrammingError, DataError)
+    return (
+        isinstance(error, DatabaseError)
+        and not isinstance(error, mistakes)
+        and code != SQLITE_ERROR
+    )
 
 
 def deliver(answer: Answer, outcome: Outcome) -> None:

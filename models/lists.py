@@ -31,6 +31,10 @@ class Seen(NamedTuple):
     version: int
     role: str
 
+    def may(self, least: str) -> bool:
+        """Say whether the person's role is `least` or more."""
+        return ROLES.index(self.role) >= ROLES.index(least)
+
 
 class Entry(NamedTuple):
     """A list in someone's list of lists; `open` counts what is left to do."""
@@ -53,7 +57,7 @@ def seen_by(person: Person, list_id: int, least: str = "viewer") -> Seen:
 
 def allowed(seen: Seen, least: str) -> Seen:
     """Return `seen` unchanged; raises Forbidden when the person's role is less than `least`."""
-    if ROLES.index(seen.role) < ROLES.index(least):
+    if not seen.may(least):
         raise Forbidden
     return seen
 

@@ -48,10 +48,10 @@ def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
             examine(path, newest)
         lock, alone = take_lock(path)
         try:
-            number = examine(path, newest) if path.exists() else 0
-            if number < newest and not alone:
+            number = examine(path, newest) if path.exists() else None
+            if number != newest and not alone:
                 raise CannotStart(f"{path} must be upgraded: first stop the process that uses it.")
-            if number == 0:
+            if number is None:
                 make(path, steps, newest)
             elif number < newest:
                 upgrade(path, steps, newest)
@@ -136,7 +136,10 @@ def examine(path: Path, newest: int) -> int:
 
 
 def make(path: Path, steps: Path, newest: int) -> None:
-    """Make an empty database under another name; it gets its own when it is whole and on disk."""
+    """Make an empty database under another name; it gets its own when it is whole and on disk.
+
+    Raises FileExistsError rather than take the place of another file.
+    """
     new = Path(f"{path}.new")
     new.unlink(missing_ok=True)
     pragmas = {"application_id": APPLICATION_ID, "synchronous": "extra"}
@@ -144,7 +147,8 @@ def make(path: Path, steps: Path, newest: int) -> None:
     with fresh.connection_context():
         climb(fresh, steps, newest)
         fresh.pragma("journal_mode", "wal")
-    new.rename(path)
+    os.link(new, path)  # which, unlike a rename, never replaces
+    new.unlink()
     sync_folder(path.parent)
 
 
@@ -154,7 +158,8 @@ def upgrade(path: Path, steps: Path, newest: int) -> None:
     with older.connection_context():
         number = older.pragma("user_version")
         aside, draft = Path(f"{path}.schema-{number}"), Path(f"{path}.new")
-        if len(Runner(older, str(steps)).applied()) == number:  # else the first try made the copy
+        begun = len(Runner(older, str(steps)).applied()) != number
+        if not (begun and aside.exists()):  # a try that was cut off has made the better copy
             draft.unlink(missing_ok=True)
             older.execute_sql("VACUUM INTO ?", (str(draft),))
             with draft.open("rb") as copy:
