@@ -1,16 +1,17 @@
-# make run     set up and serve http://127.0.0.1:8888/ (PORT=8888)
-# make test    set up and run every test
-# make check   format, lint and types; changes nothing
-# make format  format the code
-# make sample  make people.db.sample anew
-# make picture take the picture in README.rst anew
-# make bench   measure against a bare handler; needs wrk, and gcc for the slow disk
+# make run       set up and serve http://127.0.0.1:8888/ (PORT=8888)
+# make test      set up and run every test
+# make check     format, lint and types; changes nothing
+# make format    format the code
+# make languages put new messages into the catalogues, and compile them
+# make sample    make people.db.sample anew
+# make picture   take the picture in README.rst anew
+# make bench     measure against a bare handler; needs wrk, and gcc for the slow disk
 
 PYTHON ?= python3
 PORT ?= 8888
 BIN = .venv/bin
 
-.PHONY: run test check format sample picture bench
+.PHONY: run test check format languages sample picture bench
 
 run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
@@ -25,6 +26,9 @@ check: .venv/test
 
 format: .venv/test
 	$(BIN)/ruff format
+
+languages: .venv/test
+	$(BIN)/python -m checks.catalogue
 
 sample: .venv/run
 	$(BIN)/python -m checks.furnish people.db.sample

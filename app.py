@@ -8,6 +8,7 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+from tornado import locale
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     ParseBodyConfig,
@@ -21,8 +22,8 @@ from tornado.options import Error
 from tornado.web import Application, RequestHandler, url
 
 from config import Config, read
-from controllers import auth, lists, todos
-from controllers.base import Answers, Hashing, MissingHandler, StaticHandler, UnderWay
+from controllers import account, auth, history, lists, todos
+from controllers.base import Answers, Hashing, Kept, MissingHandler, StaticHandler, UnderWay
 from models import tokens
 from models.database import Doors
 from models.errors import CannotStart
@@ -34,16 +35,22 @@ ADDRESSES = [
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),
     url(r"/logout", auth.LogOutHandler, name="logout"),
+    url(r"/account", account.AccountHandler, name="account"),
     # lists
     url(r"/lists", lists.ListsHandler, name="lists"),
     url(rf"/lists/{ID}", todos.ListHandler, name="list"),
     url(rf"/lists/{ID}/(active|completed)", todos.FilterHandler, name="filter"),
     url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
+    url(rf"/lists/{ID}/delete", todos.DeleteListHandler, name="delete-list"),
     url(rf"/lists/{ID}/toggle-all", todos.ToggleAllHandler, name="toggle-all"),
     url(rf"/lists/{ID}/clear-completed", todos.ClearCompletedHandler, name="clear-completed"),
+    url(rf"/lists/{ID}/history", history.HistoryHandler, name="history"),
+    url(rf"/lists/{ID}/trash", history.TrashHandler, name="trash"),
+    url(r"/undo", history.UndoHandler, name="undo"),
     # todos
     url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
-    url(rf"/todos/{ID}/(complete|reopen|delete)", todos.VerbHandler, name="verb"),
+    url(rf"/todos/{ID}/(complete|reopen|delete|restore)", todos.VerbHandler, name="verb"),
+    url(rf"/todos/{ID}/move", todos.MoveHandler, name="move"),
 ]
 VIEWS = Path(__file__).parent / "views"
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
@@ -57,6 +64,8 @@ class App(Application):
         self.doors = Doors(config.database_path)
         self.hashing = Hashing()
         self.under_way = UnderWay()
+        locale.set_default_locale("en")
+        locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
             ADDRESSES,
             config=config,
@@ -64,6 +73,7 @@ class App(Application):
             answers=Answers(),
             hashing=self.hashing,
             under_way=self.under_way,
+            kept=Kept(),
             debug=config.debug,
             template_path=str(VIEWS / "templates"),
             static_path=str(VIEWS / "statics"),

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ import requests
 ROOT = Path(__file__).parent.parent
 PASSWORD = "three quiet otters"
 NUMBERS = itertools.count(1)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# In a container, where tests run as root, Chromium's own sandbox can't work.
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
 
 class Server:
@@ -168,6 +172,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         shared.stop()
     finally:
         shared.release()
+
+
+def launch(playwright: Any) -> Any:
+    """Start Debian's Chromium."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Share one browser among the tests of a file; its event loop ends with them."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium found: apt install chromium")
+    driver = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright: pip install -r checks/requirements.txt"
+    )
+    with driver.sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

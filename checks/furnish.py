@@ -53,7 +53,7 @@ def move_in() -> None:
 def fill(person: Person, list_id: int, things: list[tuple[str, bool]]) -> None:
     """Add todos, and complete those that are done."""
     for title, done in things:
-        todo = todos.add(person, list_id, title)
+        (todo,) = todos.add(person, list_id, title)
         if done:
             todos.complete(person, todo)
 

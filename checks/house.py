@@ -69,17 +69,17 @@ def test_no_module_needs_itself() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)
 def test_templates_escape_everything(template: Path) -> None:
-    """Numbers alone are raw, nothing is inline, every attribute quoted, and few helpers called."""
+    """Raw are numbers and what templates drew; nothing is inline; attributes are quoted."""
     text = template.read_text()
     assert not re.search(r"\{%\s*(autoescape|import|from)\b", text)
-    if re.search(r"\{%\s*raw\b", text):
-        assert set(re.findall(r"\{%\s*raw\b\s*(.*?)\s*%\}", text)) == {"id"}
-        assert re.findall(r"\bset id = (.*?) %\}", text) == ['b"%d" % row.id']
+    raw = set(re.findall(r"\{%\s*raw\b\s*(.*?)\s*%\}", text))
+    assert raw <= {"id"} | ({"rows", "said"} if template.name == "page.html" else set())
+    assert set(re.findall(r"\bset id\b[^=]*= (.*?)[ ,].*?%\}", text)) <= {'b"%d"', 'b"0"'}
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)
     assert not re.search(r"\s[\w-]+=\{\{", text), "an attribute without quotes"
     code = " ".join(re.findall(r"\{[{%](.*?)[%}]\}", re.sub(r"%\(\w+\)", "", text)))
     called = set(re.findall(r"(?<![.\w])([a-z_]+)\(", code))
-    assert called <= {"_", "static_url", "reverse_url", "xsrf_form_html"}
+    assert called <= {"_", "static_url", "reverse_url", "xsrf_form_html", "moment"}
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("checks/*.py")), ids=lambda f: f.name)

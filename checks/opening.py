@@ -49,6 +49,19 @@ def refused(*options: str, prefix: list[str] | None = None) -> str:
     return ran.stderr
 
 
+NEWEST = max(int(step.name[:4]) for step in upgrades.STEPS.glob("[0-9]*.py"))
+
+
+def steps_and(folder: Path, source: str) -> tuple[Path, Path]:
+    """Return a folder with the steps of today's schema and one more, and the file of that one."""
+    folder.mkdir(exist_ok=True)
+    for step in upgrades.STEPS.glob("[0-9]*.py"):
+        (folder / step.name).write_text(step.read_text())
+    coming = folder / f"{NEWEST + 1:04}_next.py"
+    coming.write_text(source)
+    return folder, coming
+
+
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Return everything in a folder, to compare with what it is later."""
     return {f.name: f.read_bytes() if f.is_file() else None for f in folder.iterdir()}
@@ -270,26 +283,44 @@ def test_a_kill_in_the_first_start(tmp_path: Path) -> None:
 
 def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
     """After it was copied aside; what was in it is still there."""
-    steps = tmp_path / "steps"
-    steps.mkdir()
-    (steps / "0001_first.py").write_text((upgrades.STEPS / "0001_first.py").read_text())
-    (steps / "0002_colour.py").write_text(
+    steps, _ = steps_and(
+        tmp_path / "steps",
         "from peewee import CharField\n\n\ndef up(migrator, db):\n"
-        "    migrator.migrate(migrator.add_column('list', 'colour', CharField(default='red')))\n"
+        "    migrator.migrate(migrator.add_column('list', 'colour', CharField(default='red')))\n",
     )
     upgrades.open_file(house, steps).close()
     with (
         closing(sqlite3.connect(house)) as now,
-        closing(sqlite3.connect(f"{house}.schema-1")) as was,
+        closing(sqlite3.connect(f"{house}.schema-{NEWEST}")) as was,
     ):
-        assert now.execute("PRAGMA user_version").fetchone() == (2,)
+        assert now.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
         assert now.execute("SELECT name, version, colour FROM list").fetchall() == [
             ("Things to do", 301, "red")
         ]
-        assert was.execute("PRAGMA user_version").fetchone() == (1,)
-        assert was.execute("SELECT * FROM list").fetchall() == [(1, "Things to do", 301, None)]
-    with pytest.raises(CannotStart, match="has schema 2, but this program knows only 1"):
+        assert was.execute("PRAGMA user_version").fetchone() == (NEWEST,)
+        assert was.execute("SELECT * FROM list").fetchall() == [(1, "Things to do", 301, None, 300)]
+    knows = f"has schema {NEWEST + 1}, but this program knows only {NEWEST}"
+    with pytest.raises(CannotStart, match=knows):
         upgrades.open_file(house)
+
+
+def test_the_first_schema_is_upgraded(tmp_path: Path) -> None:
+    """A database as the first release made it: open todos are counted, keys are on."""
+    path, steps = tmp_path / "people.db", tmp_path / "steps"
+    steps.mkdir()
+    (steps / "0001_first.py").write_text((upgrades.STEPS / "0001_first.py").read_text())
+    upgrades.open_file(path, steps).close()
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("INSERT INTO user VALUES (1, 'ann', NULL, NULL, '2026', NULL)")
+        for number in (1, 2):
+            old.execute("INSERT INTO list VALUES (?, 'Casa', 9, NULL)", (number,))
+        for done, gone in ((None, None), (None, None), ("2026", None), (None, "2026")):
+            values = (1, "x", "", done, 1.0, "2026", "2026", 1, gone)
+            old.execute(f"INSERT INTO todo VALUES (NULL, {', '.join('?' * 9)})", values)
+    upgrades.open_file(path).close()
+    with closing(sqlite3.connect(path)) as now:
+        assert now.execute("SELECT open FROM list ORDER BY id").fetchall() == [(2,), (0,)]
+        assert now.execute("SELECT shortcuts FROM user").fetchall() == [(1,)]
 
 
 def test_a_copy_of_the_sample_is_nobody_elses(house: Path) -> None:
@@ -317,32 +348,27 @@ def test_a_database_is_never_made_over_another(house: Path) -> None:
         with closing(sqlite3.connect(file)) as now:
             assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
     with pytest.raises(FileExistsError):
-        upgrades.make(house, upgrades.STEPS, 1)
+        upgrades.make(house, upgrades.STEPS, NEWEST)
 
 
 def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:
     """And the next start tries again."""
-    steps = tmp_path / "steps"
-    steps.mkdir()
-    (steps / "0001_first.py").write_text((upgrades.STEPS / "0001_first.py").read_text())
-    step = steps / "0002_broken.py"
-    step.write_text("def up(migrator, db):\n    db.execute_sql('DELETE FROM todo')\n    1 / 0\n")
+    broken = "def up(migrator, db):\n    db.execute_sql('DELETE FROM todo')\n    1 / 0\n"
+    steps, step = steps_and(tmp_path / "steps", broken)
     with pytest.raises(ZeroDivisionError):
         upgrades.open_file(house, steps)
     with closing(sqlite3.connect(house)) as now:
         assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
     step.write_text("def up(migrator, db):\n    pass\n")
-    Path(f"{house}.schema-1").write_bytes(b"half a copy")
+    aside = Path(f"{house}.schema-{NEWEST}")
+    aside.write_bytes(b"half a copy")
     upgrades.open_file(house, steps).close()
-    assert Path(f"{house}.schema-1").stat().st_size > 4096
+    assert aside.stat().st_size > 4096
 
 
 def test_nobody_upgrades_what_others_use(house: Path, tmp_path: Path) -> None:
     """The process that uses it would not know what happened to it."""
-    steps = tmp_path / "steps"
-    steps.mkdir()
-    for name in ("0001_first", "0002_next"):
-        (steps / f"{name}.py").write_text("def up(migrator, db):\n    pass\n")
+    steps, _ = steps_and(tmp_path / "steps", "def up(migrator, db):\n    pass\n")
     with (
         closing(upgrades.open_file(house)),
         pytest.raises(CannotStart, match=r"first stop|stop it first"),

@@ -7,8 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from checks.browser import launch
-from checks.cast import ROOT, Server
+from checks.cast import ROOT, Server, launch
 
 
 def take(picture: Path) -> None:

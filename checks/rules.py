@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ from playhouse.schema_diff import diff_models
 from playhouse.test_utils import count_queries
 
 from checks.cast import ask
-from models import lists, text, todos, tokens, users
+from models import answered, history, lists, text, todos, tokens, users
 from models.database import Doors, db, instant
-from models.errors import Forbidden, Invalid, NotFound
+from models.errors import Conflict, Forbidden, Invalid, NotFound
 from models.tables import Change, List, Member, Person, Session, Table, Todo
 
 BROWSER = tokens.Browser("127.0.0.1", "a browser")
@@ -40,7 +42,7 @@ class House:
 
     def add(self, *titles: str) -> list[int]:
         """Let Ann add todos."""
-        return [self.do(todos.add, self.ann, self.list, title) for title in titles]
+        return [self.do(todos.add, self.ann, self.list, title)[0] for title in titles]
 
     def changes(self) -> list[Any]:
         """Return the list's changes: version, verb, kind, who, before, after."""
@@ -61,9 +63,21 @@ class House:
 
         return self.do(unit)
 
-    def page(self, shown: str = "all") -> todos.Page:
+    def page(self, shown: str = "all") -> tuple[lists.Seen, todos.Rows]:
         """Return the list as Ann sees it."""
-        return self.do(todos.page, self.ann, self.list, shown)
+        return self.do(todos.rows, self.ann, self.list, shown)
+
+    def titles(self) -> list[str]:
+        """Return what is on the list, in order; completed todos have a tick before them."""
+        return ["✓" * row.completed + row.title for row in self.page()[1].rows]
+
+    def last(self) -> int:
+        """Return the id of the list's last change."""
+        return self.do(lambda: Change.select().order_by(Change.id.desc()).get().id)
+
+    def undo(self, change: int | None = None) -> Any:
+        """Let Ann take a change back, the last one if none is named."""
+        return self.do(history.undo, self.ann, change or self.last())
 
 
 @pytest.fixture
@@ -80,7 +94,7 @@ def test_every_change_is_told(house: House) -> None:
     house.do(todos.complete, house.ed, milk)
     house.do(todos.complete_all, house.ann, house.list, True)
     house.do(todos.reopen, house.ann, bread)
-    house.do(todos.rename, house.ann, bread, "rye bread")
+    house.do(todos.edit, house.ann, bread, "rye bread")
     house.do(todos.clear_completed, house.ann, house.list)
     house.do(todos.delete, house.ann, bread)
     house.do(lists.rename, house.ann, house.list, "Casa")
@@ -97,7 +111,7 @@ def test_every_change_is_told(house: House) -> None:
         (9, "delete", "todo", "ann"),
         (10, "rename", "list", "ann"),
     ]
-    assert house.page().list.version == 10
+    assert house.page()[0].version == 10
 
     created = told[0][5]
     assert created == [{"id": house.list, "name": "Things to do", "version": 1}]
@@ -116,13 +130,17 @@ def test_what_changes_nothing_makes_no_version(house: House) -> None:
     (milk,) = house.add("milk")
     for unit, *args in (
         (todos.reopen, milk),
-        (todos.rename, milk, " milk "),
+        (todos.edit, milk, " milk "),
+        (todos.edit, milk, "milk", " \r\n"),
+        (todos.move, milk, None),
+        (todos.move, milk, milk),
+        (todos.add, house.list),
         (todos.complete_all, house.list, False),
         (todos.clear_completed, house.list),
         (lists.rename, house.list, "Things to do"),
     ):
         house.do(unit, house.ann, *args)
-    assert house.page().list.version == 2 == len(house.changes())
+    assert house.page()[0].version == 2 == len(house.changes())
 
 
 def test_a_refused_unit_leaves_nothing(house: House) -> None:
@@ -134,28 +152,39 @@ def test_a_refused_unit_leaves_nothing(house: House) -> None:
     ):
         with pytest.raises(refusal):
             house.do(todos.add, person, house.list, title)
-    assert house.page().list.version == 1 == len(house.changes())
-    assert house.page().rows == []
+    assert house.page()[0].version == 1 == len(house.changes())
+    assert house.page()[1].rows == []
 
 
 ACTIONS: dict[str, tuple[Any, str]] = {
-    "read": (lambda h, p: todos.page(p, h.list), "viewer"),
-    "find": (lambda h, p: todos.list_of(p, h.todo), "viewer"),
+    "read": (lambda h, p: todos.rows(p, h.list), "viewer"),
+    "find": (lambda h, p: todos.find(p, h.todo), "viewer"),
+    "read the trash": (lambda h, p: todos.trash(p, h.list, 0, 9), "viewer"),
+    "read the history": (lambda h, p: history.page(p, h.list, 0, 9), "viewer"),
     "add": (lambda h, p: todos.add(p, h.list, "x"), "editor"),
     "complete": (lambda h, p: todos.complete(p, h.todo), "editor"),
     "reopen": (lambda h, p: todos.reopen(p, h.todo), "editor"),
-    "rename": (lambda h, p: todos.rename(p, h.todo, "x"), "editor"),
+    "rename": (lambda h, p: todos.edit(p, h.todo, "x", "y"), "editor"),
     "delete": (lambda h, p: todos.delete(p, h.todo), "editor"),
+    "restore": (lambda h, p: todos.restore(p, h.gone), "editor"),
+    "move": (lambda h, p: todos.move(p, h.todo, None), "editor"),
+    "undo": (lambda h, p: history.undo(p, h.last_change), "editor"),
     "complete all": (lambda h, p: todos.complete_all(p, h.list, True), "editor"),
     "clear": (lambda h, p: todos.clear_completed(p, h.list), "editor"),
     "rename the list": (lambda h, p: lists.rename(p, h.list, "x"), "owner"),
+    "delete the list": (lambda h, p: lists.delete(p, h.list), "owner"),
+    "undo a new name": (lambda h, p: history.undo(p, h.renaming), "owner"),
 }
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_who_may_do_what(house: Any, action: str) -> None:
     """Each role may do what those before it may; a stranger learns nothing."""
-    (house.todo,) = house.add("milk")
+    house.do(lists.rename, house.ann, house.list, "Casa")
+    house.renaming = house.last()
+    house.todo, house.gone = house.add("milk", "bread")
+    house.do(todos.delete, house.ann, house.gone)
+    house.last_change = house.last()
     unit, least = ACTIONS[action]
     cast = {"viewer": house.bob, "editor": house.ed, "owner": house.ann}
     with pytest.raises(NotFound):
@@ -172,9 +201,9 @@ def test_a_deleted_todo_is_not_found(house: House) -> None:
     milk, bread = house.add("milk", "bread")
     house.do(todos.delete, house.ann, milk)
     with pytest.raises(NotFound):
-        house.do(todos.rename, house.ann, milk, "x")
+        house.do(todos.edit, house.ann, milk, "x")
     house.do(lambda: List.update(deleted_at=instant(datetime.now(UTC))).execute())
-    for unit, number in ((todos.page, house.list), (todos.complete, bread)):
+    for unit, number in ((todos.rows, house.list), (todos.complete, bread)):
         with pytest.raises(NotFound):
             house.do(unit, house.ann, number)
     assert house.do(lists.mine, house.ann) == []
@@ -186,10 +215,249 @@ def test_order_and_filters(house: House) -> None:
     house.do(todos.delete, house.ann, third)
     house.add("4")
     house.do(todos.complete, house.ann, second)
-    assert [row.title for row in house.page().rows] == ["1", "2", "4"]
-    assert [row.title for row in house.page("active").rows] == ["1", "4"]
-    assert house.page("completed")[1:] == ([(second, "2", True)], 2, 1)
-    assert house.page().rows[0].id == first
+    assert [row.title for row in house.page()[1].rows] == ["1", "2", "4"]
+    assert [row.title for row in house.page("active")[1].rows] == ["1", "4"]
+    assert house.page("completed")[1] == ([(second, "2", True, False)], 2, 1)
+    assert house.page()[1].rows[0].id == first
+
+
+def test_order_is_after_something(house: House) -> None:
+    """Up, down, to the top and to the end; never after what is not there."""
+    one, two, three, four = house.add(*"1234")
+    for todo, after, order in [
+        (four, None, "4123"),
+        (four, three, "1234"),
+        (one, two, "2134"),
+        (three, two, "2314"),
+        (two, four, "3142"),
+    ]:
+        house.do(todos.move, house.ann, todo, after)
+        assert "".join(house.titles()) == order
+    elsewhere = house.do(lists.create, house.ann, "Elsewhere")
+    (stranger,) = house.do(todos.add, house.ann, elsewhere, "x")
+    house.do(todos.delete, house.ann, one)
+    for after in (stranger, one, 10**17):
+        with pytest.raises(Invalid):
+            house.do(todos.move, house.ann, two, after)
+    assert "".join(house.titles()) == "342"
+
+
+def test_there_is_always_room_in_between(house: House) -> None:
+    """However often: when the numbers are used up, all get new ones, in one change."""
+    one, two, three = house.add(*"123")
+    for _ in range(60):
+        house.do(todos.move, house.ann, three, one)
+        house.do(todos.move, house.ann, two, one)
+    assert house.titles() == ["1", "2", "3"]
+    renumbered = [row for row in house.changes() if len(row[5]) == 3]
+    assert renumbered and len(house.changes()) == house.page()[0].version == 4 + 120
+    house.add("4")
+    assert house.titles() == ["1", "2", "3", "4"]
+
+
+def test_several_todos_are_one_change(house: House) -> None:
+    """All or none."""
+    house.do(todos.add, house.ann, house.list, "milk", "bread", "honey")
+    assert house.titles() == ["milk", "bread", "honey"] and len(house.changes()) == 2
+    for titles in (["fine", "x" * 1001], ["x"] * 1001):
+        with pytest.raises(Invalid) as refused:
+            house.do(todos.add, house.ann, house.list, *titles)
+        assert refused.value.field == "lines"
+    house.undo()
+    assert house.titles() == []
+
+
+def test_notes(house: House) -> None:
+    """Lines stay lines; a title alone leaves them as they are."""
+    (milk,) = house.add("milk")
+    house.do(todos.edit, house.ann, milk, "milk", "\tone\r\ntwo\r\n")
+    house.do(todos.edit, house.ann, milk, "oat milk")
+    _, todo = house.do(todos.find, house.ann, milk)
+    assert (todo["title"], todo["notes"]) == ("oat milk", "\tone\ntwo")
+    assert house.page()[1].rows[0].noted
+    assert [row[1] for row in house.changes()[2:]] == ["note", "rename"]
+    for notes in ("x" * 16_001, "a\0b", "a\x1bb", "\ud800"):
+        with pytest.raises(Invalid) as refused:
+            house.do(todos.edit, house.ann, milk, "milk", notes)
+        assert refused.value.field == "notes"
+
+
+DEEDS: dict[str, Any] = {
+    "add": lambda h: todos.add(h.ann, h.list, "honey"),
+    "complete": lambda h: todos.complete(h.ann, h.milk),
+    "reopen": lambda h: todos.reopen(h.ann, h.bread),
+    "rename": lambda h: todos.edit(h.ann, h.milk, "oat milk"),
+    "note": lambda h: todos.edit(h.ann, h.milk, "milk", "two bottles"),
+    "delete": lambda h: todos.delete(h.ann, h.milk),
+    "restore": lambda h: todos.restore(h.ann, h.gone),
+    "move": lambda h: todos.move(h.ann, h.milk, h.bread),
+    "complete all": lambda h: todos.complete_all(h.ann, h.list, True),
+    "reopen all": lambda h: todos.complete_all(h.ann, h.list, False),
+    "clear": lambda h: todos.clear_completed(h.ann, h.list),
+    "rename the list": lambda h: lists.rename(h.ann, h.list, "Casa"),
+    "delete the list": lambda h: lists.delete(h.ann, h.list),
+}
+
+
+def everything(house: Any) -> Any:
+    """Return all that a person can see of the list, apart from when it changed."""
+    mine = [(seen.name, seen.open) for seen in lists.mine(house.ann)]
+    if not mine:
+        return None
+    told = [todos.described(todo) for todo in todos.present(house.list)]
+    when = ("updated", "version")
+    return mine, [{k: v for k, v in todo.items() if k not in when} for todo in told]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_every_deed_can_be_undone(house: Any, deed: str) -> None:
+    """And done again by undoing that; the count of what is left is right all the time."""
+    house.milk, house.bread, house.gone = house.add("milk", "bread", "jam")
+    house.do(todos.complete, house.ann, house.bread)
+    house.do(todos.delete, house.ann, house.gone)
+    before = house.do(everything, house)
+    house.do(DEEDS[deed], house)
+    after = house.do(everything, house)
+    assert after != before
+    there = house.list if after else None
+    assert house.undo() == house.list
+    assert house.do(everything, house) == before
+    assert house.undo() == there
+    assert house.do(everything, house) == after
+    versions = [row[0] for row in house.changes()]
+    assert versions == list(range(1, len(versions) + 1))
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_undo_takes_back_nothing_of_others(house: Any, deed: str) -> None:
+    """What someone changed since stays theirs; it is told so, and nothing is done."""
+    house.milk, house.bread, house.gone = house.add("milk", "bread", "jam")
+    house.do(todos.complete, house.ann, house.bread)
+    house.do(todos.delete, house.ann, house.gone)
+    answer = house.do(DEEDS[deed], house)
+    house.made = answer[0] if deed == "add" else 0
+    change = house.last()
+    if deed == "delete the list":
+        house.undo()
+    elif deed == "rename the list":
+        house.do(lists.rename, house.ann, house.list, "Mine")
+    else:
+        touched = {"add": house.made, "reopen": house.bread, "reopen all": house.bread}
+        touched |= {"restore": house.gone, "clear": house.bread, "delete": house.milk}
+        number = touched.get(deed, house.milk)
+        with suppress(NotFound):
+            house.do(todos.restore, house.ann, number)
+        house.do(todos.edit, house.ed, number, "Ed was here")
+    before = house.do(everything, house)
+    with pytest.raises(Conflict):
+        house.undo(change)
+    assert house.do(everything, house) == before
+
+
+def test_undo_leaves_other_todos_alone(house: House) -> None:
+    """A change can be taken back when others were made since, of something else."""
+    milk, bread = house.add("milk", "bread")
+    house.do(todos.delete, house.ann, milk)
+    change = house.last()
+    house.do(todos.edit, house.ed, bread, "rye bread")
+    house.undo(change)
+    assert house.titles() == ["milk", "rye bread"]
+
+
+def test_the_trash_keeps_for_thirty_days(house: House) -> None:
+    """Who deleted what; after that it is gone, by restoring, undoing or asking."""
+    milk, bread = house.add("milk", "bread")
+    house.do(todos.delete, house.ed, bread)
+    house.do(todos.delete, house.ann, milk)
+    change = house.last()
+    _, trash = house.do(todos.trash, house.bob, house.list, 0, 9)
+    assert [(row.title, row.user) for row in trash] == [("milk", "ann"), ("bread", "ed")]
+    assert len(house.do(todos.trash, house.bob, house.list, 1, 9)[1]) == 1
+    house.do(todos.restore, house.ann, bread)
+    old = instant(datetime.now(UTC) - timedelta(days=30, seconds=1))
+    house.do(lambda: Todo.update(deleted_at=old).where(Todo.id == milk).execute())
+    house.do(lambda: Change.update(at=old).where(Change.id == change).execute())
+    assert house.do(todos.trash, house.bob, house.list, 0, 9)[1] == []
+    with pytest.raises(NotFound):
+        house.do(todos.restore, house.ann, milk)
+    with pytest.raises(Conflict):
+        house.undo(change)
+    assert house.titles() == ["bread"]
+
+
+def test_deleted_lists_come_back(house: House) -> None:
+    """Only to their owner, with everything on them."""
+    house.add("milk")
+    house.do(lists.delete, house.ann, house.list)
+    assert house.do(lists.mine, house.ann) == []
+    assert house.do(lists.trash, house.ed) == []
+    (deleted,) = house.do(lists.trash, house.ann)
+    assert (deleted.id, deleted.name) == (house.list, "Things to do")
+    with pytest.raises(Forbidden):
+        house.do(history.undo, house.ed, deleted.change)
+    house.undo(deleted.change)
+    assert house.titles() == ["milk"] and house.do(lists.trash, house.ann) == []
+
+
+def test_history_tells_it_in_words(house: House) -> None:
+    """The last first; and what can't be taken back any more is known."""
+    milk, _ = house.add("milk", "bread")
+    house.do(todos.complete_all, house.ed, house.list, True)
+    house.do(todos.edit, house.ann, milk, "{oat} milk")
+    _, changes = house.do(history.page, house.bob, house.list, 0, 9)
+    told = [(c.user, c.message(lambda one, *more: more[0] if more else one)) for c in changes]
+    assert told == [
+        ("ann", "Renamed “milk” to “{oat} milk”"),
+        ("ed", "Completed 2 todos"),
+        ("ann", "Added 1 todos"),
+        ("ann", "Added 1 todos"),
+        ("ann", "Created the list “Things to do”"),
+    ]
+    assert [change.undoable for change in changes] == [True, False, False, False, False]
+    assert len(house.do(history.page, house.bob, house.list, 1, 2)[1]) == 2
+
+
+def test_ones_own_last_change(house: House) -> None:
+    """Is offered to be taken back, for an hour, unless much was done since."""
+
+    def last(person: Person) -> str | None:
+        told = history.last(person, house.page()[0], house.doors.look)
+        return told and told.verb
+
+    assert (last(house.ann), last(house.ed)) == ("create", None)
+    (milk,) = house.add("milk")
+    house.do(todos.complete, house.ed, milk)
+    assert (last(house.ann), last(house.ed)) == ("add", "complete")
+    house.add(*map(str, range(history.NEAR)))
+    assert last(house.ed) is None
+    old = instant(datetime.now(UTC) - timedelta(hours=1, seconds=1))
+    house.do(lambda: Change.update(at=old).execute())
+    assert last(house.ann) is None
+
+
+def test_a_repeat_does_nothing_twice(house: House) -> None:
+    """It gets the first answer; a refusal isn't one; each person has keys of their own."""
+    once = partial(todos.add, house.ann, house.list, "milk")
+    answers = [house.do(answered.once, house.ann, "k", "a", once) for _ in range(2)]
+    assert answers[0] == answers[1] and house.titles() == ["milk"]
+    with pytest.raises(Conflict):
+        house.do(answered.once, house.ann, "k", "b", once)
+    house.do(answered.once, house.ed, "k", "a", partial(todos.add, house.ed, house.list, "bread"))
+    with pytest.raises(Invalid):
+        house.do(answered.once, house.ann, "l", "a", partial(todos.add, house.ann, house.list, ""))
+    house.do(answered.once, house.ann, "l", "a", partial(todos.add, house.ann, house.list, "jam"))
+    assert house.titles() == ["milk", "bread", "jam"]
+
+
+def test_preferences(house: House) -> None:
+    """A language we speak, or the browser's; single keys on or off."""
+    key = house.do(tokens.log_in, house.ann, BROWSER)
+    for language, shortcuts in (("fr", False), ("", True)):
+        house.do(users.prefer, house.ann, language, shortcuts)
+        person = tokens.visit(house.doors.look, key).person
+        assert (person.language, person.shortcuts) == (language or None, shortcuts)
+    with pytest.raises(Invalid):
+        house.do(users.prefer, house.ann, "tlh", True)
 
 
 def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
@@ -198,8 +466,9 @@ def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
     house.do(todos.complete_all, house.ann, house.list, True)
     house.add("honey")
     second = house.do(lists.create, house.ann, "Second")
-    mine = [tuple(entry) for entry in house.do(lists.mine, house.ann)]
-    assert mine == [(house.list, "Things to do", "owner", 1), (second, "Second", "owner", 0)]
+    mine = [tuple(seen) for seen in house.do(lists.mine, house.ann)]
+    assert mine == [(house.list, "Things to do", 5, 1, "owner"), (second, "Second", 1, 0, "owner")]
+    assert mine == [tuple(seen) for seen in lists.mine(house.ann, house.doors.look)]
     assert [entry.role for entry in house.do(lists.mine, house.bob)] == ["owner", "viewer"]
 
 
@@ -214,7 +483,7 @@ def test_more_todos_need_no_more_queries(house: House) -> None:
 def count_page_and_add(house: House) -> tuple[int, int]:
     """Count the queries of reading the page, and of adding a todo."""
     with count_queries() as reading:
-        todos.page(house.ann, house.list)
+        todos.rows(house.ann, house.list)
     with count_queries() as adding:
         todos.add(house.ann, house.list, "one more")
     return reading.count, adding.count
@@ -239,7 +508,7 @@ def test_text_is_measured_in_characters() -> None:
     with pytest.raises(Invalid) as refused:
         text.line("title", "x" * 2000, 1000)
     translated = refused.value.message(lambda reason: reason.replace("long", "longo"))
-    assert translated == "This is too longo: at most 1,000 characters."
+    assert translated == "This is too longo: at most 1000 characters."
 
 
 @pytest.mark.parametrize(
@@ -318,5 +587,5 @@ def test_the_tables_are_what_the_upgrades_make(house: House) -> None:
 def test_a_stranger_by_number(house: House) -> None:
     """Someone who does not exist owns nothing."""
     with pytest.raises(NotFound):
-        house.do(todos.page, Person(10**17, "ghost"), house.list)
+        house.do(todos.rows, Person(10**17, "ghost"), house.list)
     assert house.do(lambda: Todo.select().count()) == 0

@@ -80,7 +80,7 @@ class LogInHandler(EntranceHandler):
             key = self.session_key()
             self.let_in(await self.commit(tokens.log_in, person, self.browser(), key))
         else:
-            self.error = Invalid("username", "This name and this password don't go together.")
+            self.error = Invalid("username", "This user name and this password don't go together.")
             self.set_status(403)
             await self.show()
 

@@ -4,20 +4,24 @@ import asyncio
 import functools
 import os
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlencode, urlsplit
+from uuid import UUID
 
+from tornado import locale
 from tornado.log import app_log
-from tornado.web import HTTPError, RequestHandler, StaticFileHandler
+from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
-from models import tokens
+from models import answered, tokens
 from models.database import Answer
-from models.errors import Forbidden, Invalid, NotFound, Unavailable
+from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from models.tables import Person
+from models.text import N_
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +31,8 @@ Door = Callable[[Callable[[], Any], Answer], None]
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
-    "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+    "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types server"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -47,17 +52,28 @@ class NotLoggedIn(HTTPError):
         super().__init__(403)
 
 
-REFUSALS = {NotFound: 404, Forbidden: 403, Invalid: 422, Unavailable: 503}
-SENTENCES = {
-    400: "Your browser sent something that this page can't understand.",
-    403: "This was refused. Go back, reload the page, and try again.",
-    404: "There is nothing here, or it isn't shared with you.",
-    405: "This address can't be used in that way.",
-    503: "This didn't work just now, and nothing was changed. Please try again in a moment.",
+REFUSALS = {NotFound: 404, Forbidden: 403, Conflict: 409, Invalid: 422, Unavailable: 503}
+SENTENCES = {  # what an error page says first, and why
+    400: (
+        N_("This can't be understood"),
+        N_("Your browser sent something that this page can't understand."),
+    ),
+    403: (N_("Refused"), N_("This was refused. Go back, reload the page, and try again.")),
+    404: (N_("Nothing here"), N_("There is nothing here, or it isn't shared with you.")),
+    405: (N_("Not like this"), N_("This address can't be used in that way.")),
+    409: (N_("Too late"), ""),
+    422: (N_("Not quite"), ""),
+    503: (
+        N_("Not just now"),
+        N_("This didn't work just now, and nothing was changed. Please try again in a moment."),
+    ),
 }
-FAULT = "Something went wrong here. It isn't your fault."
+FAULT = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
+ID = re.compile("[1-9][0-9]{0,17}")
+PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
+KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 
@@ -148,6 +164,54 @@ class Hashing:
             self.waiting -= 1
 
 
+class Kept:
+    """HTML that was drawn before, under a key that holds all it depends on, so it's never stale.
+
+    What was not used for longest goes when there is more of it than `limit` bytes.
+    """
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self.limit = limit
+        self.size = 0
+        self.parts: OrderedDict[Any, list[bytes]] = OrderedDict()
+
+    def get(self, key: Any) -> list[bytes] | None:
+        """Return what was kept under `key`, or None."""
+        if key in self.parts:
+            self.parts.move_to_end(key)
+        return self.parts.get(key)
+
+    def put(self, key: Any, parts: list[bytes]) -> None:
+        """Keep `parts`, but not what would fill a tenth of the room."""
+        size = sum(map(len, parts))
+        if size > self.limit / 10 or key in self.parts:
+            return
+        self.parts[key] = parts
+        self.size += size
+        while self.size > self.limit:
+            self.size -= sum(map(len, self.parts.popitem(last=False)[1]))
+
+
+@functools.lru_cache(maxsize=1000)
+def spoken(accepted: str) -> locale.Locale:
+    """Return our language that suits an Accept-Language header best (RFC 9110, 12.5.4)."""
+    wanted = []
+    for choice in accepted.split(","):
+        code, _, weight = choice.strip().partition(";q=")
+        with suppress(ValueError):
+            wanted.append((-float(weight or 1), PORTUGUESE.sub("pt_BR", code)))
+    return locale.get(*(code for weight, code in sorted(wanted, key=lambda w: w[0]) if weight < 0))
+
+
+# Its signature, not its age: that of the session decides. Checking it anew takes 25 us.
+@functools.lru_cache(maxsize=10_000)
+def signed_by_us(secret: str, name: str, value: str) -> str | None:
+    """Return what is in a signed cookie, None if it wasn't signed here."""
+    days = 2 * tokens.LONGEST.days
+    content = decode_signed_value(secret, name, value, max_age_days=days, min_version=2)
+    return content.decode() if content else None
+
+
 class BaseHandler(RequestHandler):
     """The headers, the error page and the bookkeeping of every answer, static files included."""
 
@@ -157,6 +221,15 @@ class BaseHandler(RequestHandler):
             self.set_header(name, value)
         if self.settings["config"].secure:
             self.set_header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+
+    def get_user_locale(self) -> locale.Locale | None:
+        """Return the language chosen in the account, if one was."""
+        chosen = self.current_user and self.current_user.language
+        return locale.get(chosen) if chosen else None
+
+    def get_browser_locale(self, default: str = "en") -> locale.Locale:
+        """Return the language the browser asks for; any Portuguese is Brazil's."""
+        return spoken(self.request.headers.get("Accept-Language", default)[:200])
 
     @classmethod
     @functools.cache
@@ -198,7 +271,7 @@ class BaseHandler(RequestHandler):
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
         if isinstance(value, Unavailable):
             app_log.error("%s %r: %s", self.request.method, self.request.path, value)
-        elif not isinstance(value, (HTTPError, NotFound, Forbidden, Invalid)):
+        elif not isinstance(value, (HTTPError, NotFound, Forbidden, Conflict, Invalid)):
             super().log_exception(typ, value, tb)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -214,18 +287,24 @@ class BaseHandler(RequestHandler):
         if status == 503:
             self.set_header("Retry-After", "5")
         translate = self.locale.translate
-        sentence = translate(SENTENCES.get(status, FAULT))
+        title, sentence = (text and translate(text) for text in SENTENCES.get(status, FAULT))
         if isinstance(error, Invalid):
             sentence = error.message(translate)
+        if isinstance(error, Conflict):
+            sentence = translate(error.args[0])
+        fields = {name: self.plain_field(name) for name in ("title", "name", "lines", "notes")}
+        back = here(self.plain_field("back"))
+        login = ""
         if isinstance(error, NotLoggedIn):
             sentence = translate("You are not logged in any more.")
-        title = translate(HTTPStatus(status).phrase)
-        self.render("error.html", title=title, sentence=sentence, kept=self.kept())
+            again = urlencode({"title": fields["title"]} if fields["title"] else {})
+            login = f"{self.get_login_url()}?{urlencode({'next': f'{back}?{again}'.strip('?')})}"
+        kept = [text for text in fields.values() if text.strip()]
+        self.render("error.html", title=title, sentence=sentence, kept=kept, login=login, back=back)
 
-    def kept(self) -> list[str]:
-        """Return what people wrote into the form that was refused, for them to copy."""
-        values = [self.request.body_arguments.get(name, [b""])[0] for name in ("title", "name")]
-        return [value.decode(errors="replace") for value in values if value.strip()]
+    def plain_field(self, name: str) -> str:
+        """Return a field of the form that was refused, whatever is wrong with it."""
+        return self.request.body_arguments.get(name, [b""])[0].decode(errors="replace")
 
 
 class MissingHandler(BaseHandler):
@@ -294,7 +373,7 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie that opens none is taken away."""
         key = self.session_key()
-        visit = tokens.visit(self.settings["doors"].look, key) if key else None
+        visit = tokens.visit(self.look, key) if key else None
         if key and visit:
             if visit.stale:  # noted in passing: a page that is only read waits for no writer
                 self.settings["doors"].write(lambda: tokens.seen(key), lambda result, error: None)
@@ -306,13 +385,17 @@ class PageHandler(BaseHandler):
     def session_key(self) -> str | None:
         """Return the key in the session cookie, if it was signed here."""
         name = self.settings["session_cookie"]
-        key = self.get_signed_cookie(name, max_age_days=tokens.LONGEST.days, min_version=2)
-        return key.decode() if key else None
+        return signed_by_us(self.settings["cookie_secret"], name, self.get_cookie(name) or "")
 
     def drop_session_cookie(self) -> None:
         """Take the session cookie away."""
         secure = self.settings["config"].secure
         self.clear_cookie(self.settings["session_cookie"], secure=secure)
+
+    @property
+    def look(self) -> Callable[..., list[tuple[Any, ...]]]:
+        """Look something up by key, here and now; see `Doors.look`."""
+        return self.settings["doors"].look  # type: ignore[no-any-return]
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that reads; see `models.database`."""
@@ -320,9 +403,21 @@ class PageHandler(BaseHandler):
         return await answers.to(self.settings["doors"].read, unit, *args, **kwargs)
 
     async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name)."""
+        """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name).
+
+        When the form has an `op`, a UUID, the unit is done once, however often the form is sent.
+        """
         answers: Answers = self.settings["answers"]
-        return await answers.to(self.settings["doors"].write, unit, *args, **kwargs)
+        door, op = self.settings["doors"].write, self.field("op")
+        if not op or self.current_user is None:
+            return await answers.to(door, unit, *args, **kwargs)
+        try:
+            key = str(UUID(op))
+        except ValueError:
+            raise HTTPError(400) from None
+        work = functools.partial(unit, *args, **kwargs)
+        asked = self.request.path
+        return await answers.to(door, answered.once, self.current_user, key, asked, work)
 
     async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for work on a password, which has threads of its own."""
@@ -341,20 +436,43 @@ class PageHandler(BaseHandler):
         """Return a field of the form exactly as sent, empty when it is missing."""
         return self.typed.get(name, "")
 
+    def id_field(self, name: str) -> int | None:
+        """Return the id that a field holds, None when it is empty; raises Invalid."""
+        value = self.field(name)
+        if value and not ID.fullmatch(value):
+            raise Invalid(name, "There is no such number here.")
+        return int(value) if value else None
+
     def see_other(self, place: str) -> None:
         """End a POST with 303 to the form's `back`, or else to `place`."""
         self.redirect(here(self.field("back"), place), status=303)
 
+    @property
+    def fragment(self) -> bool:
+        """Say whether the page's own script asks, which needs the page without its frame."""
+        return self.request.headers.get("X-Fragment") == "rows"
+
     def get_template_namespace(self) -> dict[str, Any]:
-        """Give every template what was typed, and what is wrong with it."""
+        """Give every template what was typed, what is wrong with it, and how to write a time."""
         own = {"typed": getattr(self, "typed", {}), "error": getattr(self, "error", None)}
-        return super().get_template_namespace() | own
+        return super().get_template_namespace() | own | {"moment": self.moment}
+
+    def moment(self, at: str) -> str:
+        """Return an instant of the database in words, in UTC; a script knows the reader's zone."""
+        return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
+
+    def part(self, size: int) -> tuple[int, int, int]:
+        """Return which page of a long list `?page=` asks for, its first row, and one too many."""
+        asked = self.get_query_argument("page", "1")
+        number = int(asked) if re.fullmatch("[1-9][0-9]{0,5}", asked) else 1
+        return number, (number - 1) * size, size + 1
 
 
 def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Wrap the `post` of a handler that has a `show` with the same arguments.
 
-    When the model refuses a field, the page is shown again: 422, filled in, with the reason.
+    When the model refuses a field, the page is shown again: 422, filled in, with the reason. A
+    script has the form still before it, and gets the reason alone.
     """
 
     @functools.wraps(post)
@@ -362,6 +480,8 @@ def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]
         try:
             await post(self, *args)
         except Invalid as error:
+            if self.fragment:
+                raise
             self.error = error
             self.set_status(422)
             await self.show(*args)

@@ -1,4 +1,4 @@
-"""The lists a person may read, and making and naming them."""
+"""The lists a person may read, and making them."""
 
 from controllers.base import PageHandler, form
 from models import lists
@@ -14,7 +14,7 @@ class HomeHandler(PageHandler):
         if self.current_user is None:
             self.ask_to_log_in(303)
             return
-        mine = await self.read(lists.mine, self.current_user)
+        mine = lists.mine(self.current_user, self.look)
         place = self.reverse_url("list", mine[0].id) if mine else self.reverse_url("lists")
         self.redirect(place, status=303)
 
@@ -27,8 +27,10 @@ class ListsHandler(PageHandler):
         await self.show()
 
     async def show(self) -> None:
-        """Draw them, each with what is left to do."""
-        self.render("lists/index.html", lists=await self.read(lists.mine, self.current_user))
+        """Draw them, each with what is left to do, and those that can be brought back."""
+        mine = lists.mine(self.current_user, self.look)
+        trash = await self.read(lists.trash, self.current_user)
+        self.render("lists/index.html", lists=mine, trash=trash)
 
     @form
     async def post(self) -> None:

@@ -29,6 +29,10 @@ class Invalid(Exception):
         return translate(self.reason).format(**self.values)
 
 
+class Conflict(Exception):
+    """Someone has changed the same thing since (409). Its one argument is an English sentence."""
+
+
 class Unavailable(Exception):
     """The database can't answer just now; what was not acknowledged was not stored (503)."""
 

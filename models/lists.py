@@ -1,34 +1,51 @@
 """Lists: who may do what with them, and what became of them, change by change."""
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from peewee import JOIN, fn
+from peewee import fn
 
 from models import text
-from models.database import Given, Prepared, now
+from models.database import Given, Prepared, instant, now
 from models.errors import Forbidden, NotFound
-from models.tables import Change, List, Member, Person, Todo
+from models.tables import Change, List, Member, Person
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
 NAME_LIMIT = 200
+KEPT = timedelta(days=30)  # how long what was deleted can be brought back
 
-SEEN_BY = Prepared(
-    List.select(List.id, List.name, List.version, Member.role)
-    .join(Member)
-    .where(List.id == Given("list"), List.deleted_at.is_null(), Member.user == Given("person"))
+ROLE_OF = List.select(List.id, List.name, List.version, List.open, Member.role).join(Member)
+MINE = Prepared(
+    ROLE_OF.where(Member.user == Given("person"), List.deleted_at.is_null()).order_by(
+        Member.position, Member.id
+    )
 )
+ONE = ROLE_OF.where(List.id == Given("list"), Member.user == Given("person"))
+SEEN_BY = Prepared(ONE.where(List.deleted_at.is_null()))
+ANY = Prepared(ONE)  # in the trash or not
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
 RECORD = Prepared(Change.insert({name: Given(name) for name in COLUMNS}))
-STEP = Prepared(List.update(version=Given("version")).where(List.id == Given("list")))
+STEP = Prepared(
+    List.update(version=Given("version"), open=List.open + Given("more")).where(
+        List.id == Given("list")
+    )
+)
+
+Described = dict[str, Any]  # a todo or a list as change rows hold it
 
 
 class Seen(NamedTuple):
-    """A list as one person may use it; `version` is that of its last change."""
+    """A list as one person may use it.
+
+    `version` is that of its last change, `open` the number of todos that are left to do.
+    """
 
     id: int
     name: str
     version: int
+    open: int
     role: str
 
     def may(self, least: str) -> bool:
@@ -36,21 +53,21 @@ class Seen(NamedTuple):
         return ROLES.index(self.role) >= ROLES.index(least)
 
 
-class Entry(NamedTuple):
-    """A list in someone's list of lists; `open` counts what is left to do."""
+class Deleted(NamedTuple):
+    """A list in the trash, and the change that put it there."""
 
     id: int
     name: str
-    role: str
-    open: int
+    change: int
+    at: str
 
 
-def seen_by(person: Person, list_id: int, least: str = "viewer") -> Seen:
-    """Return the list as `person` may use it.
+def seen_by(person: Person, list_id: int, least: str = "viewer", query: Prepared = SEEN_BY) -> Seen:
+    """Return the list as `person` may use it; with `ANY` also when it is in the trash.
 
     Raises NotFound when they are no member of it, Forbidden when their role is less than `least`.
     """
-    for row in SEEN_BY(list=list_id, person=person.id):
+    for row in query(list=list_id, person=person.id):
         return allowed(Seen(*row), least)
     raise NotFound
 
@@ -62,13 +79,18 @@ def allowed(seen: Seen, least: str) -> Seen:
     return seen
 
 
+def trash_begins() -> str:
+    """Return the instant since when what was deleted can be brought back."""
+    return instant(datetime.now(UTC) - KEPT)
+
+
 def changed(
     person: Person,
     seen: Seen,
     verb: str,
     kind: str,
-    before: list[dict[str, Any]],
-    after: list[dict[str, Any]],
+    before: list[Described],
+    after: list[Described],
 ) -> None:
     """End a unit that changes a list: raise its version, and leave the row that tells the change.
 
@@ -77,21 +99,30 @@ def changed(
     version = seen.version + 1
     rows = {"before": json.dumps(before), "after": json.dumps(after)}
     RECORD(list=seen.id, version=version, user=person.id, verb=verb, kind=kind, at=now(), **rows)
-    STEP(list=seen.id, version=version)
+    more = left(after) - left(before) if kind == "todo" else 0
+    STEP(list=seen.id, version=version, more=more)
 
 
-def mine(person: Person) -> list[Entry]:
+def left(rows: list[Described]) -> int:
+    """Count the todos among `rows` that are not completed."""
+    return sum(not row["completed"] for row in rows)
+
+
+def mine(person: Person, look: Callable[..., list[Any]] = Prepared.__call__) -> list[Seen]:
     """Return the lists that `person` may read, in their own order."""
-    left = (Todo.list == List.id) & Todo.completed_at.is_null() & Todo.deleted_at.is_null()
+    return [Seen(*row) for row in look(MINE, person=person.id)]
+
+
+def trash(person: Person) -> list[Deleted]:
+    """Return the lists that `person` can bring back, the last deleted first."""
     query: Any = (
-        Member.select(List.id, List.name, Member.role, fn.COUNT(Todo.id))
-        .join(List)
-        .join(Todo, JOIN.LEFT_OUTER, on=left)
-        .where(Member.user == person.id, List.deleted_at.is_null())
-        .group_by(Member.id, List.id)
-        .order_by(Member.position, Member.id)
+        List.select(List.id, List.name, Change.id, Change.at)
+        .join(Member)
+        .join_from(List, Change, on=(Change.list == List.id) & (Change.version == List.version))
+        .where(Member.user == person.id, Member.role == "owner", List.deleted_at > trash_begins())
+        .order_by(List.deleted_at.desc())
     )
-    return [Entry(*row) for row in query.tuples()]
+    return [Deleted(*row) for row in query.tuples()]
 
 
 def create(person: Person, name: str) -> int:
@@ -99,8 +130,8 @@ def create(person: Person, name: str) -> int:
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)
-    seen = Seen(made.id, made.name, 0, "owner")
-    changed(person, seen, "create", "list", [], [described(seen.id, seen.name, 1)])
+    seen = Seen(made.id, made.name, 0, 0, "owner")
+    changed(person, seen, "create", "list", [], [described(seen, 1)])
     return seen.id
 
 
@@ -108,14 +139,29 @@ def rename(person: Person, list_id: int, name: str) -> None:
     """Give the list another name. Raises NotFound, Forbidden unless `person` owns it, Invalid."""
     seen = seen_by(person, list_id, "owner")
     name = text.line("name", name, NAME_LIMIT)
-    if name == seen.name:
-        return
-    List.update(name=name).where(List.id == list_id).execute()
-    before = described(list_id, seen.name, seen.version)
-    after = described(list_id, name, seen.version + 1)
-    changed(person, seen, "rename", "list", [before], [after])
+    if name != seen.name:
+        rewrite(person, seen, "rename", seen._replace(name=name))
 
 
-def described(list_id: int, name: str, version: int) -> dict[str, Any]:
+def delete(person: Person, list_id: int) -> None:
+    """Put the list in the trash. Raises NotFound, Forbidden unless `person` owns it."""
+    rewrite(person, seen_by(person, list_id, "owner"), "delete", None)
+
+
+def rewrite(
+    person: Person, seen: Seen, verb: str, after: Seen | None, *, gone: bool = False
+) -> None:
+    """Make the list, which was `gone` before or not, what `after` says: None puts it in the trash.
+
+    As one change of it.
+    """
+    values = {"name": after.name, "deleted_at": None} if after else {"deleted_at": now()}
+    List.update(values).where(List.id == seen.id).execute()
+    before = [] if gone else [described(seen, seen.version)]
+    then = [described(after, seen.version + 1)] if after else []
+    changed(person, seen, verb, "list", before, then)
+
+
+def described(seen: Seen, version: int) -> Described:
     """Return a list as change rows hold it."""
-    return {"id": list_id, "name": name, "version": version}
+    return {"id": seen.id, "name": seen.name, "version": version}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from peewee import (
     BigAutoField,
     BigIntegerField,
+    BooleanField,
     CharField,
     DoubleField,
     ForeignKeyField,
@@ -29,13 +30,17 @@ class Table(Model):
 
 
 class User(Table):
-    """A person with an account: the folded name, an argon2id hash, an address, a locale."""
+    """A person with an account: the folded name, an argon2id hash, an address, and preferences.
+
+    `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys.
+    """
 
     username = CharField(40, unique=True)
     password = CharField(null=True)
     email = CharField(254, null=True)
     join_date = CharField(24)
     language = CharField(10, null=True)
+    shortcuts = BooleanField(default=True)
 
 
 class Session(Table):
@@ -50,10 +55,14 @@ class Session(Table):
 
 
 class List(Table):
-    """A list of todos. `version` counts its changes; making it is the first."""
+    """A list of todos. `version` counts its changes, making it is the first; `open` what is left.
+
+    `lists.changed` keeps both.
+    """
 
     name = CharField(200)
     version = BigIntegerField()
+    open = BigIntegerField(default=0)
     deleted_at = CharField(24, null=True)
 
 
@@ -105,8 +114,22 @@ class Change(Table):
         indexes = ((("list", "version"), True),)
 
 
+class Answered(Table):
+    """What the unit of work with this key returned, as JSON, for whoever sends it again."""
+
+    user = ForeignKeyField(User, backref="+", index=False)
+    key = CharField(255)
+    answer = TextField()
+    at = CharField(24)
+
+    class Meta:
+        indexes = ((("user", "key"), True),)
+
+
 class Person(NamedTuple):
     """Who is acting: what every unit of work takes first."""
 
     id: int
     username: str
+    language: str | None = None
+    shortcuts: bool = True

@@ -9,6 +9,16 @@ from models.errors import Invalid
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+def N_(sentence: str) -> str:
+    """Mark a sentence for the catalogues of languages; it is translated where it is shown."""
+    return sentence
+
+
+def Ns_(one: str, several: str) -> tuple[str, str]:
+    """Mark a sentence about one thing, and the same about several."""
+    return one, several
+
+
 def blank(value: str) -> bool:
     """Say whether nothing of `value` can be seen: white space and invisible characters only."""
     return all(unicodedata.category(letter)[0] in "ZC" for letter in value)
@@ -23,12 +33,26 @@ def line(field: str, value: str, limit: int) -> str:
     value = value.strip()
     if CONTROLS.search(value):
         raise Invalid(field, "This must be one line, without control characters.")
+    check(field, value, limit)
+    if blank(value):
+        raise Invalid(field, "Please write something here.")
+    return value
+
+
+def several(field: str, value: str, limit: int) -> str:
+    """Return text of any number of lines, none included, its line ends as \\n; raises Invalid."""
+    value = value.replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    if CONTROLS.search(value.replace("\n", "")):
+        raise Invalid(field, "This has control characters.")
+    return check(field, value, limit)
+
+
+def check(field: str, value: str, limit: int) -> str:
+    """Return `value` unchanged; raises Invalid when it is too long or can't be stored."""
     if len(value) > limit:
-        raise Invalid(field, "This is too long: at most {limit} characters.", limit=f"{limit:,}")
+        raise Invalid(field, "This is too long: at most {limit} characters.", limit=limit)
     try:
         value.encode()
     except UnicodeEncodeError:
         raise Invalid(field, "This has characters that can't be stored.") from None
-    if blank(value):
-        raise Invalid(field, "Please write something here.")
     return value

@@ -7,14 +7,15 @@ from peewee import fn
 
 from models import lists, text
 from models.database import Given, Prepared, now
-from models.errors import NotFound
-from models.tables import List, Member, Person, Todo
+from models.errors import Invalid, NotFound
+from models.tables import Change, List, Member, Person, Todo, User
 
-TITLE_LIMIT = 1000
+TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
+SEVERAL_LIMIT = 1000  # todos added at once
 FILTERS = ("all", "active", "completed")
 
 
-COLUMNS = [field for field in Todo._meta.sorted_fields if field.name != "deleted_at"]
+COLUMNS = Todo._meta.sorted_fields
 NAMES = [field.name for field in COLUMNS]
 
 PRESENT = Prepared(
@@ -22,17 +23,12 @@ PRESENT = Prepared(
     .where(Todo.list == Given("list"), Todo.deleted_at.is_null())
     .order_by(Todo.position, Todo.id)
 )
-ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, Todo.completed_at))
+ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, Todo.completed_at, Todo.notes != ""))
 FIND = Prepared(
-    Todo.select(List.id, List.name, List.version, Member.role, *COLUMNS)
+    Todo.select(List.id, List.name, List.version, List.open, Member.role, *COLUMNS)
     .join(List)
     .join(Member)
-    .where(
-        Todo.id == Given("todo"),
-        Member.user == Given("person"),
-        Todo.deleted_at.is_null(),
-        List.deleted_at.is_null(),
-    )
+    .where(Todo.id == Given("todo"), Member.user == Given("person"), List.deleted_at.is_null())
 )
 GIVEN = ("list", "title", "notes", "created", "updated", "version")
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Given("list"))
@@ -40,6 +36,10 @@ ADD = Prepared(
     Todo.insert({name: Given(name) for name in GIVEN} | {"position": END}).returning(
         Todo.id, Todo.position
     )
+)
+WRITTEN = ("title", "notes", "completed_at", "position", "updated", "version", "deleted_at")
+REWRITE = Prepared(
+    Todo.update({name: Given(name) for name in WRITTEN}).where(Todo.id == Given("id"))
 )
 
 Columns = dict[str, Any]  # a todo's columns by name
@@ -51,36 +51,67 @@ class Row(NamedTuple):
     id: int
     title: str
     completed: bool
+    noted: bool
 
 
-class Page(NamedTuple):
-    """A list's page: the rows a filter lets through, in order, and the counts of the whole list."""
+class Rows(NamedTuple):
+    """What a filter lets through of a list, in order, and the counts of the whole list."""
 
-    list: lists.Seen
     rows: Sequence[Row]
     open: int
     completed: int
 
+    def around(self, todo_id: int) -> tuple[int | str | None, int | None]:
+        """Return after which todo this one comes when it moves up, and when it moves down.
 
-def page(person: Person, list_id: int, shown: str = "all") -> Page:
-    """Return what the list's page shows under one of FILTERS. Raises NotFound."""
+        Empty is the top of the list, None that it can't move so.
+        """
+        ids = [row.id for row in self.rows]
+        place = ids.index(todo_id)
+        up = None if place == 0 else "" if place == 1 else ids[place - 2]
+        return up, ids[place + 1] if place + 1 < len(ids) else None
+
+
+class Deleted(NamedTuple):
+    """A todo in the trash: who put it there, and when."""
+
+    id: int
+    title: str
+    user: str
+    at: str
+
+
+def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, Rows]:
+    """Return the list and what it shows under one of FILTERS. Raises NotFound."""
     seen = lists.seen_by(person, list_id)
-    rows = [Row(number, title, done is not None) for number, title, done in ROWS(list=list_id)]
-    completed = sum(row.completed for row in rows)
-    through = [row for row in rows if shown == "all" or row.completed == (shown == "completed")]
-    return Page(seen, through, len(rows) - completed, completed)
+    every = [
+        Row(number, title, done is not None, noted)
+        for number, title, done, noted in ROWS(list=list_id)
+    ]
+    completed = sum(row.completed for row in every)
+    through = [row for row in every if shown == "all" or row.completed == (shown == "completed")]
+    return seen, Rows(through, len(every) - completed, completed)
 
 
-def add(person: Person, list_id: int, title: str) -> int:
-    """Put a todo at the end of the list and return its id. Raises NotFound, Forbidden, Invalid."""
+def add(person: Person, list_id: int, *titles: str) -> list[int]:
+    """Put todos at the end of the list, as one change; return their ids.
+
+    Raises NotFound, Forbidden, Invalid.
+    """
     seen = lists.seen_by(person, list_id, "editor")
-    values: dict[str, Any] = {"list": list_id, "title": text.line("title", title, TITLE_LIMIT)}
-    values |= {"notes": "", "version": seen.version + 1}
-    values["created"] = values["updated"] = now()
-    ((todo_id, position),) = ADD(**values)
-    row = values | {"id": todo_id, "position": position, "completed_at": None}
-    lists.changed(person, seen, "add", "todo", [], [described(row)])
-    return int(todo_id)
+    if len(titles) > SEVERAL_LIMIT:
+        limit = SEVERAL_LIMIT
+        raise Invalid("lines", "These are too many at once: at most {limit}.", limit=limit)
+    made, field = [], "title" if len(titles) == 1 else "lines"
+    for title in titles:
+        row: Columns = {"list": list_id, "title": text.line(field, title, TITLE_LIMIT)}
+        row |= {"notes": "", "version": seen.version + 1, "completed_at": None}
+        row["created"] = row["updated"] = now()
+        ((row["id"], row["position"]),) = ADD(**row)
+        made.append(row)
+    if made:
+        lists.changed(person, seen, "add", "todo", [], [described(row) for row in made])
+    return [row["id"] for row in made]
 
 
 def complete(person: Person, todo_id: int) -> int:
@@ -97,19 +128,59 @@ def reopen(person: Person, todo_id: int) -> int:
     return seen.id
 
 
-def rename(person: Person, todo_id: int, title: str) -> int:
-    """Give the todo another title and return its list's id. Raises NotFound, Forbidden, Invalid."""
+def edit(person: Person, todo_id: int, title: str, notes: str | None = None) -> int:
+    """Give the todo another title, and other notes unless None; return the list's id.
+
+    Raises NotFound, Forbidden, Invalid.
+    """
     seen, todo = find(person, todo_id, "editor")
-    title = text.line("title", title, TITLE_LIMIT)
-    if title != todo["title"]:
-        change(person, seen, "rename", [todo], title=title)
+    new = todo | {"title": text.line("title", title, TITLE_LIMIT)}
+    if notes is not None:
+        new["notes"] = text.several("notes", notes, NOTES_LIMIT)
+    if new != todo:
+        verb = "rename" if new["title"] != todo["title"] else "note"
+        rewrite(person, seen, verb, [(todo, new)])
     return seen.id
 
 
 def delete(person: Person, todo_id: int) -> int:
     """Put the todo in the trash and return its list's id. Raises NotFound, Forbidden."""
     seen, todo = find(person, todo_id, "editor")
-    change(person, seen, "delete", [todo], deleted_at=now())
+    rewrite(person, seen, "delete", [(todo, todo | {"deleted_at": now()})])
+    return seen.id
+
+
+def restore(person: Person, todo_id: int) -> int:
+    """Bring the todo back from the trash, and return its list's id. Raises NotFound, Forbidden."""
+    seen, todo = find(person, todo_id, "editor", deleted=True)
+    rewrite(person, seen, "restore", [(todo, todo | {"deleted_at": None})])
+    return seen.id
+
+
+def move(person: Person, todo_id: int, after: int | None) -> int:
+    """Put the todo after another of its list, or at the top; return the list's id.
+
+    Raises NotFound, Forbidden, Invalid when the other isn't there.
+    """
+    seen, todo = find(person, todo_id, "editor")
+    order = present(seen.id)
+    others = [other for other in order if other["id"] != todo_id]
+    places = {None: 0} | {other["id"]: place for place, other in enumerate(others, 1)}
+    if after == todo_id:
+        return seen.id
+    if after not in places:
+        raise Invalid("after", "The todo it should follow is not in this list any more.")
+    place = places[after]
+    new = [*others[:place], todo, *others[place:]]
+    if new == order:
+        return seen.id
+    low = others[place - 1]["position"] if place else others[0]["position"] - 2
+    high = others[place]["position"] if place < len(others) else low + 2
+    if low < (low + high) / 2 < high:
+        pairs = [(todo, todo | {"position": (low + high) / 2})]
+    else:  # no number is left in between: all get new ones
+        pairs = [(old, old | {"position": float(number)}) for number, old in enumerate(new, 1)]
+    rewrite(person, seen, "move", pairs)
     return seen.id
 
 
@@ -122,8 +193,29 @@ def complete_all(person: Person, list_id: int, completed: bool) -> None:
 def clear_completed(person: Person, list_id: int) -> None:
     """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
     seen = lists.seen_by(person, list_id, "editor")
+    at = now()
     done = [todo for todo in present(list_id) if todo["completed_at"]]
-    change(person, seen, "clear", done, deleted_at=now())
+    rewrite(person, seen, "clear", [(todo, todo | {"deleted_at": at}) for todo in done])
+
+
+def trash(
+    person: Person, list_id: int, offset: int, limit: int
+) -> tuple[lists.Seen, list[Deleted]]:
+    """Return the list, and a part of what can be brought back, the last deleted first.
+
+    Raises NotFound.
+    """
+    seen = lists.seen_by(person, list_id)
+    query: Any = (
+        Todo.select(Todo.id, Todo.title, User.username, Todo.deleted_at)
+        .join(Change, on=(Change.list == Todo.list) & (Change.version == Todo.version))
+        .join(User)
+        .where(Todo.list == list_id, Todo.deleted_at > lists.trash_begins())
+        .order_by(Todo.version.desc(), Todo.position, Todo.id)
+        .offset(offset)
+        .limit(limit)
+    )
+    return seen, [Deleted(*row) for row in query.tuples()]
 
 
 def present(list_id: int) -> list[Columns]:
@@ -131,43 +223,50 @@ def present(list_id: int) -> list[Columns]:
     return [dict(zip(NAMES, row, strict=True)) for row in PRESENT(list=list_id)]
 
 
-def find(person: Person, todo_id: int, least: str) -> tuple[lists.Seen, Columns]:
-    """Return a todo as `person` may use it, after its list.
+def written(list_id: int, versions: list[int]) -> list[Columns]:
+    """Return a list's todos, those in the trash too, that had their last change at `versions`."""
+    query: Any = Todo.select(*COLUMNS).where(Todo.list == list_id, Todo.version.in_(versions))
+    return [dict(zip(NAMES, row, strict=True)) for row in query.tuples()]
+
+
+def find(
+    person: Person, todo_id: int, least: str = "viewer", *, deleted: bool = False
+) -> tuple[lists.Seen, Columns]:
+    """Return a todo as `person` may use it, after its list; with `deleted`, one in the trash.
 
     Raises NotFound when it isn't in a list of theirs, Forbidden when their role is below `least`.
     """
     for row in FIND(todo=todo_id, person=person.id):
-        return lists.allowed(lists.Seen(*row[:4]), least), dict(zip(NAMES, row[4:], strict=True))
+        seen, todo = lists.Seen(*row[:5]), dict(zip(NAMES, row[5:], strict=True))
+        if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
+            return lists.allowed(seen, least), todo
     raise NotFound
-
-
-def list_of(person: Person, todo_id: int) -> int:
-    """Return the id of the list a todo is in. Raises NotFound."""
-    return find(person, todo_id, "viewer")[0].id
 
 
 def tick(
     person: Person, seen: lists.Seen, verb: str, todos: list[Columns], completed: bool
 ) -> None:
     """Complete or reopen those of `todos` that aren't so already, as one change."""
+    at = now() if completed else None
     others = [todo for todo in todos if (todo["completed_at"] is not None) != completed]
-    change(person, seen, verb, others, completed_at=now() if completed else None)
+    rewrite(person, seen, verb, [(todo, todo | {"completed_at": at}) for todo in others])
 
 
-def change(
-    person: Person, seen: lists.Seen, verb: str, todos: list[Columns], **values: str | None
+def rewrite(
+    person: Person, seen: lists.Seen, verb: str, pairs: list[tuple[Columns, Columns]]
 ) -> None:
-    """Write `values` into all of `todos`, as one change of their list; no todos, no change."""
-    if not todos:
+    """Write todos, given as they are and as they shall be, as one change; no todos, no change."""
+    if not pairs:
         return
-    written = values | {"updated": now(), "version": seen.version + 1}
-    Todo.update(written).where(Todo.id.in_([todo["id"] for todo in todos])).execute()
-    before = [described(todo) for todo in todos]
-    after = [described(todo | written) for todo in todos if "deleted_at" not in values]
+    stamp = {"updated": now(), "version": seen.version + 1}
+    for _, new in pairs:
+        REWRITE(**new | stamp)
+    before = [described(old) for old, _ in pairs if not old["deleted_at"]]
+    after = [described(new | stamp) for _, new in pairs if not new["deleted_at"]]
     lists.changed(person, seen, verb, "todo", before, after)
 
 
-def described(row: Columns) -> dict[str, Any]:
+def described(row: Columns) -> lists.Described:
     """Return a todo, given its columns, as change rows hold it."""
     same = ("id", "list", "title", "notes", "created", "updated", "version")
     return {name: row[name] for name in same} | {

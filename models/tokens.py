@@ -24,7 +24,7 @@ LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
 
 LIVE = Prepared(
-    Session.select(Session.last_seen, User.id, User.username)
+    Session.select(Session.last_seen, User.id, User.username, User.language, User.shortcuts)
     .join(User)
     .where(
         Session.hash == Given("hash"),
@@ -90,8 +90,8 @@ def visit(look: Callable[..., list[tuple[Any, ...]]], key: str) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
     moment = datetime.now(UTC)
     limits = {"oldest": instant(moment - LONGEST), "idlest": instant(moment - IDLE)}
-    for last_seen, user_id, username in look(LIVE, hash=hash_of(key), **limits):
-        return Visit(Person(user_id, username), last_seen < instant(moment - SEEN_EVERY))
+    for last_seen, *person in look(LIVE, hash=hash_of(key), **limits):
+        return Visit(Person(*person), last_seen < instant(moment - SEEN_EVERY))
     return None
 
 

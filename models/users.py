@@ -13,14 +13,18 @@ from models import lists
 from models.database import now
 from models.errors import Invalid
 from models.tables import Person, User
+from models.text import N_
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
 judging = threading.Lock()  # zxcvbn keeps the words of whoever it judges in a global
+LANGUAGES = ("en", "fr", "pt_BR")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
 
-NO_NAME = "Take up to 40 letters a to z, digits and . _ - with a letter or digit first, no spaces."
+NO_NAME = N_(
+    "Take up to 40 letters a to z, digits and . _ - with a letter or digit first, no spaces."
+)
 
 # OWASP's profile: 19 MiB, some 25 ms; one lane, so that a hash takes no more than its own core.
 hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
@@ -63,7 +67,7 @@ def hash_password(password: str, *own_words: str) -> str:
     if len(password) < 8:
         raise Invalid("password", "A password has at least 8 characters.")
     if len(password) > PASSWORD_LIMIT:
-        limit = f"{PASSWORD_LIMIT:,}"
+        limit = PASSWORD_LIMIT
         raise Invalid("password", "This is too long: at most {limit} characters.", limit=limit)
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast
@@ -103,3 +107,14 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     person = Person(user.id, username)
     lists.create(person, list_name)
     return person
+
+
+def prefer(person: Person, language: str, shortcuts: bool) -> None:
+    """Note how `person` likes their pages: one of LANGUAGES, or empty for the browser's.
+
+    Raises Invalid.
+    """
+    if language not in ("", *LANGUAGES):
+        raise Invalid("language", "This language isn't spoken here yet.")
+    values = {"language": language or None, "shortcuts": shortcuts}
+    User.update(values).where(User.id == person.id).execute()

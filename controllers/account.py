@@ -1,0 +1,26 @@
+"""How someone likes their pages."""
+
+from tornado import locale
+
+from controllers.base import PageHandler, form
+from models import users
+
+
+class AccountHandler(PageHandler):
+    """The language, and whether single keys do something."""
+
+    async def get(self) -> None:
+        """Show the form."""
+        await self.show()
+
+    async def show(self) -> None:
+        """Draw it, filled in."""
+        languages = [(code, locale.get(code).name) for code in users.LANGUAGES]
+        self.render("account/index.html", languages=languages)
+
+    @form
+    async def post(self) -> None:
+        """Keep what was chosen."""
+        language, shortcuts = self.field("language"), bool(self.field("shortcuts"))
+        await self.commit(users.prefer, self.current_user, language, shortcuts)
+        self.see_other(self.reverse_url("account"))

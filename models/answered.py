@@ -1,0 +1,32 @@
+"""Repeats: a unit of work that comes with a key is done once, however often it is sent."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from models.database import Given, Prepared, now
+from models.errors import Conflict
+from models.tables import Answered, Person
+
+FIND = Prepared(
+    Answered.select(Answered.answer).where(
+        Answered.user == Given("user"), Answered.key == Given("key")
+    )
+)
+NOTE = Prepared(Answered.insert({name: Given(name) for name in ("user", "key", "answer", "at")}))
+
+
+def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
+    """Run `unit`, whose answer must be fit for JSON; the second time only return that answer.
+
+    The answer is noted in the same transaction. Raises Conflict when `key` came before with
+    something else `asked`.
+    """
+    for (row,) in FIND(user=person.id, key=key):
+        before, answer = json.loads(row)
+        if before != asked:
+            raise Conflict("This was sent before, as part of another request.")
+        return answer
+    answer = unit()
+    NOTE(user=person.id, key=key, answer=json.dumps([asked, answer]), at=now())
+    return answer

@@ -1,0 +1,170 @@
+"""What was done to a list: told, and taken back."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from models import lists, text, todos
+from models.database import Given, Prepared, instant, now
+from models.errors import Conflict, NotFound
+from models.tables import Change, Person, User
+
+RECENT = timedelta(hours=1)  # how long a page offers to take one's last change back
+NEAR = 50  # and how many changes by others may have come in between
+N_, Ns_ = text.N_, text.Ns_
+# Verb and kind; for one todo or list, and for several todos.
+SENTENCES = {
+    "add todo": Ns_("Added “{title}”", "Added {count} todos"),
+    "complete todo": Ns_("Completed “{title}”", "Completed {count} todos"),
+    "reopen todo": Ns_("Reopened “{title}”", "Reopened {count} todos"),
+    "rename todo": (N_("Renamed “{before}” to “{title}”"), ""),
+    "note todo": (N_("Changed the notes of “{title}”"), ""),
+    "move todo": Ns_("Moved “{title}”", "Moved {count} todos"),
+    "delete todo": Ns_("Deleted “{title}”", "Deleted {count} todos"),
+    "clear todo": Ns_("Cleared “{title}”", "Cleared {count} completed todos"),
+    "restore todo": Ns_("Restored “{title}”", "Restored {count} todos"),
+    "undo todo": Ns_("Undid a change to “{title}”", "Undid a change to {count} todos"),
+    "create list": (N_("Created the list “{title}”"), ""),
+    "rename list": (N_("Renamed the list “{before}” to “{title}”"), ""),
+    "delete list": (N_("Deleted the list “{title}”"), ""),
+    "undo list": (N_("Undid a change to the list “{title}”"), ""),
+}
+COLUMNS = (Change.id, Change.version, Change.verb, Change.kind, Change.at)
+ROWS = (Change.before, Change.after)
+LAST = Prepared(
+    Change.select(*COLUMNS, User.username, *ROWS)
+    .join(User)
+    .where(
+        Change.list == Given("list"),
+        Change.version > Given("since"),
+        Change.user == Given("person"),
+        Change.at > Given("recent"),
+    )
+    .order_by(Change.version.desc())
+    .limit(1)
+)
+
+
+class Told(NamedTuple):
+    """A change: who did what, when, and the todos or the list it touched, before and after."""
+
+    id: int
+    version: int
+    verb: str
+    kind: str
+    at: str
+    user: str
+    before: list[lists.Described]
+    after: list[lists.Described]
+    undoable: bool = True
+
+    def message(self, translate: Callable[..., str]) -> str:
+        """Return what was done, in the language of `translate`."""
+        rows = self.before or self.after
+        one, several = SENTENCES[f"{self.verb} {self.kind}"]
+        sentence = translate(one, several, len(rows)) if several else translate(one)
+        names = [[row.get("title", row.get("name")) for row in side] for side in self[6:8]]
+        before, after = names if all(names) else [names[0] or names[1]] * 2
+        return sentence.format(title=after[0], before=before[0], count=len(rows))
+
+
+def last(
+    person: Person, seen: lists.Seen, look: Callable[..., list[Any]] = Prepared.__call__
+) -> Told | None:
+    """Return the person's own last change of the list, if it is recent enough to regret."""
+    recent = instant(datetime.now(UTC) - RECENT)
+    given = {"list": seen.id, "person": person.id, "since": seen.version - NEAR, "recent": recent}
+    for row in look(LAST, **given):
+        return told(row)
+    return None
+
+
+def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Told]]:
+    """Return the list, and a part of its changes, the last one first. Raises NotFound.
+
+    A change is `undoable` when nobody has changed since what it changed.
+    """
+    seen = lists.seen_by(person, list_id)
+    query: Any = (
+        Change.select(*COLUMNS, User.username, *ROWS)
+        .join(User)
+        .where(Change.list == list_id)
+        .order_by(Change.version.desc())
+        .offset(offset)
+        .limit(limit)
+    )
+    changes = [told(row) for row in query.tuples()]
+    written = todos.written(list_id, [change.version for change in changes])
+    versions = {todo["id"]: todo["version"] for todo in written}
+    return seen, [change._replace(undoable=fits(seen, change, versions)) for change in changes]
+
+
+def fits(seen: lists.Seen, change: Told, versions: dict[int, int]) -> bool:
+    """Say whether what `change` left behind is still so, given the versions of the todos."""
+    if change.at < lists.trash_begins():
+        return False
+    if change.kind == "todo":
+        return all(versions.get(number) == change.version for number in touched(change))
+    if change.before and change.after:
+        return bool(change.after[0]["name"] == seen.name)
+    return change.version == seen.version
+
+
+def touched(change: Told) -> set[int]:
+    """Return the ids of the todos that `change` touched."""
+    return {row["id"] for row in (*change.before, *change.after) if change.kind == "todo"}
+
+
+def told(row: Any) -> Told:
+    """Return a change out of a row of COLUMNS, the name, and ROWS."""
+    *facts, before, after = row
+    return Told._make([*facts, json.loads(before), json.loads(after), True])
+
+
+def undo(person: Person, change_id: int) -> int | None:
+    """Take a change back, which is a change too; return the list's id, None when it is deleted now.
+
+    Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
+    """
+    query: Any = Change.select(Change.list, *COLUMNS, User.username, *ROWS).join(User)
+    for list_id, *row in query.where(Change.id == change_id).tuples():
+        change = told(row)
+        if change.kind == "todo":
+            undo_todos(person, lists.seen_by(person, list_id, "editor"), change)
+        else:
+            undo_list(person, list_id, change)
+        return int(list_id) if change.before or change.kind == "todo" else None
+    raise NotFound
+
+
+def undo_todos(person: Person, seen: lists.Seen, change: Told) -> None:
+    """Make the todos that `change` touched what they were before it."""
+    current = todos.written(seen.id, [change.version])
+    check(seen, change, {todo["id"]: todo["version"] for todo in current})
+    before = {row["id"]: row for row in change.before}
+    pairs = []
+    for todo in current:
+        old = before.get(todo["id"])
+        new = todo | {"deleted_at": None if old else now()}
+        if old:
+            new |= {"title": old["title"], "notes": old["notes"], "position": old["order"]}
+            if old["completed"] != (todo["completed_at"] is not None):
+                new["completed_at"] = now() if old["completed"] else None
+        pairs.append((todo, new))
+    todos.rewrite(person, seen, "undo", pairs)
+
+
+def undo_list(person: Person, list_id: int, change: Told) -> None:
+    """Make the list what it was before `change`: of that name, in the trash, or out of it."""
+    gone = not change.after
+    seen = lists.seen_by(person, list_id, "owner", lists.ANY if gone else lists.SEEN_BY)
+    check(seen, change, {})
+    after = seen._replace(name=change.before[0]["name"]) if change.before else None
+    lists.rewrite(person, seen, "undo", after, gone=gone)
+
+
+def check(seen: lists.Seen, change: Told, versions: dict[int, int]) -> None:
+    """Raise Conflict unless what `change` left behind is still so."""
+    if not fits(seen, change, versions):
+        raise Conflict("This was changed again since, so it can't be taken back.")
