@@ -167,4 +167,4 @@ def undo_list(person: Person, list_id: int, change: Told) -> None:
 def check(seen: lists.Seen, change: Told, versions: dict[int, int]) -> None:
     """Raise Conflict unless what `change` left behind is still so."""
     if not fits(seen, change, versions):
-        raise Conflict("This was changed again since, so it can't be taken back.")
+        raise Conflict("This was changed again since, so it can't be undone.")

@@ -42,7 +42,7 @@ function enqueue(action) {
 }
 
 async function send() {
-  sending = true;
+  document.body.toggleAttribute("data-sending", (sending = true));
   for (let pause = 250; waiting.length; ) {
     const { address, body } = waiting[0];
     let answer, html;
@@ -51,7 +51,6 @@ async function send() {
         method: "POST",
         body,
         headers: { "X-Fragment": "rows" },
-        keepalive: String(body).length < 60_000, // sent even if the page is left; browsers' limit
         signal: AbortSignal.timeout(10_000),
       });
       if ([502, 503, 504].includes(answer.status)) throw answer;
@@ -69,7 +68,7 @@ async function send() {
     if (!answer.ok) await refuse(action, parse(html));
     else if (!waiting.length) apply(answer, html); // else it is older than what is shown
   }
-  sending = false;
+  document.body.toggleAttribute("data-sending", (sending = false));
   document.dispatchEvent(new Event("idle"));
 }
 
@@ -116,8 +115,11 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   document.addEventListener("idle", () => location.assign(link.href), { once: true });
 });
-addEventListener("beforeunload", (event) => {
-  if (stuck || waiting.length > 1) event.preventDefault();
+// What is still waiting when the page is left all the same is sent by the browser on its own.
+addEventListener("beforeunload", (event) => stuck && event.preventDefault());
+addEventListener("pagehide", () => {
+  const options = { method: "POST", keepalive: true, redirect: "manual" };
+  for (const { address, body } of waiting) fetch(address, { ...options, body }).catch(() => {});
 });
 
 // ------------------------------------------------------------------- showing what the server drew
@@ -225,8 +227,9 @@ function keepingFocus(change) {
     return;
   }
   for (const near of row ? [...rows.slice(at), ...rows.slice(0, at).reverse()] : []) {
-    const control = near.isConnected && $(`.view .${active.classList[0]}, .view .rename`, near);
-    if (control && control.checkVisibility()) return control.focus();
+    if (!near.isConnected) continue;
+    const control = $(`.view .${active.classList[0]}`, near) ?? $(".rename", near);
+    if (control?.checkVisibility()) return control.focus();
   }
   field?.focus();
 }
