@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -23,7 +24,15 @@ from tornado.web import Application, RequestHandler, url
 
 from config import Config, read
 from controllers import account, auth, history, lists, todos
-from controllers.base import Answers, Hashing, Kept, MissingHandler, StaticHandler, UnderWay
+from controllers.base import (
+    Answers,
+    Hashing,
+    Kept,
+    Lookups,
+    MissingHandler,
+    StaticHandler,
+    UnderWay,
+)
 from models import tokens
 from models.database import Doors
 from models.errors import CannotStart
@@ -31,11 +40,6 @@ from models.errors import CannotStart
 ID = "([1-9][0-9]{0,17})"
 ADDRESSES = [
     url(r"/", lists.HomeHandler, name="home"),
-    # who comes in
-    url(r"/signup", auth.SignUpHandler, name="signup"),
-    url(r"/login", auth.LogInHandler, name="login"),
-    url(r"/logout", auth.LogOutHandler, name="logout"),
-    url(r"/account", account.AccountHandler, name="account"),
     # lists
     url(r"/lists", lists.ListsHandler, name="lists"),
     url(rf"/lists/{ID}", todos.ListHandler, name="list"),
@@ -51,6 +55,11 @@ ADDRESSES = [
     url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
     url(rf"/todos/{ID}/(complete|reopen|delete|restore)", todos.VerbHandler, name="verb"),
     url(rf"/todos/{ID}/move", todos.MoveHandler, name="move"),
+    # who comes in
+    url(r"/signup", auth.SignUpHandler, name="signup"),
+    url(r"/login", auth.LogInHandler, name="login"),
+    url(r"/logout", auth.LogOutHandler, name="logout"),
+    url(r"/account", account.AccountHandler, name="account"),
 ]
 VIEWS = Path(__file__).parent / "views"
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
@@ -71,6 +80,7 @@ class App(Application):
             config=config,
             doors=self.doors,
             answers=Answers(),
+            lookups=Lookups(self.doors),
             hashing=self.hashing,
             under_way=self.under_way,
             kept=Kept(),
@@ -139,6 +149,8 @@ class App(Application):
 
         The house's own faults have lines of their own; see `BaseHandler.log_exception`.
         """
+        if not access_log.isEnabledFor(logging.INFO):
+            return
         request = handler.request
         access_log.info(
             "%d %s %r %.1f ms %s %s",

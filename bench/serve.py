@@ -1,4 +1,6 @@
-"""A server to be measured: `python -m bench.serve app DATABASE GROUP`, or `bare PAGE`.
+"""A server to be measured: `python -m bench.serve app DATABASE GROUP KEPT`, or `bare PAGE`.
+
+GROUP units share a commit at most, and KEPT bytes of drawn pages are kept.
 
 Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most.
 """
@@ -15,6 +17,7 @@ from tornado.web import Application, RequestHandler
 
 from app import App
 from config import Config
+from controllers.base import KEPT_BYTES
 
 TICK = 0.005  # seconds between two looks at the loop's clock
 
@@ -43,7 +46,7 @@ async def watch(late: list[float]) -> None:
         late.append(1000 * (time.perf_counter() - due))
 
 
-async def main(kind: str, path: str, group: str = "128") -> None:
+async def main(kind: str, path: str, group: str = "128", kept: str = "") -> None:
     """Serve until SIGTERM."""
     closing = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
@@ -51,6 +54,7 @@ async def main(kind: str, path: str, group: str = "128") -> None:
     if kind == "app":
         server = App(Config(port=0, database=path))
         server.doors.group = int(group)
+        server.settings["kept"].limit = int(kept or KEPT_BYTES)
         await server.start()
         print(server.port, flush=True)
     else:

@@ -14,11 +14,12 @@ from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
 
 from tornado import locale
+from tornado.httputil import parse_cookie
 from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
 from models import answered, tokens
-from models.database import Answer
+from models.database import Answer, Doors, Prepared
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from models.tables import Person
 from models.text import N_
@@ -74,6 +75,7 @@ HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
+LOOKUPS_KNOWN = 10_000
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 
@@ -123,6 +125,38 @@ class Answers:
                 future.set_exception(RuntimeError(repr(error)))
             else:
                 future.set_exception(error)
+
+
+class Lookups:
+    """Looks things up by key, on the event loop itself, and remembers them until anyone commits.
+
+    Whether anyone did is asked once in a turn of the loop. A request is read after its turn began,
+    so what it is told is never older than what was acknowledged before it was sent.
+    """
+
+    def __init__(self, doors: Doors) -> None:
+        self.doors = doors
+        self.known: dict[Any, list[tuple[Any, ...]]] = {}
+        self.commits = 0
+        self.asked = False
+
+    def __call__(self, query: Prepared, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows that `query` gives with `values`."""
+        if not self.asked:
+            self.asked = True
+            asyncio.get_running_loop().call_soon(self.ask_again)
+            commits = self.doors.commits()
+            if commits != self.commits or len(self.known) > LOOKUPS_KNOWN:
+                self.known.clear()
+                self.commits = commits
+        key = (query, *values.values())
+        if key not in self.known:
+            self.known[key] = self.doors.look(query, **values)
+        return self.known[key]
+
+    def ask_again(self) -> None:
+        """Begin another turn."""
+        self.asked = False
 
 
 class UnderWay:
@@ -212,13 +246,18 @@ def signed_by_us(secret: str, name: str, value: str) -> str | None:
     return content.decode() if content else None
 
 
+@functools.lru_cache(maxsize=1000)
+def cookies_in(header: str) -> dict[str, str]:
+    """Return the cookies of a request."""
+    return parse_cookie(header)
+
+
 class BaseHandler(RequestHandler):
     """The headers, the error page and the bookkeeping of every answer, static files included."""
 
     def set_default_headers(self) -> None:
         """Set what every answer has. Errors too: Tornado clears all else for them."""
-        for name, value in HEADERS.items():
-            self.set_header(name, value)
+        self._headers.update(HEADERS)  # set_header would look for line ends in each
         if self.settings["config"].secure:
             self.set_header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
@@ -230,6 +269,10 @@ class BaseHandler(RequestHandler):
     def get_browser_locale(self, default: str = "en") -> locale.Locale:
         """Return the language the browser asks for; any Portuguese is Brazil's."""
         return spoken(self.request.headers.get("Accept-Language", default)[:200])
+
+    def get_cookie(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """Return a cookie of the request, without the objects that Tornado makes of each."""
+        return cookies_in(self.request.headers.get("Cookie", "")).get(name, default)
 
     @classmethod
     @functools.cache
@@ -394,8 +437,8 @@ class PageHandler(BaseHandler):
 
     @property
     def look(self) -> Callable[..., list[tuple[Any, ...]]]:
-        """Look something up by key, here and now; see `Doors.look`."""
-        return self.settings["doors"].look  # type: ignore[no-any-return]
+        """Look something up by key, here and now."""
+        return self.settings["lookups"]  # type: ignore[no-any-return]
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that reads; see `models.database`."""

@@ -1,10 +1,10 @@
 """A list's page, a todo's own, and the forms on them: each a verb of the models."""
 
+import time
 from typing import Any
 
 from controllers.base import ID, Kept, PageHandler, form
 from models import history, lists, text, todos
-from models.database import now
 from models.errors import Invalid, NotFound
 
 VERBS = {
@@ -33,11 +33,11 @@ class TodoPageHandler(PageHandler):
         if self.fragment:
             self.etag = f'"{list_id}-{seen.version}-{shown}-{language}-{person.id}-{seen.role}"'
             self.set_header("ETag", self.etag)
-            if self.check_etag_header():
+            if self.request.headers.get("If-None-Match") == self.etag:
                 self.set_status(304)
                 return
-        # An hour is how long a page offers to take something back.
-        key = (now()[:13], language, person, shown, self.fragment, *mine, seen.id)
+        # After about an hour a page no longer offers to take back what its reader did last.
+        key = (time.time() // 3600, language, person, shown, self.fragment, *mine, seen.id)
         plain = not (editing or self.error or self.request.query_arguments)
         kept: Kept = self.settings["kept"]
         parts = kept.get(key) if plain else None

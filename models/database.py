@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peewee import (
+from peewee import (  # type: ignore[attr-defined]  # sqlite3 is the newest it found
     DatabaseError,
     DatabaseProxy,
     DataError,
@@ -28,6 +28,7 @@ from peewee import (
     Node,
     ProgrammingError,
     SqliteDatabase,
+    sqlite3,
 )
 
 from models import upgrades
@@ -78,15 +79,15 @@ class Prepared:
         self.built_for: Any = None
 
     def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
-        return self.on(db.obj, values)
+        return self.on(db.obj.execute_sql, values)
 
-    def on(self, database: SqliteDatabase, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Run it on a database other than the thread's own."""
+    def on(self, execute: Callable[..., Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it by `execute`, which takes SQL and parameters and returns a cursor."""
         if self.built_for is not db.obj:
             self.sql, self.params = self.query.bind(db.obj).sql()
             self.built_for = db.obj
         given = [values[p] if isinstance(p, Slot) else p for p in self.params]
-        cursor = database.execute_sql(self.sql, given)
+        cursor = execute(self.sql, given)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -161,9 +162,17 @@ class Doors:
 
         It takes microseconds, a tenth of a turn of another thread. Raises Unavailable.
         """
+        return query.on(self._execute, values)
+
+    def commits(self) -> int:
+        """Return a number that differs when anyone, here or elsewhere, has committed since."""
+        return int(self._execute("PRAGMA data_version").fetchone()[0])
+
+    def _execute(self, *statement: Any) -> Any:
+        """Run a statement of the event loop's, with nothing between it and the driver."""
         try:
-            return query.on(self._peephole, values)
-        except (DatabaseError, InterfaceError) as error:
+            return self._peephole.connection().execute(*statement)
+        except (DatabaseError, sqlite3.Error) as error:
             self._peephole.close()
             raise refusal(error) from error
 

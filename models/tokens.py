@@ -3,9 +3,11 @@
 A session's key is shown once, to its owner; the database has only its hash.
 """
 
+import functools
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -88,11 +90,17 @@ def log_out(key: str) -> None:
 
 def visit(look: Callable[..., list[tuple[Any, ...]]], key: str) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
-    moment = datetime.now(UTC)
-    limits = {"oldest": instant(moment - LONGEST), "idlest": instant(moment - IDLE)}
-    for last_seen, *person in look(LIVE, hash=hash_of(key), **limits):
-        return Visit(Person(*person), last_seen < instant(moment - SEEN_EVERY))
+    oldest, idlest, stale = limits(int(time.time()))
+    for last_seen, *person in look(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
+        return Visit(Person(*person), last_seen < stale)
     return None
+
+
+@functools.lru_cache(maxsize=1)
+def limits(second: int) -> tuple[str, ...]:
+    """Return since when a session was opened, used, and noted to be used, if it is in order."""
+    moment = datetime.fromtimestamp(second, UTC)
+    return tuple(instant(moment - ago) for ago in (LONGEST, IDLE, SEEN_EVERY))
 
 
 def seen(key: str) -> None:
