@@ -1,6 +1,6 @@
-"""A server to be measured: `python -m bench.serve app DATABASE GROUP KEPT`, or `bare PAGE`.
+"""A server to be measured: `python -m bench.serve KIND PATH`, of a database, or of a bare page.
 
-GROUP units share a commit at most, and KEPT bytes of drawn pages are kept.
+KINDs are `app` (a third argument: how many units share a commit), `changing` and `bare`.
 
 Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most.
 """
@@ -17,7 +17,7 @@ from tornado.web import Application, RequestHandler
 
 from app import App
 from config import Config
-from controllers.base import KEPT_BYTES
+from controllers.base import Kept
 
 TICK = 0.005  # seconds between two looks at the loop's clock
 
@@ -46,15 +46,24 @@ async def watch(late: list[float]) -> None:
         late.append(1000 * (time.perf_counter() - due))
 
 
-async def main(kind: str, path: str, group: str = "128", kept: str = "") -> None:
+class Changing(Kept):
+    """Keeps what is drawn of a house, but nothing of what is drawn of a list at one version."""
+
+    def get(self, key: Any) -> list[bytes] | None:
+        of_a_version = isinstance(key[0], int)
+        return None if of_a_version else super().get(key)
+
+
+async def main(kind: str, path: str, group: str = "128") -> None:
     """Serve until SIGTERM."""
     closing = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
     server: Any
-    if kind == "app":
+    if kind != "bare":
         server = App(Config(port=0, database=path))
         server.doors.group = int(group)
-        server.settings["kept"].limit = int(kept or KEPT_BYTES)
+        if kind == "changing":
+            server.settings["kept"] = Changing()
         await server.start()
         print(server.port, flush=True)
     else:
@@ -68,7 +77,7 @@ async def main(kind: str, path: str, group: str = "128", kept: str = "") -> None
     watching = asyncio.create_task(watch(late))
     await closing.wait()
     watching.cancel()
-    if kind == "app":
+    if kind != "bare":
         await server.stop()
     late.sort()
     print(*(f"{late[int(len(late) * part)]:.2f}" for part in (0.5, 0.99)), f"{late[-1]:.2f}")

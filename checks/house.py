@@ -73,8 +73,8 @@ def test_templates_escape_everything(template: Path) -> None:
     text = template.read_text()
     assert not re.search(r"\{%\s*(autoescape|import|from)\b", text)
     raw = set(re.findall(r"\{%\s*raw\b\s*(.*?)\s*%\}", text))
-    assert raw <= {"id"} | ({"rows", "said"} if template.name == "page.html" else set())
-    assert set(re.findall(r"\bset id\b[^=]*= (.*?)[ ,].*?%\}", text)) <= {'b"%d"', 'b"0"'}
+    drawn = {"page.html": {"rows", "said"}, "rows.html": {"items"}, "row.html": {"editor"}}
+    assert raw <= {"id"} | drawn.get(template.name, set())
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)
     assert not re.search(r"\s[\w-]+=\{\{", text), "an attribute without quotes"
     code = " ".join(re.findall(r"\{[{%](.*?)[%}]\}", re.sub(r"%\(\w+\)", "", text)))

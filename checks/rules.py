@@ -421,7 +421,7 @@ def test_ones_own_last_change(house: House) -> None:
     """Is offered to be taken back, for an hour, unless much was done since."""
 
     def last(person: Person) -> str | None:
-        told = history.last(person, house.page()[0], house.doors.look)
+        told = house.do(history.last, person, house.page()[0])
         return told and told.verb
 
     assert (last(house.ann), last(house.ed)) == ("create", None)
@@ -454,7 +454,7 @@ def test_preferences(house: House) -> None:
     key = house.do(tokens.log_in, house.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
         house.do(users.prefer, house.ann, language, shortcuts)
-        person = tokens.visit(house.doors.look, key).person
+        person = tokens.visit(key, house.doors.look).person
         assert (person.language, person.shortcuts) == (language or None, shortcuts)
     with pytest.raises(Invalid):
         house.do(users.prefer, house.ann, "tlh", True)
@@ -556,10 +556,10 @@ def test_a_session_ends(house: House) -> None:
         mine = Session.hash == tokens.hash_of(key)
         house.do(lambda v=values, mine=mine: Session.update(v).where(mine).execute())
         expected = (house.ann, stale) if alive else None
-        assert tokens.visit(house.doors.look, key) == expected, (created, last_seen)
+        assert tokens.visit(key, house.doors.look) == expected, (created, last_seen)
     house.do(tokens.seen, key)
     house.do(tokens.log_out, key)
-    assert tokens.visit(house.doors.look, key) is None
+    assert tokens.visit(key, house.doors.look) is None
 
 
 def test_a_key_is_not_stored(house: House) -> None:
@@ -573,8 +573,8 @@ def test_logging_in_ends_the_session_before(house: House) -> None:
     """Of the same browser."""
     first = house.do(tokens.log_in, house.ann, BROWSER)
     second = house.do(tokens.log_in, house.ann, BROWSER, first)
-    assert tokens.visit(house.doors.look, first) is None
-    assert tokens.visit(house.doors.look, second).person == house.ann
+    assert tokens.visit(first, house.doors.look) is None
+    assert tokens.visit(second, house.doors.look).person == house.ann
 
 
 def test_the_tables_are_what_the_upgrades_make(house: House) -> None:

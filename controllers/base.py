@@ -4,8 +4,9 @@ import asyncio
 import functools
 import os
 import re
+import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -19,7 +20,7 @@ from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
 from models import answered, tokens
-from models.database import Answer, Doors, Prepared
+from models.database import Answer, Doors
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from models.tables import Person
 from models.text import N_
@@ -75,7 +76,6 @@ HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
-LOOKUPS_KNOWN = 10_000
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 
@@ -136,23 +136,23 @@ class Lookups:
 
     def __init__(self, doors: Doors) -> None:
         self.doors = doors
-        self.known: dict[Any, list[tuple[Any, ...]]] = {}
-        self.commits = 0
+        self.known: dict[Any, Any] = {}
+        self.as_of = (0, 0)
         self.asked = False
 
-    def __call__(self, query: Prepared, **values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows that `query` gives with `values`."""
+    def __call__(self, unit: Callable[..., T], *args: Any) -> T:
+        """Return what `unit` answers, a function of a model that takes a `look`."""
         if not self.asked:
             self.asked = True
             asyncio.get_running_loop().call_soon(self.ask_again)
-            commits = self.doors.commits()
-            if commits != self.commits or len(self.known) > LOOKUPS_KNOWN:
+            now = (self.doors.commits(), int(time.time()))  # a session ends by the clock, too
+            if now != self.as_of:
                 self.known.clear()
-                self.commits = commits
-        key = (query, *values.values())
+                self.as_of = now
+        key = (unit, args)
         if key not in self.known:
-            self.known[key] = self.doors.look(query, **values)
-        return self.known[key]
+            self.known[key] = unit(*args, look=self.doors.look)
+        return self.known[key]  # type: ignore[no-any-return]
 
     def ask_again(self) -> None:
         """Begin another turn."""
@@ -303,7 +303,10 @@ class BaseHandler(RequestHandler):
     def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
         """Answer; the request is under way until the last byte has left."""
         sent = super().finish(chunk)
-        sent.add_done_callback(lambda _: self.settings["under_way"].end(self))
+        if sent.done():
+            self.settings["under_way"].end(self)
+        else:
+            sent.add_done_callback(lambda _: self.settings["under_way"].end(self))
         return sent
 
     async def head(self, *args: str) -> None:
@@ -397,6 +400,10 @@ class PageHandler(BaseHandler):
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
         return None
 
+    def check_etag_header(self) -> bool:
+        """Leave it to the pages that have one to look, before they draw anything."""
+        return False
+
     async def prepare(self) -> None:
         """Find out who is asking, and send strangers to log in."""
         await super().prepare()
@@ -416,7 +423,7 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie that opens none is taken away."""
         key = self.session_key()
-        visit = tokens.visit(self.look, key) if key else None
+        visit = self.look(tokens.visit, key) if key else None
         if key and visit:
             if visit.stale:  # noted in passing: a page that is only read waits for no writer
                 self.settings["doors"].write(lambda: tokens.seen(key), lambda result, error: None)
@@ -435,10 +442,10 @@ class PageHandler(BaseHandler):
         secure = self.settings["config"].secure
         self.clear_cookie(self.settings["session_cookie"], secure=secure)
 
-    @property
-    def look(self) -> Callable[..., list[tuple[Any, ...]]]:
-        """Look something up by key, here and now."""
-        return self.settings["lookups"]  # type: ignore[no-any-return]
+    def look(self, unit: Callable[..., T], *args: Any) -> T:
+        """Return what is looked up by key, here and now; see `Lookups`."""
+        lookups: Lookups = self.settings["lookups"]
+        return lookups(unit, *args)
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that reads; see `models.database`."""
@@ -490,6 +497,28 @@ class PageHandler(BaseHandler):
         """End a POST with 303 to the form's `back`, or else to `place`."""
         self.redirect(here(self.field("back"), place), status=303)
 
+    def sample(
+        self, template: str, holes: Iterable[str], values: dict[str, Any], *, keep: bool = True
+    ) -> list[bytes]:
+        """Return a template drawn with `values`, for `fill` to put in what differs each time.
+
+        It comes in parts: HTML and the names of holes take turns. No text of ours has NUL in it.
+
+        It is kept for the next one with the same values, which must be all that it depends on.
+        """
+        kept: Kept = self.settings["kept"]
+        key = (template, self.locale.code, *values.values())
+        parts = kept.get(key) if keep else None
+        if parts is None:
+            marks = {name: f"\0{name}\0".encode() for name in holes}
+            html = self.render_string(template, **values, **marks)
+            if "token" in marks:
+                html = html.replace(self.xsrf_token, marks["token"])
+            parts = html.split(b"\0")
+            if keep:
+                kept.put(key, parts)
+        return parts
+
     @property
     def fragment(self) -> bool:
         """Say whether the page's own script asks, which needs the page without its frame."""
@@ -530,6 +559,13 @@ def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]
             await self.show(*args)
 
     return answer
+
+
+def fill(sample: list[bytes], **values: bytes) -> bytes:
+    """Return a sample with HTML in its holes."""
+    parts = sample.copy()
+    parts[1::2] = [values[name.decode()] for name in sample[1::2]]
+    return b"".join(parts)
 
 
 def here(place: str, otherwise: str = "/") -> str:

@@ -14,7 +14,7 @@ class HomeHandler(PageHandler):
         if self.current_user is None:
             self.ask_to_log_in(303)
             return
-        mine = lists.mine(self.current_user, self.look)
+        mine = self.look(lists.mine, self.current_user)
         place = self.reverse_url("list", mine[0].id) if mine else self.reverse_url("lists")
         self.redirect(place, status=303)
 
@@ -28,7 +28,7 @@ class ListsHandler(PageHandler):
 
     async def show(self) -> None:
         """Draw them, each with what is left to do, and those that can be brought back."""
-        mine = lists.mine(self.current_user, self.look)
+        mine = self.look(lists.mine, self.current_user)
         trash = await self.read(lists.trash, self.current_user)
         self.render("lists/index.html", lists=mine, trash=trash)
 

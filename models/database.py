@@ -189,8 +189,11 @@ class Doors:
                 self._db.connect()
                 self._db.execute_sql("PRAGMA query_only = 1")
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
-            with self._db.atomic():
+            self._db.execute_sql("BEGIN")
+            try:
                 return unit(), None
+            finally:
+                self._db.execute_sql("COMMIT")
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if isinstance(error, (DatabaseError, InterfaceError)):
                 self._forget_connection()

@@ -33,8 +33,7 @@ SENTENCES = {
 COLUMNS = (Change.id, Change.version, Change.verb, Change.kind, Change.at)
 ROWS = (Change.before, Change.after)
 LAST = Prepared(
-    Change.select(*COLUMNS, User.username, *ROWS)
-    .join(User)
+    Change.select(*COLUMNS, *ROWS)
     .where(
         Change.list == Given("list"),
         Change.version > Given("since"),
@@ -69,15 +68,27 @@ class Told(NamedTuple):
         return sentence.format(title=after[0], before=before[0], count=len(rows))
 
 
-def last(
-    person: Person, seen: lists.Seen, look: Callable[..., list[Any]] = Prepared.__call__
-) -> Told | None:
+class Page(NamedTuple):
+    """A list, what it shows under a filter, and the reader's own last change of it."""
+
+    list: lists.Seen
+    rows: todos.Rows
+    last: Told | None
+
+
+def last(person: Person, seen: lists.Seen) -> Told | None:
     """Return the person's own last change of the list, if it is recent enough to regret."""
     recent = instant(datetime.now(UTC) - RECENT)
-    given = {"list": seen.id, "person": person.id, "since": seen.version - NEAR, "recent": recent}
-    for row in look(LAST, **given):
-        return told(row)
+    since = seen.version - NEAR
+    for *facts, before, after in LAST(list=seen.id, person=person.id, since=since, recent=recent):
+        return told((*facts, person.username, before, after))
     return None
+
+
+def open_page(person: Person, list_id: int, shown: str) -> Page:
+    """Return what a list's page shows under one of FILTERS. Raises NotFound."""
+    seen, rows = todos.rows(person, list_id, shown)
+    return Page(seen, rows, last(person, seen))
 
 
 def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Told]]:

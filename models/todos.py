@@ -23,7 +23,8 @@ PRESENT = Prepared(
     .where(Todo.list == Given("list"), Todo.deleted_at.is_null())
     .order_by(Todo.position, Todo.id)
 )
-ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, Todo.completed_at, Todo.notes != ""))
+DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
+ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED))
 FIND = Prepared(
     Todo.select(List.id, List.name, List.version, List.open, Member.role, *COLUMNS)
     .join(List)
@@ -84,12 +85,11 @@ class Deleted(NamedTuple):
 def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, Rows]:
     """Return the list and what it shows under one of FILTERS. Raises NotFound."""
     seen = lists.seen_by(person, list_id)
-    every = [
-        Row(number, title, done is not None, noted)
-        for number, title, done, noted in ROWS(list=list_id)
-    ]
-    completed = sum(row.completed for row in every)
-    through = [row for row in every if shown == "all" or row.completed == (shown == "completed")]
+    every = [*map(Row._make, ROWS(list=list_id))]
+    completed = sum([row.completed for row in every])
+    through = every
+    if shown != "all":
+        through = [row for row in every if row.completed == (shown == "completed")]
     return seen, Rows(through, len(every) - completed, completed)
 
 
