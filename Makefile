@@ -4,7 +4,7 @@
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
 # make sample    make people.db.sample anew
-# make picture   take the picture in README.rst anew
+# make picture   take the pictures in README.rst anew
 # make bench     measure against a bare handler; needs wrk, and gcc for the slow disk
 
 PYTHON ?= python3
@@ -34,7 +34,7 @@ sample: .venv/run
 	$(BIN)/python -m checks.furnish people.db.sample
 
 picture: .venv/test
-	$(BIN)/python -m checks.picture docs/page.png
+	$(BIN)/python -m checks.picture docs
 
 bench: .venv/test
 	$(BIN)/python -m bench.run
@@ -51,4 +51,5 @@ bench: .venv/test
 
 .venv/test: checks/requirements.txt requirements.txt .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r checks/requirements.txt
+	if command -v npm; then npm install --silent --no-save --prefix .venv axe-core@4; fi
 	touch $@

@@ -85,6 +85,7 @@ class App(Application):
             under_way=self.under_way,
             kept=Kept(),
             debug=config.debug,
+            compress_response=True,  # safe, as the token is masked anew each time (BREACH)
             template_path=str(VIEWS / "templates"),
             static_path=str(VIEWS / "statics"),
             static_handler_class=StaticHandler,

@@ -8,8 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import closing
+from html import unescape
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -189,6 +191,188 @@ def test_a_blank_name_of_a_list(ann: Visitor) -> None:
     assert "x" * 201 in answer.text
 
 
+# Taking back, order, and what is sent twice
+
+
+def test_a_repeat_changes_nothing_and_leads_to_the_same_place(ann: Visitor) -> None:
+    """An `op` makes every form safe to send again, when its answer was lost."""
+    op = {"op": str(uuid.uuid4())}
+    places = {ann.post(f"/lists/{ann.list}", title="milk", **op).headers["Location"] for _ in "123"}
+    assert places == {f"/lists/{ann.list}"}
+    assert [row.title for row in ann.rows()] == ["milk"]
+    todo = ann.find("milk")
+    for path in (f"/todos/{todo}/complete", f"/todos/{todo}/delete"):
+        op = {"op": uuid.uuid4().hex}
+        answers = [ann.post(path, back=f"/lists/{ann.list}/active", **op) for _ in range(2)]
+        assert [a.headers["Location"] for a in answers] == [f"/lists/{ann.list}/active"] * 2
+    op = {"op": str(uuid.uuid4())}
+    made = {ann.post("/lists", name="Holidays", **op).headers["Location"] for _ in range(2)}
+    assert len(made) == 1 and ann.get("/lists").text.count("Holidays") == 1
+    answer = ann.post(f"/lists/{ann.list}", title="honey", **op)
+    assert (answer.status_code, len(alerts(answer.text))) == (409, 1)
+    assert "honey" in answer.text
+    for bad in ("x", "1" * 31, "None"):
+        assert ann.post(f"/lists/{ann.list}", title="jam", op=bad).status_code == 400
+    assert ann.rows() == []
+
+
+def test_an_op_is_ones_own(ann: Visitor, cy: Visitor) -> None:
+    """Someone else's `op` that is the same by chance or malice changes nothing for me."""
+    op = str(uuid.uuid4())
+    ann.post(f"/lists/{ann.list}", title="mine", op=op)
+    assert cy.post(f"/lists/{cy.list}", title="his", op=op).status_code == 303
+    assert ([r.title for r in ann.rows()], [r.title for r in cy.rows()]) == (["mine"], ["his"])
+
+
+def test_a_refused_form_is_no_answer(ann: Visitor) -> None:
+    """After the mistake is mended, the same `op` does it."""
+    op = {"op": str(uuid.uuid4())}
+    assert ann.post(f"/lists/{ann.list}", title="x" * 1001, **op).status_code == 422
+    assert ann.post(f"/lists/{ann.list}", title="milk", **op).status_code == 303
+    assert [row.title for row in ann.rows()] == ["milk"]
+
+
+def test_undo_says_when_it_is_too_late(ann: Visitor, cy: Visitor) -> None:
+    """409 with the way back; 404 for what is no change of mine."""
+    ann.add("milk")
+    todo = ann.find("milk")
+    ann.post(f"/todos/{todo}/complete")
+    change = change_on(ann.get(f"/lists/{ann.list}").text)
+    assert cy.post("/undo", change=change).status_code == 404
+    assert ann.post("/undo", change="999999999").status_code == 404
+    for nonsense in ("", "0", "x", "-1", "9" * 30):
+        assert ann.post("/undo", change=nonsense).status_code in (404, 422), nonsense
+    back = f"/lists/{ann.list}/completed"
+    answer = ann.post("/undo", change=change, back=back)
+    assert answer.headers["Location"] == back
+    assert [row.completed for row in ann.rows()] == [False]
+    answer = ann.post("/undo", change=change, back=back)
+    assert (answer.status_code, len(alerts(answer.text))) == (409, 1)
+    assert f'href="{back}"' in answer.text
+
+
+def change_on(page: str) -> str:
+    """Return the change that a page offers to undo."""
+    return page.split('name="change" value="')[1].split('"')[0]
+
+
+def test_order_by_after(ann: Visitor) -> None:
+    """After a todo of the same list, or empty for the top; anything else is refused."""
+    ann.add("1", "2", "3")
+    one, two, three = (row.id for row in ann.rows())
+    assert ann.post(f"/todos/{three}/move", after="").headers["Location"] == f"/lists/{ann.list}"
+    ann.post(f"/todos/{one}/move", after=two)
+    assert [row.title for row in ann.rows()] == ["3", "2", "1"]
+    for after in ("0", "x", "999999999", "1e3"):
+        answer = ann.post(f"/todos/{one}/move", after=after)
+        assert (answer.status_code, len(alerts(answer.text))) == (422, 1), after
+    assert [row.title for row in ann.rows()] == ["3", "2", "1"]
+
+
+def test_several_at_once(ann: Visitor) -> None:
+    """A line each; what is wrong with one refuses all, and keeps them."""
+    ann.post(f"/lists/{ann.list}", lines="milk\r\n\r\n  bread  \r\n\u3000\r\nhoney")
+    assert [row.title for row in ann.rows()] == ["milk", "bread", "honey"]
+    lines = "fine\n" + "x" * 1001
+    answer = ann.post(f"/lists/{ann.list}", lines=lines)
+    assert (answer.status_code, len(alerts(answer.text))) == (422, 1)
+    assert lines in answer.text and "fine" not in [row.title for row in ann.rows()]
+
+
+def test_notes_on_a_page_of_their_own(ann: Visitor, cy: Visitor) -> None:
+    """Kept by a rename, refused with the page again, and nobody else's business."""
+    ann.add("milk")
+    todo = ann.find("milk")
+    notes = "\n two bottles <b>\r\n& cream"
+    assert ann.post(f"/todos/{todo}", title="milk", notes=notes).status_code == 303
+    ann.post(f"/todos/{todo}", title="oat milk")
+    page = ann.get(f"/todos/{todo}").text
+    assert "\n\n two bottles &lt;b&gt;\n&amp; cream</textarea>" in page
+    assert 'value="oat milk"' in page
+    answer = ann.post(f"/todos/{todo}", title="milk", notes="x" * 16_001)
+    assert (answer.status_code, len(alerts(answer.text))) == (422, 1)
+    assert "x" * 16_001 in answer.text
+    assert cy.get(f"/todos/{todo}").status_code == 404
+    ann.post(f"/todos/{todo}/delete")
+    assert ann.get(f"/todos/{todo}").status_code == 404
+    assert ann.post(f"/todos/{todo}/restore").headers["Location"] == f"/lists/{ann.list}"
+    assert [row.title for row in ann.rows()] == ["oat milk"]
+    assert ann.post(f"/todos/{todo}/restore").status_code == 404
+
+
+def test_history_and_trash_come_in_pages(ann: Visitor) -> None:
+    """With the way to the older and the newer ones."""
+    ann.add(*map(str, range(60)))
+    for path, verb in (("history", "Added"), ("trash", "Deleted")):
+        if path == "trash":
+            ann.post(f"/lists/{ann.list}/toggle-all", completed="true")
+            ann.post(f"/lists/{ann.list}/clear-completed")
+        address = f"/lists/{ann.list}/{path}"
+        first = ann.get(address).text
+        assert first.count("<time") == 50 and f"{address}?page=2" in first and verb
+        second = ann.get(f"{address}?page=2").text
+        assert 0 < second.count("<time") < 20 and f"{address}?page=1" in second
+        for nonsense in ("0", "-1", "x", "9" * 30):
+            assert ann.get(f"{address}?page={nonsense}").status_code == 200
+
+
+# What a script asks for
+
+
+def test_the_page_without_its_frame(ann: Visitor) -> None:
+    """The same rows as on the page; nothing when nothing has changed, and never another's."""
+    ann.add("milk", "bread")
+    address = f"/lists/{ann.list}"
+    asking = {"X-Fragment": "rows"}
+    answer = ann.get(address, headers=asking)
+    assert rows(answer.text) == ann.rows() and "<html" not in answer.text
+    assert "X-Fragment" in answer.headers["Vary"] and "_xsrf" not in answer.text
+    known = asking | {"If-None-Match": answer.headers["ETag"]}
+    again = ann.get(address, headers=known)
+    assert (again.status_code, again.text) == (304, "")
+    french = ann.get(address, headers=known | {"Accept-Language": "fr"})
+    assert french.status_code == 200 and french.headers["ETag"] != answer.headers["ETag"]
+    assert ann.get(f"{address}/active", headers=known).status_code == 200
+    ann.post(f"/todos/{ann.find('milk')}/complete")
+    changed = ann.get(address, headers=known)
+    assert changed.status_code == 200 and rows(changed.text) == ann.rows()
+    ann.post("/logout")
+    assert ann.get(address, headers=known).status_code == 302
+
+
+def test_a_refusal_without_the_frame(ann: Visitor) -> None:
+    """The script has the form still before it, and is told the reason alone."""
+    token = {"_xsrf": ann.http.cookies["_xsrf"]}
+    answer = ann.http.post(
+        f"{ann.server.url}/lists/{ann.list}",
+        token | {"title": "x" * 1001},
+        headers={"X-Fragment": "rows"},
+        timeout=20,
+    )
+    assert answer.status_code == 422
+    assert alerts(answer.text) == ["This is too long: at most 1000 characters."]
+
+
+def test_text_survives_the_end_of_a_session(ann: Visitor) -> None:
+    """Without a script too: the refusal leads through log-in to the field, filled in."""
+    ann.post("/logout")
+    back = f"/lists/{ann.list}/active"
+    page = ann.post(f"/lists/{ann.list}", title="milk & <honey> 🌱", back=back).text
+    login = unescape(page.split('id="login" href="')[1].split('"')[0])
+    following = unescape(ann.get(login).text.split('name="next" value="')[1].split('"')[0])
+    place = ann.log_in(next=following).headers["Location"]
+    assert place.startswith(back + "?title=")
+    assert 'value="milk &amp; &lt;honey&gt; 🌱"' in ann.get(place).text
+
+
+def test_pages_are_sent_small(ann: Visitor) -> None:
+    """Compressed, for browsers that say they can read that."""
+    ann.post(f"/lists/{ann.list}", lines="\n".join(map(str, range(100))))
+    page = ann.get(f"/lists/{ann.list}", headers={"Accept-Encoding": "gzip"})
+    assert page.headers["Content-Encoding"] == "gzip"
+    assert int(page.headers["Content-Length"]) < len(page.content) / 4
+
+
 # Who may
 
 
@@ -197,7 +381,8 @@ def test_a_stranger_learns_nothing(ann: Visitor, cy: Visitor) -> None:
     ann.add("secret")
     todo = ann.find("secret")
     missing = bare(cy.get("/lists/999999").text)
-    for address in (f"/lists/{ann.list}", f"/lists/{ann.list}/active"):
+    for path in ("", "/active", "/history", "/trash"):
+        address = f"/lists/{ann.list}{path}"
         answer = cy.get(address)
         assert (answer.status_code, bare(answer.text)) == (404, missing)
     for address, fields in {
@@ -205,7 +390,10 @@ def test_a_stranger_learns_nothing(ann: Visitor, cy: Visitor) -> None:
         f"/lists/{ann.list}/rename": {"name": "mine"},
         f"/lists/{ann.list}/toggle-all": {"completed": "true"},
         f"/lists/{ann.list}/clear-completed": {},
+        f"/lists/{ann.list}/delete": {},
         f"/todos/{todo}": {"title": "mine"},
+        f"/todos/{todo}/move": {"after": ""},
+        f"/todos/{todo}/restore": {},
         f"/todos/{todo}/complete": {},
         f"/todos/{todo}/reopen": {},
         f"/todos/{todo}/delete": {},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from checks.cast import PASSWORD, Server
+from checks.cast import PASSWORD, Server, Visitor
 
 
 @pytest.fixture
@@ -122,3 +122,68 @@ def test_a_day_without_javascript(page: Any, start: Callable[..., Server]) -> No
     click(page, "nav >> text=Lists")
     click(page, "main >> text=Things to do")
     assert titles(page) == ["pack"]
+
+
+def test_comfort_without_javascript(page: Any, server: Server, ann: Visitor) -> None:
+    """Undo, order, notes, several at once, history, trash, deleted lists: forms and links."""
+    page.context.add_cookies(
+        [{"name": c.name, "value": c.value, "url": server.url} for c in ann.http.cookies]
+    )
+    page.goto(f"{server.url}/lists/{ann.list}")
+    page.click(".several summary")
+    page.fill(".several textarea", "milk\n\n bread \nhoney")
+    click(page, ".several button")
+    assert titles(page) == ["milk", "bread", "honey"]
+    assert "Added 3 todos" in page.inner_text("[role=status]")
+    click(page, ".undo")
+    assert titles(page) == []
+    click(page, ".undo >> text=Redo")
+    assert titles(page) == ["milk", "bread", "honey"]
+
+    for row, button, order in (
+        (3, "Move up", "milk honey bread"),
+        (3, "To the top", "bread milk honey"),
+        (1, "Move down", "milk bread honey"),
+    ):
+        click(page, f".todo-list li:nth-child({row}) .rename")
+        click(page, f".editing button[aria-label='{button}']")
+        assert " ".join(titles(page)) == order
+    click(page, ".todo-list li:first-child .rename")
+    assert page.locator(".editing button[aria-label='Move up']").count() == 0
+    click(page, ".editing .more")
+    assert focused(page) == "notes"
+    page.keyboard.type("two bottles")
+    page.fill("[name=title]", "oat milk")
+    click(page, "main .primary")
+    assert titles(page) == ["oat milk", "bread", "honey"]
+    click(page, ".todo-list li:first-child .noted")
+    assert page.input_value("[name=notes]") == "two bottles"
+    click(page, "main >> text=Delete")
+    assert titles(page) == ["bread", "honey"]
+
+    page.click(".list-menu summary")
+    click(page, "text=History")
+    told = page.locator(".told li").first.inner_text()
+    assert "Deleted “oat milk”" in told and ann.name in told
+    click(page, "main a >> text=Things to do")
+    page.click(".list-menu summary")
+    click(page, "text=Trash")
+    click(page, ".told button")
+    assert "The trash is empty." in page.inner_text("main")
+    click(page, "main a >> text=Things to do")
+    assert titles(page) == ["oat milk", "bread", "honey"]
+
+    ann.post(f"/todos/{ann.find('oat milk')}", title="soy milk")
+    page.reload()
+    click(page, ".undo")
+    ann.post(f"/todos/{ann.find('oat milk')}", title="rice milk")
+    click(page, ".undo")
+    assert "This was changed again since" in page.inner_text("[role=alert]")
+    click(page, "main >> text=Go back")
+    assert titles(page) == ["rice milk", "bread", "honey"]
+
+    page.click(".list-menu summary")
+    click(page, "text=Delete the list")
+    assert page.url.endswith("/lists") and "No lists yet." in page.inner_text("main")
+    click(page, ".told button")
+    assert titles(page) == ["rice milk", "bread", "honey"]

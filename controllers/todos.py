@@ -136,19 +136,22 @@ class TodoPageHandler(PageHandler):
         name = self.field("back").rpartition("/")[2]
         return name if name in todos.FILTERS else "all"
 
-    def asked_to_edit(self) -> int:
-        """Return the todo that `?edit=` names, 0 for none."""
-        asked = self.get_query_argument("edit", "")
-        return int(asked) if ID.fullmatch(asked) else 0
+    async def show_asked(self, list_id: str, shown: str) -> None:
+        """Draw what a link leads to.
+
+        `?edit=` opens a row, `?title=` is what was typed before logging in anew.
+        """
+        edit = self.get_query_argument("edit", "")
+        self.typed["title"] = self.get_query_argument("title", "")
+        await self.show_list(int(list_id), shown, int(edit) if ID.fullmatch(edit) else 0)
 
 
 class ListHandler(TodoPageHandler):
     """A list."""
 
     async def get(self, list_id: str) -> None:
-        """Show all its todos; `?title=` is what was typed before logging in anew."""
-        self.typed["title"] = self.get_query_argument("title", "")
-        await self.show_list(int(list_id), "all", self.asked_to_edit())
+        """Show all its todos."""
+        await self.show_asked(list_id, "all")
 
     @form
     async def post(self, list_id: str) -> None:
@@ -164,7 +167,7 @@ class FilterHandler(TodoPageHandler):
 
     async def get(self, list_id: str, shown: str) -> None:
         """Show the active or the completed todos."""
-        await self.show_list(int(list_id), shown, self.asked_to_edit())
+        await self.show_asked(list_id, shown)
 
 
 class RenameListHandler(TodoPageHandler):

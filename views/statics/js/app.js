@@ -355,7 +355,7 @@ document.addEventListener("dblclick", (event) => {
   if (label && act) openRow(label.closest(ROW));
 });
 document.addEventListener("click", (event) => {
-  const control = event.target.closest(".view .rename, .cancel");
+  const control = event.target.closest(".view .rename, .editor .cancel");
   if (!control || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   if (control.matches(".cancel")) closeRow(control.closest(ROW));
