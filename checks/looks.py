@@ -130,6 +130,7 @@ def picture(page: Any, name: str) -> None:
         (640, "html { font-size: 200% }"),
         (320, "* { line-height: 1.5 !important; letter-spacing: .12em; word-spacing: .16em }"),
         (1280, "html { direction: rtl }"),
+        (1100, ""),
         (1920, ""),
     ],
 )
@@ -156,7 +157,7 @@ def test_nothing_scrolls_sideways(browser: Any, bea: Visitor, width: int, style:
 
 
 # What can be seen, but not whole.
-CUT = """[...document.querySelectorAll('main *, header *')]
+CUT = """[...document.querySelectorAll('main *, header *, .side *')]
     .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.skip'))
     .filter((e) => { const b = e.getBoundingClientRect();
                      return b.width && (b.left < -1 || b.right > innerWidth + 1) })

@@ -418,7 +418,7 @@ def test_history_tells_it_in_words(house: House) -> None:
 
 
 def test_ones_own_last_change(house: House) -> None:
-    """Is offered to be taken back, for an hour, unless much was done since."""
+    """Is offered to be taken back, for ten minutes, unless much was done since."""
 
     def last(person: Person) -> str | None:
         told = house.do(history.last, person, house.page()[0])
@@ -430,7 +430,7 @@ def test_ones_own_last_change(house: House) -> None:
     assert (last(house.ann), last(house.ed)) == ("add", "complete")
     house.add(*map(str, range(history.NEAR)))
     assert last(house.ed) is None
-    old = instant(datetime.now(UTC) - timedelta(hours=1, seconds=1))
+    old = instant(datetime.now(UTC) - timedelta(minutes=10, seconds=1))
     house.do(lambda: Change.update(at=old).execute())
     assert last(house.ann) is None
 

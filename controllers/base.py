@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
@@ -89,9 +90,10 @@ class Answers:
         self.handed_in: list[tuple[Door, Callable[[], Any], Answer]] = []
         self.ready: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
         self.called = False
+        self.last: dict[int, asyncio.Future[Any]] = {}  # by person: the commit that is under way
 
-    async def to(self, door: Door, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Hand a unit of work in at a door of `models.database`, and wait for the answer."""
+    def of(self, door: Door, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Hand a unit of work in at a door of `models.database`; return its answer to come."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -103,14 +105,14 @@ class Answers:
 
         if not self.handed_in:
             loop.call_soon(self.hand_in)
-        self.handed_in.append((door, lambda: unit(*args, **kwargs), answer))
-        return await future
+        self.handed_in.append((door, work, answer))
+        return future
 
     def hand_in(self) -> None:
         """Give the threads all that came in one turn of the loop, for one commit."""
         handed_in, self.handed_in = self.handed_in, []
-        for door, unit, answer in handed_in:
-            door(unit, answer)
+        for door, work, answer in handed_in:
+            door(work, answer)
 
     def deliver(self) -> None:
         """Give everyone their answer."""
@@ -410,6 +412,10 @@ class PageHandler(BaseHandler):
         self.error: Invalid | None = None
         self.typed = {name: self.only(name) for name in self.request.body_arguments}
         self.current_user = await self.find_person()
+        if self.request.method == "GET" and self.current_user:
+            last = self.settings["answers"].last.get(self.current_user.id)
+            if last:  # who acts and reloads at once sees what they did
+                await asyncio.wait([last])
         if self.current_user is None and not self.public:
             if self.request.method == "POST":
                 raise NotLoggedIn
@@ -450,7 +456,7 @@ class PageHandler(BaseHandler):
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that reads; see `models.database`."""
         answers: Answers = self.settings["answers"]
-        return await answers.to(self.settings["doors"].read, unit, *args, **kwargs)
+        return await answers.of(self.settings["doors"].read, partial(unit, *args, **kwargs))
 
     async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name).
@@ -458,16 +464,22 @@ class PageHandler(BaseHandler):
         When the form has an `op`, a UUID, the unit is done once, however often the form is sent.
         """
         answers: Answers = self.settings["answers"]
-        door, op = self.settings["doors"].write, self.field("op")
-        if not op or self.current_user is None:
-            return await answers.to(door, unit, *args, **kwargs)
+        person, op = self.current_user, self.field("op")
+        work: Callable[[], T] = partial(unit, *args, **kwargs)
+        if op and person:
+            try:
+                work = partial(answered.once, person, str(UUID(op)), self.request.path, work)
+            except ValueError:
+                raise HTTPError(400) from None
+        answer = answers.of(self.settings["doors"].write, work)
+        if person is None:
+            return await answer
+        answers.last[person.id] = answer
         try:
-            key = str(UUID(op))
-        except ValueError:
-            raise HTTPError(400) from None
-        work = functools.partial(unit, *args, **kwargs)
-        asked = self.request.path
-        return await answers.to(door, answered.once, self.current_user, key, asked, work)
+            return await answer
+        finally:
+            if answers.last.get(person.id) is answer:
+                del answers.last[person.id]
 
     async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for work on a password, which has threads of its own."""

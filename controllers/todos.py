@@ -57,9 +57,9 @@ class TodoPageHandler(PageHandler):
         address, writable = f"/lists/{list_id}", seen.may("editor")
         back = address if shown == "all" else f"{address}/{shown}"
         place = {"address": address, "back": back, "shown": shown, "writable": writable}
-        # All who may do the same with a list share its rows. After an hour, undo isn't offered.
+        # All who may do the same with a list share its rows. After a while, undo isn't offered.
         shared = (list_id, seen.version, shown, language, writable)
-        own = (list_id, seen.version, language, person.id, time.time() // 3600)
+        own = (list_id, seen.version, language, person.id, time.time() // history.RECENT.seconds)
         rows, said = kept.get(shared), kept.get(own)
         if not (rows and said) or editing:
             page = await self.read(history.open_page, person, list_id, shown)

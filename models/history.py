@@ -10,7 +10,7 @@ from models.database import Given, Prepared, instant, now
 from models.errors import Conflict, NotFound
 from models.tables import Change, Person, User
 
-RECENT = timedelta(hours=1)  # how long a page offers to take one's last change back
+RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
 NEAR = 50  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
 # Verb and kind; for one todo or list, and for several todos.
