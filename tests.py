@@ -224,6 +224,23 @@ def test_an_op_is_ones_own(ann: Visitor, cy: Visitor) -> None:
     assert ([r.title for r in ann.rows()], [r.title for r in cy.rows()]) == (["mine"], ["his"])
 
 
+def test_an_op_is_nothing_for_the_door(ann: Visitor, cy: Visitor) -> None:
+    """Logging in and out is done each time; a key of a session is never kept as an answer."""
+    for path, name in (("/login", cy.name), ("/login", ann.name), ("/login", cy.name)):
+        op = {"op": "1" * 32}
+        fields = {"username": name, "password": PASSWORD, **op}
+        assert ann.post(path, **fields).status_code == 303
+        assert f">{name}</a>" in ann.get("/lists").text
+    for _ in range(2):
+        copy = ann.http.cookies["session"]
+        ann.post("/logout", op="2" * 32)
+        assert ann.get("/lists", cookies={"session": copy}).status_code == 302
+        ann.log_in()
+    with closing(sqlite3.connect(ann.server.database)) as database:
+        kept = database.execute("SELECT answer FROM answered").fetchall()
+    assert not any("/log" in answer for (answer,) in kept)
+
+
 def test_a_refused_form_is_no_answer(ann: Visitor) -> None:
     """After the mistake is mended, the same `op` does it."""
     op = {"op": str(uuid.uuid4())}
@@ -249,6 +266,17 @@ def test_undo_says_when_it_is_too_late(ann: Visitor, cy: Visitor) -> None:
     answer = ann.post("/undo", change=change, back=back)
     assert (answer.status_code, len(alerts(answer.text))) == (409, 1)
     assert f'href="{back}"' in answer.text
+
+
+def test_undoing_the_making_of_a_list(ann: Visitor) -> None:
+    """Leads to the page of all lists, wherever it was asked for."""
+    made = ann.post("/lists", name="Holidays").headers["Location"]
+    change = change_on(ann.get(f"{made}/history").text)
+    answer = ann.post("/undo", change=change, back=f"{made}/history")
+    assert answer.headers["Location"] == "/lists"
+    assert ann.get(made).status_code == 404
+    change = change_on(ann.get("/lists").text)
+    assert ann.post("/undo", change=change).headers["Location"] == made
 
 
 def change_on(page: str) -> str:
@@ -420,6 +448,16 @@ def test_a_viewer_reads(ann: Visitor, cy: Visitor) -> None:
     for address in (f"/lists/{ann.list}", f"/lists/{ann.list}/rename", f"/todos/{todo}/delete"):
         assert cy.post(address, title="mine", name="mine").status_code == 403
     assert ann.rows() == [Row(todo, "milk", False)]
+    for role, may in (("editor", True), ("viewer", False)):
+        with closing(sqlite3.connect(ann.server.database)) as database, database:
+            database.execute(
+                "UPDATE member SET role = ? WHERE list_id = ? AND role <> 'owner'", (role, ann.list)
+            )
+        for fragment in ({}, {"X-Fragment": "rows"}):
+            page = cy.get(f"/lists/{ann.list}", headers=fragment).text
+            assert ("formaction" in page) == may
+        if may:
+            assert cy.post(f"/todos/{todo}/complete").status_code == 303
 
 
 def test_nobody_is_sent_to_log_in(nobody: Visitor) -> None:

@@ -1,5 +1,6 @@
 """The two doors and the engine behind them: what is acknowledged, what a failure takes along."""
 
+import asyncio
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from peewee import (
 )
 
 from checks.cast import Server, Visitor, alerts, ask
+from controllers.base import Kept, Lookups
 from models.database import Doors, Prepared, db
 from models.errors import Unavailable
 from models.tables import List, User
@@ -237,6 +239,54 @@ def test_the_peephole_only_looks(doors: Doors) -> None:
         doors.look(Prepared(List.delete()))
     assert doors._peephole.timeout == 0
     assert ask(doors.read, names).result() == ["milk"]
+
+
+def test_what_was_looked_up_is_never_stale(doors: Doors) -> None:
+    """Remembered until anyone commits: here, in another process, and around a failure."""
+    query = Prepared(List.select(List.name).order_by(List.id))
+
+    def unit(look: Callable[..., Any]) -> list[str]:
+        asked.append(1)
+        return [name for (name,) in look(query)]
+
+    async def live() -> None:
+        lookups = Lookups(doors)
+        assert (lookups(unit), lookups(unit), len(asked)) == ([], [], 1)
+        ask(doors.write, make, "milk").result()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (lookups(unit), lookups(unit), len(asked)) == (["milk"], ["milk"], 2)
+        other = SqliteDatabase(str(doors.path))
+        with other.connection_context():
+            other.execute_sql("UPDATE list SET name = 'bread'")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert lookups(unit) == ["bread"]
+        doors._peephole.close()
+        doors.look, look = broken, doors.look  # type: ignore[method-assign]
+        with pytest.raises(Unavailable):
+            lookups(lambda look: look(query))
+        doors.look = look  # type: ignore[method-assign]
+        ask(doors.write, make, "honey").result()
+        assert lookups(unit) == ["bread", "honey"]
+
+    def broken(*args: Any, **values: Any) -> Any:
+        raise Unavailable("on purpose")
+
+    asked: list[int] = []
+    asyncio.run(live())
+
+
+def test_what_was_drawn_is_bounded() -> None:
+    """The longest unused goes; what is very large isn't kept at all."""
+    kept = Kept(100)
+    for number in range(20):
+        kept.put(number, [b"x" * 9])
+        kept.get(0)
+    assert kept.get(0) and kept.get(19) and kept.get(1) is None
+    assert kept.size == 99
+    kept.put("large", [b"x" * 11])
+    assert kept.get("large") is None
 
 
 def test_outside_the_doors_nothing_is_asked(doors: Doors) -> None:

@@ -93,7 +93,7 @@ def test_every_change_is_told(house: House) -> None:
     milk, bread = house.add("milk", "bread")
     house.do(todos.complete, house.ed, milk)
     house.do(todos.complete_all, house.ann, house.list, True)
-    house.do(todos.reopen, house.ann, bread)
+    house.do(todos.complete, house.ann, bread, False)
     house.do(todos.edit, house.ann, bread, "rye bread")
     house.do(todos.clear_completed, house.ann, house.list)
     house.do(todos.delete, house.ann, bread)
@@ -129,7 +129,7 @@ def test_what_changes_nothing_makes_no_version(house: House) -> None:
     """Saying again what is so already, or something about no todos."""
     (milk,) = house.add("milk")
     for unit, *args in (
-        (todos.reopen, milk),
+        (todos.complete, milk, False),
         (todos.edit, milk, " milk "),
         (todos.edit, milk, "milk", " \r\n"),
         (todos.move, milk, None),
@@ -163,7 +163,7 @@ ACTIONS: dict[str, tuple[Any, str]] = {
     "read the history": (lambda h, p: history.page(p, h.list, 0, 9), "viewer"),
     "add": (lambda h, p: todos.add(p, h.list, "x"), "editor"),
     "complete": (lambda h, p: todos.complete(p, h.todo), "editor"),
-    "reopen": (lambda h, p: todos.reopen(p, h.todo), "editor"),
+    "reopen": (lambda h, p: todos.complete(p, h.todo, False), "editor"),
     "rename": (lambda h, p: todos.edit(p, h.todo, "x", "y"), "editor"),
     "delete": (lambda h, p: todos.delete(p, h.todo), "editor"),
     "restore": (lambda h, p: todos.restore(p, h.gone), "editor"),
@@ -262,7 +262,7 @@ def test_several_todos_are_one_change(house: House) -> None:
     for titles in (["fine", "x" * 1001], ["x"] * 1001):
         with pytest.raises(Invalid) as refused:
             house.do(todos.add, house.ann, house.list, *titles)
-        assert refused.value.field == "lines"
+        assert refused.value.field == "title"
     house.undo()
     assert house.titles() == []
 
@@ -285,7 +285,7 @@ def test_notes(house: House) -> None:
 DEEDS: dict[str, Any] = {
     "add": lambda h: todos.add(h.ann, h.list, "honey"),
     "complete": lambda h: todos.complete(h.ann, h.milk),
-    "reopen": lambda h: todos.reopen(h.ann, h.bread),
+    "reopen": lambda h: todos.complete(h.ann, h.bread, False),
     "rename": lambda h: todos.edit(h.ann, h.milk, "oat milk"),
     "note": lambda h: todos.edit(h.ann, h.milk, "milk", "two bottles"),
     "delete": lambda h: todos.delete(h.ann, h.milk),
@@ -371,7 +371,7 @@ def test_the_trash_keeps_for_thirty_days(house: House) -> None:
     house.do(todos.delete, house.ann, milk)
     change = house.last()
     _, trash = house.do(todos.trash, house.bob, house.list, 0, 9)
-    assert [(row.title, row.user) for row in trash] == [("milk", "ann"), ("bread", "ed")]
+    assert [(row.title, row.username) for row in trash] == [("milk", "ann"), ("bread", "ed")]
     assert len(house.do(todos.trash, house.bob, house.list, 1, 9)[1]) == 1
     house.do(todos.restore, house.ann, bread)
     old = instant(datetime.now(UTC) - timedelta(days=30, seconds=1))
@@ -397,6 +397,14 @@ def test_deleted_lists_come_back(house: House) -> None:
         house.do(history.undo, house.ed, deleted.change)
     house.undo(deleted.change)
     assert house.titles() == ["milk"] and house.do(lists.trash, house.ann) == []
+
+
+def test_there_can_be_too_many_lists(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page looks up all of someone's lists."""
+    monkeypatch.setattr(lists, "LISTS_LIMIT", 2)
+    house.do(lists.create, house.ann, "second")
+    with pytest.raises(Invalid):
+        house.do(lists.create, house.ann, "third")
 
 
 def test_history_tells_it_in_words(house: House) -> None:

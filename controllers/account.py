@@ -1,7 +1,5 @@
 """How someone likes their pages."""
 
-from tornado import locale
-
 from controllers.base import PageHandler, form
 from models import users
 
@@ -15,12 +13,12 @@ class AccountHandler(PageHandler):
 
     async def show(self) -> None:
         """Draw it, filled in."""
-        languages = [(code, locale.get(code).name) for code in users.LANGUAGES]
-        self.render("account/index.html", languages=languages)
+        saved = "saved" in self.request.query_arguments
+        self.render("account/index.html", languages=users.LANGUAGES.items(), saved=saved)
 
     @form
     async def post(self) -> None:
         """Keep what was chosen."""
         language, shortcuts = self.field("language"), bool(self.field("shortcuts"))
         await self.commit(users.prefer, self.current_user, language, shortcuts)
-        self.see_other(self.reverse_url("account"))
+        self.see_other(self.reverse_url("account") + "?saved=1")

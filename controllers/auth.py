@@ -24,7 +24,8 @@ class EntranceHandler(PageHandler):
         """Draw the form, with the way to the other one."""
         place, other = self.next(), self.reverse_url(self.other)
         query = "" if place == "/" else "?" + urlencode({"next": place})
-        self.render(self.template, next=place, other=other + query)
+        ended = "ended" in self.request.query_arguments
+        self.render(self.template, next=place, other=other + query, ended=ended)
 
     def next(self) -> str:
         """Return where to go after logging in: a path on this site, whatever was asked for."""

@@ -77,6 +77,7 @@ HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
+COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 
@@ -144,17 +145,22 @@ class Lookups:
 
     def __call__(self, unit: Callable[..., T], *args: Any) -> T:
         """Return what `unit` answers, a function of a model that takes a `look`."""
-        if not self.asked:
-            self.asked = True
-            asyncio.get_running_loop().call_soon(self.ask_again)
-            now = (self.doors.commits(), int(time.time()))  # a session ends by the clock, too
-            if now != self.as_of:
-                self.known.clear()
-                self.as_of = now
-        key = (unit, args)
-        if key not in self.known:
-            self.known[key] = unit(*args, look=self.doors.look)
-        return self.known[key]  # type: ignore[no-any-return]
+        try:
+            if not self.asked:
+                self.asked = True
+                asyncio.get_running_loop().call_soon(self.ask_again)
+                now = (self.doors.commits(), int(time.time()))  # a session ends by the clock, too
+                if now != self.as_of:
+                    self.known.clear()
+                    self.as_of = now
+            key = (unit, args)
+            if key not in self.known:
+                self.known[key] = unit(*args, look=self.doors.look)
+            return self.known[key]  # type: ignore[no-any-return]
+        except Exception:  # after which a new connection counts commits from the start
+            self.known.clear()
+            self.as_of = (0, 0)
+            raise
 
     def ask_again(self) -> None:
         """Begin another turn."""
@@ -274,7 +280,9 @@ class BaseHandler(RequestHandler):
 
     def get_cookie(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
         """Return a cookie of the request, without the objects that Tornado makes of each."""
-        return cookies_in(self.request.headers.get("Cookie", "")).get(name, default)
+        header = self.request.headers.get("Cookie", "")
+        cookies = cookies_in(header) if len(header) < COOKIES_KEPT else parse_cookie(header)
+        return cookies.get(name, default)
 
     @classmethod
     @functools.cache
@@ -345,8 +353,11 @@ class BaseHandler(RequestHandler):
         login = ""
         if isinstance(error, NotLoggedIn):
             sentence = translate("You are not logged in any more.")
-            again = urlencode({"title": fields["title"]} if fields["title"] else {})
-            login = f"{self.get_login_url()}?{urlencode({'next': f'{back}?{again}'.strip('?')})}"
+            again = {"title": fields["title"]} if fields["title"] else {}
+            if again and (todo := re.fullmatch("/todos/([0-9]+)", self.request.path)):
+                again["edit"] = todo[1]
+            place = {"next": f"{back}?{urlencode(again)}".strip("?"), "ended": 1}
+            login = f"{self.get_login_url()}?{urlencode(place)}"
         kept = [text for text in fields.values() if text.strip()]
         self.render("error.html", title=title, sentence=sentence, kept=kept, login=login, back=back)
 
@@ -410,7 +421,8 @@ class PageHandler(BaseHandler):
         """Find out who is asking, and send strangers to log in."""
         await super().prepare()
         self.error: Invalid | None = None
-        self.typed = {name: self.only(name) for name in self.request.body_arguments}
+        posted = self.request.body_arguments if self.request.method == "POST" else ()
+        self.typed = {name: self.only(name) for name in posted}
         self.current_user = await self.find_person()
         if self.request.method == "GET" and self.current_user:
             last = self.settings["answers"].last.get(self.current_user.id)
@@ -441,7 +453,10 @@ class PageHandler(BaseHandler):
     def session_key(self) -> str | None:
         """Return the key in the session cookie, if it was signed here."""
         name = self.settings["session_cookie"]
-        return signed_by_us(self.settings["cookie_secret"], name, self.get_cookie(name) or "")
+        value = self.get_cookie(name) or ""
+        if len(value) > COOKIES_KEPT:
+            return None
+        return signed_by_us(self.settings["cookie_secret"], name, value)
 
     def drop_session_cookie(self) -> None:
         """Take the session cookie away."""
@@ -466,7 +481,7 @@ class PageHandler(BaseHandler):
         answers: Answers = self.settings["answers"]
         person, op = self.current_user, self.field("op")
         work: Callable[[], T] = partial(unit, *args, **kwargs)
-        if op and person:
+        if op and person and not self.public:
             try:
                 work = partial(answered.once, person, str(UUID(op)), self.request.path, work)
             except ValueError:
@@ -504,6 +519,12 @@ class PageHandler(BaseHandler):
         if value and not ID.fullmatch(value):
             raise Invalid(name, "There is no such number here.")
         return int(value) if value else None
+
+    def truth_field(self, name: str) -> bool:
+        """Return whether a field says true; raises Invalid when it says neither true nor false."""
+        if self.field(name) not in ("true", "false"):
+            raise Invalid(name, "This must be true or false.")
+        return self.field(name) == "true"
 
     def see_other(self, place: str) -> None:
         """End a POST with 303 to the form's `back`, or else to `place`."""
@@ -544,12 +565,6 @@ class PageHandler(BaseHandler):
     def moment(self, at: str) -> str:
         """Return an instant of the database in words, in UTC; a script knows the reader's zone."""
         return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
-
-    def part(self, size: int) -> tuple[int, int, int]:
-        """Return which page of a long list `?page=` asks for, its first row, and one too many."""
-        asked = self.get_query_argument("page", "1")
-        number = int(asked) if re.fullmatch("[1-9][0-9]{0,5}", asked) else 1
-        return number, (number - 1) * size, size + 1
 
 
 def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

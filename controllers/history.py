@@ -1,38 +1,35 @@
 """What was done to a list, and taking it back: history, trash, undo."""
 
+import re
+
 from controllers.base import PageHandler
 from models import history, todos
 
 SIZE = 50  # rows on a page
+RECORDS = {"history": history.page, "trash": todos.trash}
 
 
-class HistoryHandler(PageHandler):
-    """Who changed what, and when."""
+class RecordHandler(PageHandler):
+    """Who changed what, and what was deleted."""
 
-    async def get(self, list_id: str) -> None:
-        """Show the changes of a list, the last one first."""
-        number, offset, limit = self.part(SIZE)
-        seen, rows = await self.read(history.page, self.current_user, int(list_id), offset, limit)
-        place = {"list": seen, "number": number, "more": len(rows) > SIZE}
-        self.render("history/history.html", **place, changes=rows[:SIZE])
-
-
-class TrashHandler(PageHandler):
-    """What was deleted."""
-
-    async def get(self, list_id: str) -> None:
-        """Show the todos of a list that can be brought back."""
-        number, offset, limit = self.part(SIZE)
-        seen, rows = await self.read(todos.trash, self.current_user, int(list_id), offset, limit)
-        place = {"list": seen, "number": number, "more": len(rows) > SIZE}
-        self.render("history/trash.html", **place, todos=rows[:SIZE])
+    async def get(self, list_id: str, name: str) -> None:
+        """Show a page of it, the last first; `?page=` says which."""
+        asked = self.get_query_argument("page", "1")
+        number = int(asked) if re.fullmatch("[1-9][0-9]{0,5}", asked) else 1
+        part = {"offset": (number - 1) * SIZE, "limit": SIZE + 1}
+        seen, rows = await self.read(RECORDS[name], self.current_user, int(list_id), **part)
+        values = {"list": seen, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
+        self.render(f"history/{name}.html", **values)
 
 
 class UndoHandler(PageHandler):
     """Taking back."""
 
     async def post(self) -> None:
-        """Take back the change that the form names."""
+        """Take back the change that the form names; if that leaves no list, show all others."""
         change = self.id_field("change") or 0
         list_id = await self.commit(history.undo, self.current_user, change)
-        self.see_other(self.reverse_url("list", list_id) if list_id else self.reverse_url("lists"))
+        if list_id:
+            self.see_other(self.reverse_url("list", list_id))
+        else:
+            self.redirect(self.reverse_url("lists"), status=303)

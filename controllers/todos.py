@@ -1,19 +1,27 @@
 """A list's page, a todo's own, and the forms on them: each a verb of the models."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tornado.escape import xhtml_escape
 
 from controllers.base import ID, PageHandler, fill, form
 from models import history, lists, text, todos
-from models.errors import Invalid, NotFound
+from models.errors import NotFound
 
-VERBS = {
+LIST_VERBS: dict[str, Callable[..., None]] = {
+    "toggle-all": todos.complete_all,
+    "clear-completed": todos.clear_completed,
+    "delete": lists.delete,
+}
+VERBS: dict[str, Callable[..., int]] = {
     "complete": todos.complete,
-    "reopen": todos.reopen,
+    "reopen": partial(todos.complete, completed=False),
     "delete": todos.delete,
     "restore": todos.restore,
+    "move": todos.move,
 }
 
 
@@ -59,12 +67,19 @@ class TodoPageHandler(PageHandler):
         place = {"address": address, "back": back, "shown": shown, "writable": writable}
         # All who may do the same with a list share its rows. After a while, undo isn't offered.
         shared = (list_id, seen.version, shown, language, writable)
-        own = (list_id, seen.version, language, person.id, time.time() // history.RECENT.seconds)
+        own = (
+            list_id,
+            seen.version,
+            seen.role,
+            language,
+            person.id,
+            time.time() // history.RECENT.seconds,
+        )
         rows, said = kept.get(shared), kept.get(own)
         if not (rows and said) or editing:
             page = await self.read(history.open_page, person, list_id, shown)
             rows = [self.draw_rows(place, page.list, page.rows, editing)]
-            said = [self.draw_last(page.last, writable)]
+            said = [self.draw_last(seen, page.last)]
             if not editing:
                 kept.put(shared, rows)
                 kept.put(own, said)
@@ -78,13 +93,15 @@ class TodoPageHandler(PageHandler):
         values = frame | {"editing": editing}
         self.finish(fill(self.sample("todos/page.html", holes, values, keep=plain), **holes))
 
-    def draw_last(self, last: history.Told | None, writable: bool) -> bytes:
+    def draw_last(self, seen: lists.Seen, last: history.Told | None) -> bytes:
         """Return what the reader did last, and the way back."""
-        holes = {}
-        if last:
+        holes, values = {}, {"verb": "", "kind": "", "mine": False}
+        # No key undoes that a list was made or brought back.
+        if last and (last.kind == "todo" or (last.before and last.after)):
             message = xhtml_escape(last.message(self.locale.translate))
             holes = {"message": message.encode(), "change": b"%d" % last.id}
-        values = {"verb": last.verb if last else "create", "writable": writable}
+            may = seen.may("editor" if last.kind == "todo" else "owner")
+            values = {"verb": last.verb, "kind": last.kind, "mine": may}
         return fill(self.sample("todos/status.html", holes, values), **holes)
 
     def draw_rows(
@@ -158,7 +175,8 @@ class ListHandler(TodoPageHandler):
         """Add a todo, or one for each of `lines`. Nothing typed adds nothing, and is no mistake."""
         lines = [self.field("title"), *self.field("lines").splitlines()]
         titles = [line for line in lines if not text.blank(line)]
-        await self.commit(todos.add, self.current_user, int(list_id), *titles)
+        field = "lines" if self.field("lines") else "title"
+        await self.commit(todos.add, self.current_user, int(list_id), *titles, field=field)
         self.see_other(self.reverse_url("list", list_id))
 
 
@@ -180,34 +198,15 @@ class RenameListHandler(TodoPageHandler):
         self.see_other(self.reverse_url("list", list_id))
 
 
-class DeleteListHandler(PageHandler):
-    """A list that is no longer needed."""
+class ListVerbHandler(PageHandler):
+    """What is done to a whole list by a single button."""
 
-    async def post(self, list_id: str) -> None:
-        """Put it in the trash, which is on the page of all lists."""
-        await self.commit(lists.delete, self.current_user, int(list_id))
-        self.see_other(self.reverse_url("lists"))
-
-
-class ToggleAllHandler(PageHandler):
-    """All todos of a list at once."""
-
-    async def post(self, list_id: str) -> None:
-        """Complete or reopen them all, whatever the filter shows."""
-        completed = {"true": True, "false": False}.get(self.field("completed"))
-        if completed is None:
-            raise Invalid("completed", "This must be true or false.")
-        await self.commit(todos.complete_all, self.current_user, int(list_id), completed)
-        self.see_other(self.reverse_url("list", list_id))
-
-
-class ClearCompletedHandler(PageHandler):
-    """The completed todos of a list."""
-
-    async def post(self, list_id: str) -> None:
-        """Put them in the trash."""
-        await self.commit(todos.clear_completed, self.current_user, int(list_id))
-        self.see_other(self.reverse_url("list", list_id))
+    async def post(self, list_id: str, verb: str) -> None:
+        """Do it. Who deletes a list goes to the page of all, where it can be restored."""
+        given = [self.truth_field("completed")] if verb == "toggle-all" else []
+        await self.commit(LIST_VERBS[verb], self.current_user, int(list_id), *given)
+        there = verb != "delete"
+        self.see_other(self.reverse_url("list", list_id) if there else self.reverse_url("lists"))
 
 
 class TodoHandler(TodoPageHandler):
@@ -235,7 +234,7 @@ class TodoHandler(TodoPageHandler):
         """Give it another title, and other notes if there are any; an empty title deletes it."""
         title, notes = self.field("title"), self.typed.get("notes")
         if text.blank(title):
-            list_id = await self.commit(todos.delete, self.current_user, int(todo_id))
+            list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
             list_id = await self.commit(todos.edit, self.current_user, int(todo_id), title, notes)
         self.see_other(self.reverse_url("list", list_id))
@@ -245,16 +244,7 @@ class VerbHandler(PageHandler):
     """What is done to one todo by a single button."""
 
     async def post(self, todo_id: str, verb: str) -> None:
-        """Do it."""
-        list_id = await self.commit(VERBS[verb], self.current_user, int(todo_id))
-        self.see_other(self.reverse_url("list", list_id))
-
-
-class MoveHandler(PageHandler):
-    """The place of a todo among the others."""
-
-    async def post(self, todo_id: str) -> None:
-        """Put it after the todo that `after` names, or at the top when that is empty."""
-        after = self.id_field("after")
-        list_id = await self.commit(todos.move, self.current_user, int(todo_id), after)
+        """Do it; `after` says after which todo it is moved, and is empty for the top."""
+        given = [self.id_field("after")] if verb == "move" else []
+        list_id = await self.commit(VERBS[verb], self.current_user, int(todo_id), *given)
         self.see_other(self.reverse_url("list", list_id))

@@ -20,11 +20,13 @@ SENTENCES = {
     "reopen todo": Ns_("Reopened “{title}”", "Reopened {count} todos"),
     "rename todo": (N_("Renamed “{before}” to “{title}”"), ""),
     "note todo": (N_("Changed the notes of “{title}”"), ""),
-    "move todo": Ns_("Moved “{title}”", "Moved {count} todos"),
+    "move todo": (N_("Moved “{title}”"), ""),
     "delete todo": Ns_("Deleted “{title}”", "Deleted {count} todos"),
     "clear todo": Ns_("Cleared “{title}”", "Cleared {count} completed todos"),
     "restore todo": Ns_("Restored “{title}”", "Restored {count} todos"),
     "undo todo": Ns_("Undid a change to “{title}”", "Undid a change to {count} todos"),
+    "redo todo": Ns_("Redid a change to “{title}”", "Redid a change to {count} todos"),
+    "redo list": (N_("Redid a change to the list “{title}”"), ""),
     "create list": (N_("Created the list “{title}”"), ""),
     "rename list": (N_("Renamed the list “{before}” to “{title}”"), ""),
     "delete list": (N_("Deleted the list “{title}”"), ""),
@@ -163,7 +165,7 @@ def undo_todos(person: Person, seen: lists.Seen, change: Told) -> None:
             if old["completed"] != (todo["completed_at"] is not None):
                 new["completed_at"] = now() if old["completed"] else None
         pairs.append((todo, new))
-    todos.rewrite(person, seen, "undo", pairs)
+    todos.rewrite(person, seen, back(change), pairs)
 
 
 def undo_list(person: Person, list_id: int, change: Told) -> None:
@@ -172,7 +174,12 @@ def undo_list(person: Person, list_id: int, change: Told) -> None:
     seen = lists.seen_by(person, list_id, "owner", lists.ANY if gone else lists.SEEN_BY)
     check(seen, change, {})
     after = seen._replace(name=change.before[0]["name"]) if change.before else None
-    lists.rewrite(person, seen, "undo", after, gone=gone)
+    lists.rewrite(person, seen, back(change), after, gone=gone)
+
+
+def back(change: Told) -> str:
+    """Return the verb for taking `change` back."""
+    return "redo" if change.verb == "undo" else "undo"
 
 
 def check(seen: lists.Seen, change: Told, versions: dict[int, int]) -> None:

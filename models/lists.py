@@ -9,11 +9,12 @@ from peewee import fn
 
 from models import text
 from models.database import Given, Prepared, instant, now
-from models.errors import Forbidden, NotFound
+from models.errors import Forbidden, Invalid, NotFound
 from models.tables import Change, List, Member, Person
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
 NAME_LIMIT = 200
+LISTS_LIMIT = 500  # a page looks them all up
 KEPT = timedelta(days=30)  # how long what was deleted can be brought back
 
 ROLE_OF = List.select(List.id, List.name, List.version, List.open, Member.role).join(Member)
@@ -51,15 +52,6 @@ class Seen(NamedTuple):
     def may(self, least: str) -> bool:
         """Say whether the person's role is `least` or more."""
         return ROLES.index(self.role) >= ROLES.index(least)
-
-
-class Deleted(NamedTuple):
-    """A list in the trash, and the change that put it there."""
-
-    id: int
-    name: str
-    change: int
-    at: str
 
 
 def seen_by(person: Person, list_id: int, least: str = "viewer", query: Prepared = SEEN_BY) -> Seen:
@@ -113,20 +105,26 @@ def mine(person: Person, look: Callable[..., list[Any]] = Prepared.__call__) -> 
     return [Seen(*row) for row in look(MINE, person=person.id)]
 
 
-def trash(person: Person) -> list[Deleted]:
-    """Return the lists that `person` can bring back, the last deleted first."""
+def trash(person: Person) -> list[Any]:
+    """Return the lists that `person` can bring back, the last deleted first.
+
+    Each has an id, a name, and when (at) and by which change it was deleted.
+    """
     query: Any = (
-        List.select(List.id, List.name, Change.id, Change.at)
+        List.select(List.id, List.name, Change.id.alias("change"), Change.at)
         .join(Member)
         .join_from(List, Change, on=(Change.list == List.id) & (Change.version == List.version))
         .where(Member.user == person.id, Member.role == "owner", List.deleted_at > trash_begins())
         .order_by(List.deleted_at.desc())
     )
-    return [Deleted(*row) for row in query.tuples()]
+    return list(query.namedtuples())
 
 
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
+    if len(mine(person)) >= LISTS_LIMIT:
+        limit = LISTS_LIMIT
+        raise Invalid("name", "These are enough lists: at most {limit}.", limit=limit)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)

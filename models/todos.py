@@ -73,15 +73,6 @@ class Rows(NamedTuple):
         return up, ids[place + 1] if place + 1 < len(ids) else None
 
 
-class Deleted(NamedTuple):
-    """A todo in the trash: who put it there, and when."""
-
-    id: int
-    title: str
-    user: str
-    at: str
-
-
 def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, Rows]:
     """Return the list and what it shows under one of FILTERS. Raises NotFound."""
     seen = lists.seen_by(person, list_id)
@@ -93,16 +84,16 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, 
     return seen, Rows(through, len(every) - completed, completed)
 
 
-def add(person: Person, list_id: int, *titles: str) -> list[int]:
+def add(person: Person, list_id: int, *titles: str, field: str = "title") -> list[int]:
     """Put todos at the end of the list, as one change; return their ids.
 
-    Raises NotFound, Forbidden, Invalid.
+    Raises NotFound, Forbidden, Invalid for `field`.
     """
     seen = lists.seen_by(person, list_id, "editor")
     if len(titles) > SEVERAL_LIMIT:
         limit = SEVERAL_LIMIT
-        raise Invalid("lines", "These are too many at once: at most {limit}.", limit=limit)
-    made, field = [], "title" if len(titles) == 1 else "lines"
+        raise Invalid(field, "These are too many at once: at most {limit}.", limit=limit)
+    made = []
     for title in titles:
         row: Columns = {"list": list_id, "title": text.line(field, title, TITLE_LIMIT)}
         row |= {"notes": "", "version": seen.version + 1, "completed_at": None}
@@ -114,17 +105,10 @@ def add(person: Person, list_id: int, *titles: str) -> list[int]:
     return [row["id"] for row in made]
 
 
-def complete(person: Person, todo_id: int) -> int:
-    """Tick the todo and return its list's id. Raises NotFound, Forbidden."""
+def complete(person: Person, todo_id: int, completed: bool = True) -> int:
+    """Tick the todo, or open it again; return its list's id. Raises NotFound, Forbidden."""
     seen, todo = find(person, todo_id, "editor")
-    tick(person, seen, "complete", [todo], True)
-    return seen.id
-
-
-def reopen(person: Person, todo_id: int) -> int:
-    """Take the tick away and return the list's id. Raises NotFound, Forbidden."""
-    seen, todo = find(person, todo_id, "editor")
-    tick(person, seen, "reopen", [todo], False)
+    tick(person, seen, [todo], completed)
     return seen.id
 
 
@@ -143,10 +127,16 @@ def edit(person: Person, todo_id: int, title: str, notes: str | None = None) -> 
     return seen.id
 
 
-def delete(person: Person, todo_id: int) -> int:
-    """Put the todo in the trash and return its list's id. Raises NotFound, Forbidden."""
+def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
+    """Put the todo in the trash, with other notes unless None; return the list's id.
+
+    Raises NotFound, Forbidden, Invalid.
+    """
     seen, todo = find(person, todo_id, "editor")
-    rewrite(person, seen, "delete", [(todo, todo | {"deleted_at": now()})])
+    new = todo | {"deleted_at": now()}
+    if notes is not None:
+        new["notes"] = text.several("notes", notes, NOTES_LIMIT)
+    rewrite(person, seen, "delete", [(todo, new)])
     return seen.id
 
 
@@ -180,6 +170,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
         pairs = [(todo, todo | {"position": (low + high) / 2})]
     else:  # no number is left in between: all get new ones
         pairs = [(old, old | {"position": float(number)}) for number, old in enumerate(new, 1)]
+        pairs.sort(key=lambda pair: pair[0] is not todo)  # it comes first, as it is what was moved
     rewrite(person, seen, "move", pairs)
     return seen.id
 
@@ -187,7 +178,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 def complete_all(person: Person, list_id: int, completed: bool) -> None:
     """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
     seen = lists.seen_by(person, list_id, "editor")
-    tick(person, seen, "complete" if completed else "reopen", present(list_id), completed)
+    tick(person, seen, present(list_id), completed)
 
 
 def clear_completed(person: Person, list_id: int) -> None:
@@ -198,12 +189,11 @@ def clear_completed(person: Person, list_id: int) -> None:
     rewrite(person, seen, "clear", [(todo, todo | {"deleted_at": at}) for todo in done])
 
 
-def trash(
-    person: Person, list_id: int, offset: int, limit: int
-) -> tuple[lists.Seen, list[Deleted]]:
+def trash(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Any]]:
     """Return the list, and a part of what can be brought back, the last deleted first.
 
-    Raises NotFound.
+    Each has an id, a title, and by whom (username) and when (deleted_at) it was deleted. Raises
+    NotFound.
     """
     seen = lists.seen_by(person, list_id)
     query: Any = (
@@ -215,7 +205,7 @@ def trash(
         .offset(offset)
         .limit(limit)
     )
-    return seen, [Deleted(*row) for row in query.tuples()]
+    return seen, list(query.namedtuples())
 
 
 def present(list_id: int) -> list[Columns]:
@@ -243,13 +233,12 @@ def find(
     raise NotFound
 
 
-def tick(
-    person: Person, seen: lists.Seen, verb: str, todos: list[Columns], completed: bool
-) -> None:
+def tick(person: Person, seen: lists.Seen, todos: list[Columns], completed: bool) -> None:
     """Complete or reopen those of `todos` that aren't so already, as one change."""
     at = now() if completed else None
     others = [todo for todo in todos if (todo["completed_at"] is not None) != completed]
-    rewrite(person, seen, verb, [(todo, todo | {"completed_at": at}) for todo in others])
+    pairs = [(todo, todo | {"completed_at": at}) for todo in others]
+    rewrite(person, seen, "complete" if completed else "reopen", pairs)
 
 
 def rewrite(

@@ -19,7 +19,7 @@ USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
 judging = threading.Lock()  # zxcvbn keeps the words of whoever it judges in a global
-LANGUAGES = ("en", "fr", "pt_BR")
+LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
 
 NO_NAME = N_(

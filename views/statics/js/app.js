@@ -6,27 +6,38 @@
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-const ROW = ".todo-list > li";
+const ROW = ".todo-list > li:not([hidden], [inert])"; // not those that go, nor those that come
 const act = $("#act[data-live]"); // the form that all single buttons belong to; readers have none
 const field = $(".new-todo");
 const language = document.documentElement.lang;
+const title = document.title.replace(/^\(\d+\) /, "");
 
 // ---------------------------------------------------------------- sending, in the order of typing
 
 const waiting = []; // actions that are not acknowledged yet: {address, body, form, row}
 let sending = false;
 let stuck = false; // there was no answer, and the first of them is tried again
+let acts = 0; // how many there were, to know an answer that is older than the last
+let leaving = null; // what to do when all is sent: a link was followed, another form submitted
 
 document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
-  if (!form.matches("[data-live]")) return;
+  if (form.method === "dialog") return;
+  if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
+    if (waiting.length && !stuck) {
+      event.preventDefault();
+      leaving = () => form.requestSubmit(button);
+    }
+    return;
+  }
   event.preventDefault();
+  if (button?.matches(".undo") && waiting.length) return undoLater();
   const body = new URLSearchParams(new FormData(form, button));
   const address = button?.getAttribute("formaction") ?? form.getAttribute("action");
   const row = (button ?? form).closest(ROW);
   if (button?.closest(".menu")) {
     saveRow(row);
-    moveBy(row, button.className);
+    if (!row.hidden) moveBy(row, button.className);
   } else if (foresee(form, button, row, body)) {
     enqueue({ address, body, form, row });
   }
@@ -36,40 +47,57 @@ function enqueue(action) {
   // Whatever happens to the answer, the server does a thing with the same `op` once.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   action.body.set("op", Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""));
-  $$(".refused").forEach((alert) => alert.remove());
+  if (!stuck && !undoing(action)) $(".said")?.remove(); // it was about something older
+  forget();
+  acts += 1;
   waiting.push(action);
   if (!sending) send();
 }
 
 async function send() {
   document.body.toggleAttribute("data-sending", (sending = true));
-  for (let pause = 250; waiting.length; ) {
-    const { address, body } = waiting[0];
-    let answer, html;
-    try {
-      answer = await fetch(address, {
-        method: "POST",
-        body,
-        headers: { "X-Fragment": "rows" },
-        signal: AbortSignal.timeout(10_000),
-      });
-      if ([502, 503, 504].includes(answer.status)) throw answer;
-      html = await answer.text();
-    } catch {
-      stuck = true;
-      say(act.dataset.offline);
-      await pausing(pause * (0.5 + Math.random()));
-      pause = Math.min(2 * pause, 15_000);
-      continue;
+  try {
+    for (let pause = 250; waiting.length; pause = Math.min(2 * pause, 15_000)) {
+      const answer = await ask(waiting[0]);
+      if (answer) {
+        pause = 125;
+        stuck = false;
+        const action = waiting.shift();
+        if (!answer.ok) await refuse(action, answer);
+        else if (!waiting.length) apply(answer); // else it is older than what is shown
+      } else {
+        if (!stuck) say(act.dataset.offline);
+        stuck = true;
+        leaving = null;
+        await pausing(pause * (0.5 + Math.random()));
+      }
     }
-    pause = 250;
-    stuck = false;
-    const action = waiting.shift();
-    if (!answer.ok) await refuse(action, parse(html));
-    else if (!waiting.length) apply(answer, html); // else it is older than what is shown
+  } catch (error) {
+    location.reload(); // what is shown can't be trusted; what waits is sent on the way out
+    throw error;
+  } finally {
+    document.body.toggleAttribute("data-sending", (sending = false));
   }
-  document.body.toggleAttribute("data-sending", (sending = false));
   document.dispatchEvent(new Event("idle"));
+  const deed = leaving;
+  leaving = null;
+  deed?.();
+}
+
+// The answer with its text, or nothing when there was none or the server is away for a moment.
+async function ask({ address, body }, headers = {}) {
+  try {
+    const answer = await fetch(address, {
+      method: body ? "POST" : "GET",
+      body,
+      headers: { "X-Fragment": "rows", ...headers },
+      signal: AbortSignal.timeout(10_000),
+    });
+    answer.html = await answer.text();
+    return [502, 503, 504].includes(answer.status) ? null : answer;
+  } catch {
+    return null;
+  }
 }
 
 function pausing(time) {
@@ -79,44 +107,63 @@ function pausing(time) {
   });
 }
 
-async function refuse({ body, form, row }, page) {
-  const text = body.get("title") ?? body.get("lines") ?? "";
+const undoing = ({ address }) => address === "/undo";
+const typed = ({ body }) => body.get("title") || body.get("lines") || "";
+
+async function refuse(action, answer) {
+  const { form, row } = action;
+  const page = parse(answer.html);
   const login = $("#login", page);
+  leaving = null;
   if (login) {
-    sessionStorage.setItem("typed", text);
-    location.assign(login.getAttribute("href"));
-    return waiting.splice(0);
+    const texts = (row ? waiting : [action, ...waiting]).map(typed).filter(Boolean);
+    sessionStorage.setItem("typed", JSON.stringify([reader(), texts.join("\n")]));
+    waiting.length = 0;
+    return location.assign(login.getAttribute("href"));
   }
   await refresh(true);
-  const alert = document.createElement("p");
-  alert.className = "problem refused";
-  alert.setAttribute("role", "alert");
-  alert.textContent = $("[role=alert]", page)?.textContent || act.dataset.failed;
-  let place = form.isConnected && !form.hidden && form !== act ? form : null;
-  if (row?.isConnected) {
-    place = row;
-    if (form.matches(".editor")) openRow(row, text);
-  } else if (text && $("textarea", form)) {
-    form.closest("details").open = true;
-    $("textarea", form).value = text;
-  } else if (text && !field.value) {
-    field.value = text;
-  } else if (text) {
-    alert.textContent += ` ${text}`;
-  }
-  (place ?? $(".new")).prepend(alert);
+  let reason = $("[role=alert]", page)?.textContent || act.dataset.failed;
+  if (answer.status === 404) reason = act.dataset.gone;
+  const open = form.matches(".editor") && row.isConnected;
+  const busy = document.activeElement.matches("input, textarea");
+  complain(reason, open ? openRow(row, typed(action), !busy) : keep(typed(action)), open && row);
 }
 
-// Following a link waits for what was done before, so that the next page shows it.
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href]");
-  if (!link || !waiting.length || stuck || event.defaultPrevented) return;
-  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  document.addEventListener("idle", () => location.assign(link.href), { once: true });
-});
+// Puts text that could not be saved where there is room for it, and returns the field.
+function keep(text) {
+  const lines = $("#lines");
+  const several = text.includes("\n") || (field.value && text);
+  if (several) {
+    lines.value = [lines.value.trim(), text].filter(Boolean).join("\n");
+    lines.closest("details").open = true;
+  } else {
+    field.value ||= text;
+  }
+  return text && (several ? lines : field);
+}
+
+function complain(reason, wrong, row) {
+  const alert = document.createElement("p");
+  alert.className = "problem refused";
+  alert.id = "refused";
+  alert.setAttribute("role", "alert");
+  alert.textContent = reason;
+  if (wrong) {
+    wrong.setAttribute("aria-invalid", true);
+    wrong.setAttribute("aria-describedby", "refused");
+  }
+  (row || (wrong || field).form).prepend(alert);
+}
+
+function forget() {
+  $$("#refused").forEach((alert) => alert.remove());
+  $$("[aria-describedby=refused]").forEach((wrong) => wrong.removeAttribute("aria-invalid"));
+}
+
 // What is still waiting when the page is left all the same is sent by the browser on its own.
-addEventListener("beforeunload", (event) => stuck && event.preventDefault());
+addEventListener("beforeunload", (event) => {
+  if (stuck || waiting.length > 1) event.preventDefault();
+});
 addEventListener("pagehide", () => {
   const options = { method: "POST", keepalive: true, redirect: "manual" };
   for (const { address, body } of waiting) fetch(address, { ...options, body }).catch(() => {});
@@ -134,28 +181,29 @@ function parse(html) {
 }
 
 async function refresh(certainly = false) {
-  const headers = { "X-Fragment": "rows" };
-  if (etag && !certainly) headers["If-None-Match"] = etag;
-  try {
-    const answer = await fetch(location.pathname, { headers, signal: AbortSignal.timeout(10_000) });
-    if (answer.ok && !waiting.length) apply(answer, await answer.text());
-  } catch {
-    // There is no connection: what is shown stays, and the next try will tell.
-  }
+  const before = acts;
+  const headers = etag && !certainly ? { "If-None-Match": etag } : {};
+  const answer = await ask({ address: $("[name=back]", act).value }, headers);
+  if (answer?.ok && !waiting.length && acts === before) apply(answer);
 }
 
-function apply(answer, html) {
-  const fresh = parse(html);
+function apply(answer) {
+  const fresh = parse(answer.html);
   if (!$(".rows", fresh)) return location.reload(); // this is another page by now, such as log-in
+  if ($(".dragged")) return; // whoever drags asks again
   etag = answer.headers.get("ETag") ?? "";
+  const open = $(".editing");
+  const draft = open && !fresh.getElementById(open.id) ? $(".edit", open).value : "";
   const said = $(".status").textContent;
+  $(".status", fresh).dataset.fresh = "";
   keepingFocus(() => {
     morph($(".rows"), $(".rows", fresh));
     morph($(".status"), $(".status", fresh));
   });
+  if (draft) complain(act.dataset.gone, keep(draft));
   // It hides itself after a while: what is new is seen for as long.
   if ($(".status").textContent !== said) $(".said")?.getAnimations().forEach((a) => a.play());
-  tell(Number($(".todo-count strong").textContent));
+  tell(0);
 }
 
 // Make the element `old` what `fresh` is, touching only what differs: focus, selection and scroll
@@ -239,11 +287,13 @@ function say(text) {
   said.className = "said";
   said.textContent = text;
   $(".status").replaceChildren(said);
+  $(".status").dataset.fresh = "";
 }
 
-// The number of open todos, wherever it is shown.
-function tell(open) {
+// The number of open todos, wherever it is shown, after so many more.
+function tell(more) {
   const count = $(".todo-count");
+  const open = Math.max(0, Number(count.firstElementChild.textContent) + more);
   const { one, other } = count.dataset;
   count.firstElementChild.textContent = open;
   count.lastChild.data = ` ${new Intl.PluralRules(language).select(open) === "one" ? one : other}`;
@@ -252,7 +302,7 @@ function tell(open) {
   all?.setAttribute("value", open > 0);
   const badge = $(".side [aria-current] small");
   if (badge) badge.textContent = open || "";
-  document.title = (open ? `(${open}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+  document.title = open ? `(${open}) ${title}` : title;
 }
 
 // -------------------------------------------------------- what an action will do, shown beforehand
@@ -262,14 +312,16 @@ function foresee(form, button, row, body) {
   const title = body.get("title")?.trim();
   if (form.matches(".new")) {
     field.value = "";
+    field.focus();
     if (title) addRow(title);
     return Boolean(title);
   }
   if (form.matches(".editor")) {
-    const before = $("label", row).textContent;
+    const label = $("label", row);
+    const before = label.textContent;
     closeRow(row);
     if (!title) hide([row]);
-    else $("label", row).textContent = title;
+    else label.textContent = title;
     return title !== before;
   }
   if (form.matches(".several form")) {
@@ -284,22 +336,25 @@ function foresee(form, button, row, body) {
     hide([row]);
   } else if (button?.matches(".clear-completed")) {
     hide($$(`${ROW}.completed`));
+    keepingFocus(() => (button.hidden = true));
   }
   return true;
 }
 
-// A row like the others, until the server's own comes.
+// The title alone, until the server's row comes.
 function addRow(title) {
-  const row = $(ROW)?.cloneNode(true);
-  if (!row || $(".filters .selected").href.endsWith("/completed")) return;
-  row.removeAttribute("id");
-  row.className = "";
+  tell(1);
+  if ($(".filters .selected").href.endsWith("/completed")) return;
+  const [row, view, label] = ["li", "div", "label"].map((name) => document.createElement(name));
   row.inert = true;
-  $(".editor", row)?.remove();
-  $(".noted", row)?.remove();
-  $(".toggle", row).setAttribute("aria-checked", false);
-  $("label", row).textContent = title;
+  view.className = "view";
+  label.dir = "auto";
+  label.textContent = title;
+  row.append(view);
+  view.append(label);
   $(".todo-list").append(row);
+  $(".main").hidden = false;
+  $(".empty")?.remove();
   row.scrollIntoView({ block: "nearest" });
 }
 
@@ -312,47 +367,47 @@ function tick(rows, completed) {
     const verb = completed ? "reopen" : "complete";
     toggle.setAttribute("formaction", `/todos/${row.dataset.id}/${verb}`);
   }
-  tell(Number($(".todo-count strong").textContent) + changing.length * (completed ? -1 : 1));
+  tell(changing.length * (completed ? -1 : 1));
 }
 
 function hide(rows) {
+  tell(-rows.filter((row) => !row.matches(".completed")).length);
   keepingFocus(() => rows.forEach((row) => (row.hidden = true)));
 }
 
 // --------------------------------------------------------------------------------------- renaming
 
-function openRow(row, text = $("label", row).textContent) {
+function openRow(row, text = $("label", row).textContent, focus = true) {
   const other = $(".editing");
   if (other && other !== row) saveRow(other);
   if (!row.matches(".editing")) row.prepend($("#open").content.cloneNode(true));
   row.classList.add("editing");
-  for (const part of $$(".editor, .editor [formaction], .editor .more", row)) {
-    const name = ["action", "formaction", "href"].find((name) => part.hasAttribute(name));
-    part.setAttribute(name, part.getAttribute(name).replace("/0", `/${row.dataset.id}`));
-  }
+  $(".editor", row).setAttribute("action", `/todos/${row.dataset.id}`);
+  $(".more", row).href = `/todos/${row.dataset.id}`;
   const edit = $(".edit", row);
-  edit.setAttribute("aria-describedby", `t-${row.dataset.id}`);
+  edit.setAttribute("aria-labelledby", `w t-${row.dataset.id}`);
   edit.value = text;
-  edit.focus();
+  if (focus) edit.focus();
   edit.setSelectionRange(text.length, text.length);
+  return edit;
 }
 
 function closeRow(row) {
   const inside = $(".editor", row).contains(document.activeElement);
   row.classList.remove("editing"); // first: leaving the field saves only a row that is open
   $(".editor", row).remove();
+  forget();
   if (inside) $(".rename", row).focus();
 }
 
 function saveRow(row) {
-  const [form, title] = [$(".editor", row), $("label", row).textContent];
-  if ($(".edit", row).value.trim() === title) closeRow(row);
-  else form.requestSubmit();
+  if ($(".edit", row).value.trim() === $("label", row).textContent) closeRow(row);
+  else $(".editor", row).requestSubmit();
 }
 
 document.addEventListener("dblclick", (event) => {
-  const label = event.target.closest(".view label");
-  if (label && act) openRow(label.closest(ROW));
+  const row = event.target.closest(".view label")?.closest(ROW);
+  if (row && act) openRow(row);
 });
 document.addEventListener("click", (event) => {
   const control = event.target.closest(".view .rename, .editor .cancel");
@@ -371,6 +426,12 @@ document.addEventListener("mousedown", (event) => {
 
 // ------------------------------------------------------------------------------------------ order
 
+function before(row) {
+  do row = row.previousElementSibling;
+  while (row && !row.matches(ROW));
+  return row;
+}
+
 function moveAfter(row, other) {
   const body = new URLSearchParams(new FormData(act));
   body.set("after", other?.dataset.id ?? "");
@@ -384,37 +445,48 @@ function moveBy(row, where) {
   if (to === at || !rows[to]) return;
   keepingFocus(() => place(row.parentNode, row, to < at ? rows[to] : rows[to].nextSibling));
   row.scrollIntoView({ block: "nearest" });
-  moveAfter(row, row.previousElementSibling);
+  moveAfter(row, before(row));
 }
 
 document.addEventListener("pointerdown", (event) => {
   const row = event.target.closest(".grip")?.closest(ROW);
   if (!row || event.button) return;
   event.preventDefault();
-  const before = row.previousElementSibling;
-  const home = $$(ROW);
+  const home = $$(".todo-list > li");
+  const first = before(row);
   const listening = new AbortController();
   const middle = (other) => other.getBoundingClientRect().y + other.offsetHeight / 2;
+  let y = event.clientY;
   row.classList.add("dragged");
 
   // The others move around the row: one that left the page for a moment would let go of the finger.
-  function drag({ clientY: y }) {
-    if (y < 64 || y > innerHeight - 64) scrollBy(0, y < 64 ? -8 : 8);
+  function sort() {
     let other;
     while ((other = row.previousElementSibling) && y < middle(other)) row.after(other);
     while ((other = row.nextElementSibling) && y > middle(other)) row.before(other);
   }
+  const scrolling = setInterval(() => {
+    if (y > 64 && y < innerHeight - 64) return;
+    scrollBy(0, y <= 64 ? -8 : 8);
+    sort();
+  }, 16);
   function end(keep) {
     listening.abort();
+    clearInterval(scrolling);
     row.classList.remove("dragged");
     if (!keep) row.parentNode.append(...home);
-    else if (row.previousElementSibling !== before) moveAfter(row, row.previousElementSibling);
+    if (before(row) !== first) moveAfter(row, before(row));
+    else refresh();
   }
-  const { signal } = listening;
-  document.addEventListener("pointermove", drag, { signal });
-  document.addEventListener("pointerup", () => end(true), { signal });
-  document.addEventListener("pointercancel", () => end(false), { signal });
-  document.addEventListener("keydown", ({ key }) => key === "Escape" && end(false), { signal });
+  const on = (name, listener) =>
+    document.addEventListener(name, listener, { signal: listening.signal });
+  on("pointermove", ({ clientY }) => {
+    y = clientY;
+    sort();
+  });
+  on("pointerup", () => end(true));
+  on("pointercancel", () => end(false));
+  on("keydown", ({ key }) => key === "Escape" && end(false));
 });
 
 // ------------------------------------------------------------------------------------------- keys
@@ -426,11 +498,12 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
-  z: () => $(".undo")?.click(),
+  z: () => (waiting.length ? undoLater() : undo()),
   "?": () => $("#keys")?.showModal(),
 };
 
 document.addEventListener("keydown", (event) => {
+  if (event.isComposing) return; // these keys choose letters
   const { key, target } = event;
   const row = target.closest(ROW);
   const typing = target.matches("input, textarea, select");
@@ -444,6 +517,15 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+function undo() {
+  $(".undo")?.click();
+}
+
+// What is to be undone is what was done last, which the page can name when it is answered.
+function undoLater() {
+  if (!waiting.some(undoing)) document.addEventListener("idle", undo, { once: true });
+}
+
 function step(row, by) {
   const rows = $$(ROW);
   const next = row ? rows[rows.indexOf(row) + by] : rows.at(by > 0 ? 0 : -1);
@@ -452,29 +534,46 @@ function step(row, by) {
 
 // --------------------------------------------------------------------------------- small comforts
 
+// Following a link waits for what was done before, so that the next page shows it.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || !waiting.length || stuck || event.defaultPrevented) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  leaving = () => location.assign(link.href);
+});
+document.addEventListener("input", () => (leaving = null));
+
 // Several lines in the field for one todo: offer to add them all.
 field?.addEventListener("paste", (event) => {
   const text = event.clipboardData.getData("text");
   if (text.trim().split(/[\r\n]+/).length < 2) return;
   event.preventDefault();
-  const several = $(".several");
-  several.open = true;
-  $("textarea", several).value = (field.value + text).trim();
+  keep((field.value + text).trim());
   field.value = "";
-  $("button", several).focus();
+  $(".several button").focus();
 });
 
 $("#help")?.addEventListener("click", () => $("#keys").showModal());
+$("#show")?.addEventListener("change", ({ target }) => {
+  $("#password").type = target.checked ? "text" : "password";
+});
 
 for (const time of $$("time")) {
   const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   time.textContent = format.format(new Date(time.dateTime));
 }
 
+const reader = () => $(".bar [href='/account']").textContent;
+
 if (field) {
-  // What was typed before logging in anew, or a row that is open only in this window, this once.
-  field.value ||= sessionStorage.getItem("typed") ?? "";
+  // What the same person typed before logging in anew; and a row is open once, in this window.
+  const [person, text] = JSON.parse(sessionStorage.getItem("typed") ?? "[]");
   sessionStorage.removeItem("typed");
+  if (person === reader() && text) {
+    field.value = "";
+    keep(text);
+  }
   if (location.search) history.replaceState(null, "", location.pathname);
   document.addEventListener("visibilitychange", () => document.hidden || sending || refresh());
 }
