@@ -23,7 +23,7 @@ import requests
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 HERE = Path(__file__).parent
-SECONDS, ROUNDS, CLIENTS = 2, 7, 32
+SECONDS, ROUNDS, CLIENTS = 4, 3, 32
 PACE = 400  # requests a second of a normally loaded house
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -152,7 +152,7 @@ def visit(folder: Path, title: str, shim: str) -> None:
     bare = Server(folder, "bare", str(folder / "page"), shim=shim)
     bare.headers = app.headers  # the same request
     print(f" the page of 50 todos, {len(app.page)} bytes")
-    pages = {"bare handler": bare, "the app": app, "every row changed": changing}
+    pages = {"bare handler": bare, "the app": app, "all rows have changed": changing}
     compare(pages, "/lists/1", "GET")
     watcher = Server(folder, "app", str(folder / f"{title}-watcher.db"), shim=shim)
     watcher.move_in()

@@ -47,7 +47,10 @@ async def watch(late: list[float]) -> None:
 
 
 class Changing(Kept):
-    """Keeps what is drawn of a house, but nothing of what is drawn of a list at one version."""
+    """Keeps what is drawn of a house, but nothing of what is drawn of a list at one version.
+
+    So each who asks finds all rows changed; who asks while they are drawn waits for the same.
+    """
 
     def get(self, key: Any) -> list[bytes] | None:
         of_a_version = isinstance(key[0], int)

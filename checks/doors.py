@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from peewee import (
 )
 
 from checks.cast import Server, Visitor, alerts, ask
-from controllers.base import Kept, Lookups
+from controllers.base import Kept, Lookups, PageHandler
 from models.database import Doors, Prepared, db
 from models.errors import Unavailable
 from models.tables import List, User
@@ -287,6 +288,31 @@ def test_what_was_drawn_is_bounded() -> None:
     assert kept.size == 99
     kept.put("large", [b"x" * 11])
     assert kept.get("large") is None
+
+
+def test_what_many_ask_for_is_drawn_once() -> None:
+    """A change sends all who watch a list to ask at once; a failure is shared, but not kept."""
+    handler: Any = SimpleNamespace(settings={"kept": Kept()})
+    drawings: list[int] = []
+
+    async def draw() -> list[bytes]:
+        drawings.append(1)
+        await asyncio.sleep(0)
+        if len(drawings) == 1:
+            raise Unavailable("on purpose")
+        return [b"rows"]
+
+    async def live() -> None:
+        async def ask_for() -> Any:
+            return await PageHandler.drawn(handler, "key", draw)
+
+        refused = await asyncio.gather(*[ask_for() for _ in range(9)], return_exceptions=True)
+        assert all(isinstance(answer, Unavailable) for answer in refused)
+        assert await asyncio.gather(*[ask_for() for _ in range(9)]) == [[b"rows"]] * 9
+        assert await ask_for() == [b"rows"]
+
+    asyncio.run(live())
+    assert len(drawings) == 2
 
 
 def test_outside_the_doors_nothing_is_asked(doors: Doors) -> None:

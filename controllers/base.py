@@ -216,6 +216,7 @@ class Kept:
         self.limit = limit
         self.size = 0
         self.parts: OrderedDict[Any, list[bytes]] = OrderedDict()
+        self.drawing: dict[Any, asyncio.Future[list[bytes]]] = {}
 
     def get(self, key: Any) -> list[bytes] | None:
         """Return what was kept under `key`, or None."""
@@ -225,8 +226,8 @@ class Kept:
 
     def put(self, key: Any, parts: list[bytes]) -> None:
         """Keep `parts`, but not what would fill a tenth of the room."""
-        size = sum(map(len, parts))
-        if size > self.limit / 10 or key in self.parts:
+        size = 0 if key in self.parts else sum(map(len, parts))
+        if not 0 < size < self.limit / 10:
             return
         self.parts[key] = parts
         self.size += size
@@ -305,10 +306,11 @@ class BaseHandler(RequestHandler):
         self.check_method()
         super().check_xsrf_cookie()
 
-    async def prepare(self) -> None:
+    def prepare(self) -> Awaitable[None] | None:
         """Count this request as under way."""
         self.settings["under_way"].begin(self)
         self.check_method()
+        return None
 
     def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
         """Answer; the request is under way until the last byte has left."""
@@ -376,7 +378,7 @@ class MissingHandler(BaseHandler):
         """Nothing happens here that could be forged."""
         return True
 
-    async def prepare(self) -> None:
+    def prepare(self) -> None:
         """Refuse."""
         raise NotFound
 
@@ -407,7 +409,7 @@ class PageHandler(BaseHandler):
     def set_default_headers(self) -> None:
         """Let nothing of a page be kept: after logging out, Back shows nothing private."""
         super().set_default_headers()
-        self.set_header("Cache-Control", "no-store")
+        self._headers["Cache-Control"] = "no-store"
 
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
@@ -419,7 +421,7 @@ class PageHandler(BaseHandler):
 
     async def prepare(self) -> None:
         """Find out who is asking, and send strangers to log in."""
-        await super().prepare()
+        super().prepare()
         self.error: Invalid | None = None
         posted = self.request.body_arguments if self.request.method == "POST" else ()
         self.typed = {name: self.only(name) for name in posted}
@@ -529,6 +531,19 @@ class PageHandler(BaseHandler):
     def see_other(self, place: str) -> None:
         """End a POST with 303 to the form's `back`, or else to `place`."""
         self.redirect(here(self.field("back"), place), status=303)
+
+    async def drawn(self, key: Any, draw: Callable[[], Awaitable[list[bytes]]]) -> list[bytes]:
+        """Return what is kept under `key`, or drawn now; who asks meanwhile waits for the same."""
+        kept: Kept = self.settings["kept"]
+        parts = kept.get(key)
+        if parts is None:
+            drawing = kept.drawing.get(key)
+            if drawing is None:
+                drawing = kept.drawing[key] = asyncio.ensure_future(draw())
+                drawing.add_done_callback(lambda _: kept.drawing.pop(key))
+            parts = await drawing
+            kept.put(key, parts)
+        return parts
 
     def sample(
         self, template: str, holes: Iterable[str], values: dict[str, Any], *, keep: bool = True

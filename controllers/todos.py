@@ -1,5 +1,6 @@
 """A list's page, a todo's own, and the forms on them: each a verb of the models."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,10 +35,10 @@ class Mould:
         self.between = [*sample[:at:2], *sample[at + 3 :: 2]]
         self.middle = at // 2
 
-    def cast(self, number: bytes, title: bytes) -> bytes:
+    def cast(self, number: int, title: bytes) -> bytes:
         """Return a row."""
         self.between[self.middle] = title.join(self.sides)
-        return number.join(self.between)
+        return (b"%d" % number).join(self.between)
 
 
 class TodoPageHandler(PageHandler):
@@ -49,7 +50,7 @@ class TodoPageHandler(PageHandler):
         `shown` is one of todos.FILTERS, `editing` the todo whose row is open. What was drawn
         before is kept; whose lists they are and at which versions is looked up every time.
         """
-        self.set_header("Vary", "X-Fragment")
+        self._headers["Vary"] = "X-Fragment"
         person, language, kept = self.current_user, self.locale.code, self.settings["kept"]
         mine = self.look(lists.mine, person)
         seen = next((seen for seen in mine if seen.id == list_id), None)
@@ -58,7 +59,7 @@ class TodoPageHandler(PageHandler):
         fragment = self.fragment
         if fragment:
             etag = f'"{list_id}-{seen.version}-{shown}-{language}-{person.id}-{seen.role}"'
-            self.set_header("ETag", etag)
+            self._headers["ETag"] = etag
             if self.request.headers.get("If-None-Match") == etag:
                 self.set_status(304)
                 return
@@ -77,12 +78,18 @@ class TodoPageHandler(PageHandler):
         )
         rows, said = kept.get(shared), kept.get(own)
         if not (rows and said) or editing:
-            page = await self.read(history.open_page, person, list_id, shown)
-            rows = [self.draw_rows(place, page.list, page.rows, editing)]
-            said = [self.draw_last(seen, page.last)]
-            if not editing:
-                kept.put(shared, rows)
-                kept.put(own, said)
+
+            async def draw_rows() -> list[bytes]:
+                page = await self.read(todos.rows, person, list_id, shown)
+                return [self.draw_rows(place, *page, editing)]
+
+            async def draw_last() -> list[bytes]:
+                return [self.draw_last(seen, await self.read(history.last, person, seen))]
+
+            rows, said = await asyncio.gather(
+                draw_rows() if editing else self.drawn(shared, draw_rows),
+                self.drawn(own, draw_last),
+            )
         if fragment:
             self.finish(said[0] + rows[0])
             return
@@ -113,16 +120,15 @@ class TodoPageHandler(PageHandler):
         it; and titles, which are lines, are escaped all at once.
         """
         titles = xhtml_escape("\n".join([row.title for row in rows.rows])).encode().split(b"\n")
-        kinds: dict[tuple[bool, bool], Mould] = {}
-        items = []
-        for row, title in zip(rows.rows, titles, strict=False):
-            kind = row[2:]
-            if row.id == editing and place["writable"]:
-                items.append(self.open_row(place, row, title, rows.around(row.id)))
-                continue
-            if kind not in kinds:
-                kinds[kind] = Mould(self.draw_kind(place, *kind))
-            items.append(kinds[kind].cast(b"%d" % row.id, title))
+        kinds = {kind: Mould(self.draw_kind(place, *kind)) for kind in {r[2:] for r in rows.rows}}
+        items = [
+            kinds[completed, noted].cast(number, title)
+            for (number, _, completed, noted), title in zip(rows.rows, titles, strict=False)
+        ]
+        if editing and place["writable"]:
+            for at, row in enumerate(rows.rows):
+                if row.id == editing:
+                    items[at] = self.open_row(place, row, titles[at], rows.around(at))
         holes = {"version": b"%d" % seen.version, "items": b"".join(items)}
         values = place | {"open": rows.open, "completed": rows.completed, "none": not rows.rows}
         return fill(self.sample("todos/rows.html", holes, values), **holes)
@@ -158,8 +164,10 @@ class TodoPageHandler(PageHandler):
 
         `?edit=` opens a row, `?title=` is what was typed before logging in anew.
         """
-        edit = self.get_query_argument("edit", "")
-        self.typed["title"] = self.get_query_argument("title", "")
+        edit = ""
+        if self.request.query_arguments:
+            edit = self.get_query_argument("edit", "")
+            self.typed["title"] = self.get_query_argument("title", "")
         await self.show_list(int(list_id), shown, int(edit) if ID.fullmatch(edit) else 0)
 
 

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from peewee import (  # type: ignore[attr-defined]  # sqlite3 is the newest it found
+    EXCEPTIONS,
     DatabaseError,
     DatabaseProxy,
     DataError,
+    ExceptionWrapper,
     IntegrityError,
     InterfaceError,
     Node,
@@ -41,6 +43,9 @@ Work = tuple[Callable[[], Any], Answer]
 SQLITE_ERROR = 1  # of SQLite's result codes, the one for a mistake in SQL
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
+peewee_errors = ExceptionWrapper(
+    EXCEPTIONS
+)  # makes the driver's errors peewee's, as it does itself
 
 
 def now() -> str:
@@ -71,7 +76,8 @@ class Prepared:
     """A peewee query whose SQL is built once: `FIND(name="ana")` then gives its rows as tuples.
 
     Building SQL and model instances is nine tenths of what a small query costs, so the few that
-    every request needs are prepared, with `Given("name")` where a value goes.
+    every request needs are prepared, with `Given("name")` where a value goes, and handed to the
+    driver itself.
     """
 
     def __init__(self, query: Any) -> None:
@@ -79,7 +85,8 @@ class Prepared:
         self.built_for: Any = None
 
     def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
-        return self.on(db.obj.execute_sql, values)
+        with peewee_errors:
+            return self.on(db.obj.connection().execute, values)
 
     def on(self, execute: Callable[..., Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run it by `execute`, which takes SQL and parameters and returns a cursor."""
@@ -189,11 +196,11 @@ class Doors:
                 self._db.connect()
                 self._db.execute_sql("PRAGMA query_only = 1")
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
-            self._db.execute_sql("BEGIN")
+            self._db.begin()
             try:
                 return unit(), None
             finally:
-                self._db.execute_sql("COMMIT")
+                self._db.commit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if isinstance(error, (DatabaseError, InterfaceError)):
                 self._forget_connection()

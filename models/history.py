@@ -65,17 +65,9 @@ class Told(NamedTuple):
         rows = self.before or self.after
         one, several = SENTENCES[f"{self.verb} {self.kind}"]
         sentence = translate(one, several, len(rows)) if several else translate(one)
-        names = [[row.get("title", row.get("name")) for row in side] for side in self[6:8]]
-        before, after = names if all(names) else [names[0] or names[1]] * 2
-        return sentence.format(title=after[0], before=before[0], count=len(rows))
-
-
-class Page(NamedTuple):
-    """A list, what it shows under a filter, and the reader's own last change of it."""
-
-    list: lists.Seen
-    rows: todos.Rows
-    last: Told | None
+        before, after = rows[0], (self.after or rows)[0]
+        name = "title" if self.kind == "todo" else "name"
+        return sentence.format(title=after[name], before=before[name], count=len(rows))
 
 
 def last(person: Person, seen: lists.Seen) -> Told | None:
@@ -85,12 +77,6 @@ def last(person: Person, seen: lists.Seen) -> Told | None:
     for *facts, before, after in LAST(list=seen.id, person=person.id, since=since, recent=recent):
         return told((*facts, person.username, before, after))
     return None
-
-
-def open_page(person: Person, list_id: int, shown: str) -> Page:
-    """Return what a list's page shows under one of FILTERS. Raises NotFound."""
-    seen, rows = todos.rows(person, list_id, shown)
-    return Page(seen, rows, last(person, seen))
 
 
 def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Told]]:

@@ -62,13 +62,12 @@ class Rows(NamedTuple):
     open: int
     completed: int
 
-    def around(self, todo_id: int) -> tuple[int | str | None, int | None]:
-        """Return after which todo this one comes when it moves up, and when it moves down.
+    def around(self, place: int) -> tuple[int | str | None, int | None]:
+        """Return after which todo the one at `place` comes when it moves up, and when down.
 
         Empty is the top of the list, None that it can't move so.
         """
         ids = [row.id for row in self.rows]
-        place = ids.index(todo_id)
         up = None if place == 0 else "" if place == 1 else ids[place - 2]
         return up, ids[place + 1] if place + 1 < len(ids) else None
 
