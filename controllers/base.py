@@ -78,6 +78,7 @@ ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
+PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 
@@ -429,7 +430,7 @@ class PageHandler(BaseHandler):
         if self.request.method == "GET" and self.current_user:
             last = self.settings["answers"].last.get(self.current_user.id)
             if last:  # who acts and reloads at once sees what they did
-                await asyncio.wait([last])
+                await asyncio.wait([last], timeout=PATIENCE)
         if self.current_user is None and not self.public:
             if self.request.method == "POST":
                 raise NotLoggedIn
