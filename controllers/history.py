@@ -19,7 +19,8 @@ class RecordHandler(PageHandler):
         part = {"offset": (number - 1) * SIZE, "limit": SIZE + 1}
         seen, rows = await self.read(RECORDS[name], self.current_user, int(list_id), **part)
         values = {"list": seen, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
-        self.render(f"history/{name}.html", **values)
+        rights = {"writable": seen.may("editor"), "owned": seen.may("owner")}
+        self.render(f"history/{name}.html", **values, **rights)
 
 
 class UndoHandler(PageHandler):

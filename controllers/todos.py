@@ -97,7 +97,7 @@ class TodoPageHandler(PageHandler):
         frame = place | {"list": seen._replace(version=0), "mine": names, "person": person}
         plain = not (editing or self.error or self.request.query_arguments)
         holes = {"said": said[0], "token": self.xsrf_token, "rows": rows[0]}
-        values = frame | {"editing": editing}
+        values = frame | {"editing": editing, "owned": seen.may("owner")}
         self.finish(fill(self.sample("todos/page.html", holes, values, keep=plain), **holes))
 
     def draw_last(self, seen: lists.Seen, last: history.Told | None) -> bytes:

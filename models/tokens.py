@@ -88,7 +88,7 @@ def log_out(key: str) -> None:
     Session.delete().where(Session.hash == hash_of(key)).execute()
 
 
-def visit(key: str, look: Callable[..., list[Any]] = Prepared.__call__) -> Visit | None:
+def visit(key: str, look: Callable[..., list[Any]]) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
     oldest, idlest, stale = limits(int(time.time()))
     for last_seen, *person in look(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
