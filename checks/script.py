@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import unescape
 from typing import Any
 
@@ -72,8 +73,21 @@ class Window:
 
     def open(self, path: str = "") -> None:
         """Open the list, or a part of it."""
-        self.page.goto(f"{self.ann.server.url}/lists/{self.ann.list}{path}")
+        with self.leaving():
+            self.page.goto(f"{self.ann.server.url}/lists/{self.ann.list}{path}")
+
+    @contextmanager
+    def leaving(self, **options: Any) -> Iterator[None]:
+        """Wait for another page, which is meant to come; until now none came that wasn't."""
+        self.stayed()
+        with self.page.expect_navigation(**options):
+            yield
         self.page.evaluate("window.stayed = true")
+
+    def stayed(self) -> None:
+        """Make sure that it is still the page that was opened last."""
+        new = self.page.url == "about:blank"
+        assert new or self.page.evaluate("window.stayed") is True, "the page was left"
 
     def write(self, *titles: str) -> None:
         """Type todos where the caret is."""
@@ -128,7 +142,7 @@ def window(browser: Any, ann: Visitor) -> Iterator[Window]:
     fair = ("Failed to load resource", "Clear-Site-Data header")
     complaints = [c for c in window.complaints if not c.startswith(fair)]
     assert complaints == []
-    assert window.page.evaluate("window.stayed") is True, "the page was left"
+    window.stayed()
     context.close()
 
 
@@ -168,21 +182,21 @@ def test_filters_are_addresses(window: Window) -> None:
     window.write("milk", "bread")
     window.shows("milk", "bread")
     page.click(f"{window.row(1)} .toggle")
-    with page.expect_navigation():
+    with window.leaving():
         page.click("text=Active")
     assert page.url.endswith("/active") and page.evaluate(PRESENT) == ["bread"]
     page.click(f"{window.row(1)} .toggle")
     until(page, f"{PRESENT}.length === 0")
     assert "All done." in page.inner_text("main")
-    with page.expect_navigation():
+    with window.leaving():
         page.click("text=Completed")
     assert page.evaluate(PRESENT) == ["✓milk", "✓bread"]
     window.write("honey")
     until(page, "document.querySelector('.todo-count').textContent === '1 item left'")
     assert page.evaluate(PRESENT) == ["✓milk", "✓bread"]
-    page.go_back()
+    with window.leaving():
+        page.go_back()
     until(page, f"String({PRESENT}) === 'honey'")
-    window.open()
 
 
 def test_renaming(window: Window) -> None:
@@ -344,21 +358,20 @@ def test_a_session_that_ended_keeps_the_text(window: Window) -> None:
     window.ann.post("/logout")
     long = "not to be lost ✓ " + "é" * 980
     page.route("**/lists/*", lambda route: page.wait_for_timeout(100) or route.continue_())
-    with page.expect_navigation():
+    with window.leaving():
         window.write(long, "nor this")
     page.wait_for_selector("[name=password]")
     assert "Your session has ended." in page.inner_text("[role=status]")
     page.unroute("**/lists/*")
     page.fill("[name=username]", window.ann.name)
     page.fill("[name=password]", PASSWORD)
-    with page.expect_navigation():
+    with window.leaving():
         page.keyboard.press("Enter")
     until(page, "document.querySelector('.several').open")
     assert page.input_value(".several textarea") == f"{long}\nnor this"
     page.click(".several button")
     until(page, f"(want) => String({PRESENT}) === want", f"{long},nor this")
     window.ann.http.cookies.update(copy)
-    page.evaluate("window.stayed = true")
 
 
 def test_undo(window: Window) -> None:
@@ -413,7 +426,7 @@ def test_a_lists_new_name_can_be_undone(window: Window) -> None:
     window.ann.post(f"/lists/{window.ann.list}/rename", name="Casa")
     window.open()
     assert page.inner_text("h1") == "Casa"
-    with page.expect_navigation():
+    with window.leaving():
         page.click(".undo")
     assert page.inner_text("h1") == "Things to do" == page.inner_text(".side [aria-current] span")
     window.ann.post(f"/lists/{window.ann.list}/delete")
@@ -505,12 +518,11 @@ def test_other_forms_wait_for_what_was_done(window: Window) -> None:
     road = Roadblock(page)
     window.write("milk", "bread")
     page.click(".bar button")
-    with page.expect_navigation(url="**/login"):
+    with window.leaving(url="**/login"):
         road.lift()
     window.ann.http.cookies.update(copy)
     window.ann.log_in()
     assert [row.title for row in window.ann.rows()] == ["milk", "bread"]
-    page.evaluate("window.stayed = true")
 
 
 def test_keys(window: Window) -> None:
