@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from tornado import locale
 from tornado.httpserver import HTTPServer
@@ -22,22 +23,17 @@ from tornado.netutil import bind_sockets
 from tornado.options import Error
 from tornado.web import Application, RequestHandler, url
 
+from bus import Bus
 from config import Config, read
-from controllers import account, auth, history, lists, todos
-from controllers.base import (
-    Answers,
-    Hashing,
-    Kept,
-    Lookups,
-    MissingHandler,
-    StaticHandler,
-    UnderWay,
-)
+from controllers import account, api, auth, files, history, lists, todos
+from controllers.base import MissingHandler, StaticHandler
+from controllers.live import Hub
+from controllers.loop import Answers, Hashing, Kept, Lookups, UnderWay
 from models import tokens
 from models.database import Doors
 from models.errors import CannotStart
 
-ID = "([1-9][0-9]{0,17})"
+ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
 ADDRESSES = [
     url(r"/", lists.HomeHandler, name="home"),
     # lists
@@ -56,6 +52,28 @@ ADDRESSES = [
     url(r"/login", auth.LogInHandler, name="login"),
     url(r"/logout", auth.LogOutHandler, name="logout"),
     url(r"/account", account.AccountHandler, name="account"),
+    # out and in
+    url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
+    url(r"/account/export", files.ExportHandler, name="export"),
+    url(r"/account/import", files.ImportHandler, name="import"),
+]
+API: list[tuple[str, type[api.ApiHandler]]] = [
+    (r"/api/tokens", api.TokensHandler),
+    (rf"/api/tokens/{ID}", api.TokenHandler),
+    (r"/api/todos", api.FirstTodosHandler),
+    (rf"/api/todos/{ID}", api.TodoHandler),
+    (r"/api/lists", api.ListsHandler),
+    (rf"/api/lists/{ID}", api.ListHandler),
+    (rf"/api/lists/{ID}/todos", api.TodosHandler),
+    (rf"/api/lists/{ID}/messages", api.MessagesHandler),
+    (rf"/api/lists/{ID}/members", api.MembersHandler),
+    (rf"/api/lists/{ID}/members/{NAME}", api.MemberHandler),
+    (rf"/api/lists/{ID}/changes", api.ChangesHandler),
+]
+OTHERS: list[Any] = [
+    url(r"/api", api.GuideHandler, name="api"),
+    (r"/api/openapi.json", api.OpenApiHandler),
+    (r"/api/.*", api.MissingApiHandler),
 ]
 VIEWS = Path(__file__).parent / "views"
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
@@ -69,17 +87,22 @@ class App(Application):
         self.doors = Doors(config.database_path)
         self.hashing = Hashing()
         self.under_way = UnderWay()
+        self.hub = Hub()
+        self.bus = Bus(self.doors, self.hub.announce)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
-            ADDRESSES,
+            [*ADDRESSES, *API, *OTHERS],
             config=config,
             doors=self.doors,
             answers=Answers(),
             lookups=Lookups(self.doors),
             hashing=self.hashing,
             under_way=self.under_way,
+            hub=self.hub,
+            bus=self.bus,
             kept=Kept(),
+            api=[(p.replace(ID, "{id}").replace(NAME, "{username}"), h) for p, h in API],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
             template_path=str(VIEWS / "templates"),
@@ -114,6 +137,8 @@ class App(Application):
                 undo.callback(socket.close)
             await asyncio.to_thread(self.doors.open)
             undo.callback(self.doors.close)
+            self.bus.open()
+            undo.push_async_callback(self.bus.close)
             key = self.config.cookie_secret or tokens.signing_key(self.doors.path)
             self.settings["cookie_secret"] = key
             self.port: int = sockets[0].getsockname()[1]
@@ -135,10 +160,12 @@ class App(Application):
         """Take no new connections, finish what is under way, let go of everything."""
         self.server.stop()
         self.server.conn_params.no_keep_alive = True  # the next answer of a connection is its last
+        self.hub.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.under_way.none.wait(), LAST_WAIT)
         await self.server.close_all_connections()
         await asyncio.to_thread(self.hashing.threads.shutdown)
+        await self.bus.close()
         await asyncio.to_thread(self.doors.close)
 
     def log_request(self, handler: RequestHandler) -> None:

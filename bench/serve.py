@@ -17,7 +17,7 @@ from tornado.web import Application, RequestHandler
 
 from app import App
 from config import Config
-from controllers.base import Kept
+from controllers.loop import Kept
 
 TICK = 0.005  # seconds between two looks at the loop's clock
 

@@ -19,7 +19,8 @@ from peewee import (
 )
 
 from checks.cast import Server, Visitor, alerts, ask
-from controllers.base import Kept, Lookups, PageHandler
+from controllers.base import PageHandler
+from controllers.loop import Kept, Lookups
 from models.database import Doors, Prepared, db
 from models.errors import Unavailable
 from models.tables import List, User

@@ -22,7 +22,7 @@ from tornado.options import Error
 from app import App
 from checks.cast import ROOT, Server, Visitor, ask
 from config import Config, read
-from controllers.base import HASHES_WAITING, Hashing
+from controllers.loop import HASHES_WAITING, Hashing
 from models import todos, tokens, upgrades, users
 from models.database import Doors
 from models.errors import CannotStart, Unavailable

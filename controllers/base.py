@@ -2,12 +2,8 @@
 
 import asyncio
 import functools
-import os
 import re
-import time
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -20,15 +16,14 @@ from tornado.httputil import parse_cookie
 from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
+from controllers.loop import Answers, Hashing, Kept, Lookups
 from models import answered, tokens
-from models.database import Answer, Doors
-from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
 from models.tables import Person
 from models.text import N_
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Door = Callable[[Callable[[], Any], Answer], None]
 
 # Nothing from elsewhere and nothing inline (ASVS 3.4.3); no framing; forms stay on this site.
 POLICY = (
@@ -55,16 +50,28 @@ class NotLoggedIn(HTTPError):
         super().__init__(403)
 
 
-REFUSALS = {NotFound: 404, Forbidden: 403, Conflict: 409, Invalid: 422, Unavailable: 503}
+REFUSALS = {
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Gone: 410,
+    Stale: 412,
+    Invalid: 422,
+    Unavailable: 503,
+}
 SENTENCES = {  # what an error page says first, and why
     400: (
         N_("This can't be understood"),
         N_("Your browser sent something that this page can't understand."),
     ),
+    401: (N_("No token"), N_("This needs a token that is good: Authorization: Bearer todo_...")),
     403: (N_("Refused"), N_("This was refused. Go back, reload the page, and try again.")),
     404: (N_("Nothing here"), N_("There is nothing here, or it isn't shared with you.")),
     405: (N_("Not like this"), N_("This address can't be used in that way.")),
     409: (N_("Too late"), ""),
+    410: (N_("Too old"), N_("This isn't kept any more, or never was: read everything anew.")),
+    412: (N_("Changed since"), N_("This was changed since you read it.")),
+    415: (N_("Another kind"), ""),
     422: (N_("Not quite"), ""),
     503: (
         N_("Not just now"),
@@ -76,164 +83,8 @@ HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
-KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
-HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
-
-
-class Answers:
-    """Brings what the models' threads answer to the event loop, waking it once for many.
-
-    A commit answers a whole group; `asyncio.wrap_future` would wake the loop for each of them.
-    """
-
-    def __init__(self) -> None:
-        self.handed_in: list[tuple[Door, Callable[[], Any], Answer]] = []
-        self.ready: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
-        self.called = False
-        self.last: dict[int, asyncio.Future[Any]] = {}  # by person: the commit that is under way
-
-    def of(self, door: Door, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Hand a unit of work in at a door of `models.database`; return its answer to come."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def answer(result: T, error: Exception | None) -> None:  # runs in the model's thread
-            self.ready.append((future, result, error))
-            if not self.called:
-                self.called = True
-                loop.call_soon_threadsafe(self.deliver)
-
-        if not self.handed_in:
-            loop.call_soon(self.hand_in)
-        self.handed_in.append((door, work, answer))
-        return future
-
-    def hand_in(self) -> None:
-        """Give the threads all that came in one turn of the loop, for one commit."""
-        handed_in, self.handed_in = self.handed_in, []
-        for door, work, answer in handed_in:
-            door(work, answer)
-
-    def deliver(self) -> None:
-        """Give everyone their answer."""
-        self.called = False  # before looking, so that what comes from now on calls again
-        while self.ready:
-            future, result, error = self.ready.popleft()
-            if future.cancelled():
-                continue
-            if error is None:
-                future.set_result(result)
-            elif isinstance(error, StopIteration):  # which no future can hold
-                future.set_exception(RuntimeError(repr(error)))
-            else:
-                future.set_exception(error)
-
-
-class Lookups:
-    """Looks things up by key, on the event loop itself, and remembers them until anyone commits.
-
-    Whether anyone did is asked once in a turn of the loop. A request is read after its turn began,
-    so what it is told is never older than what was acknowledged before it was sent.
-    """
-
-    def __init__(self, doors: Doors) -> None:
-        self.doors = doors
-        self.known: dict[Any, Any] = {}
-        self.as_of = (0, 0)
-        self.asked = False
-
-    def __call__(self, unit: Callable[..., T], *args: Any) -> T:
-        """Return what `unit` answers, a function of a model that takes a `look`."""
-        try:
-            if not self.asked:
-                self.asked = True
-                asyncio.get_running_loop().call_soon(self.ask_again)
-                now = (self.doors.commits(), int(time.time()))  # a session ends by the clock, too
-                if now != self.as_of:
-                    self.known.clear()
-                    self.as_of = now
-            key = (unit, args)
-            if key not in self.known:
-                self.known[key] = unit(*args, look=self.doors.look)
-            return self.known[key]  # type: ignore[no-any-return]
-        except Exception:  # after which a new connection counts commits from the start
-            self.known.clear()
-            self.as_of = (0, 0)
-            raise
-
-    def ask_again(self) -> None:
-        """Begin another turn."""
-        self.asked = False
-
-
-class UnderWay:
-    """The requests being answered; whoever closes the house waits until there are `none`."""
-
-    def __init__(self) -> None:
-        self.requests: set[RequestHandler] = set()
-        self.none = asyncio.Event()
-        self.none.set()
-
-    def begin(self, request: RequestHandler) -> None:
-        """Count one in."""
-        self.requests.add(request)
-        self.none.clear()
-
-    def end(self, request: RequestHandler) -> None:
-        """Count one out, if it was in."""
-        self.requests.discard(request)
-        if not self.requests:
-            self.none.set()
-
-
-class Hashing:
-    """The threads for work on passwords: two at most, and one core is left for the rest."""
-
-    def __init__(self) -> None:
-        threads = max(1, min(2, (os.cpu_count() or 1) - 1))
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing")
-        self.waiting = 0
-
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Wait for `work` on a password. Raises Unavailable when too much waits already."""
-        if self.waiting >= HASHES_WAITING:
-            raise Unavailable("too many passwords wait to be checked")
-        self.waiting += 1
-        try:
-            return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))
-        finally:
-            self.waiting -= 1
-
-
-class Kept:
-    """HTML that was drawn before, under a key that holds all it depends on, so it's never stale.
-
-    What was not used for longest goes when there is more of it than `limit` bytes.
-    """
-
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self.limit = limit
-        self.size = 0
-        self.parts: OrderedDict[Any, list[bytes]] = OrderedDict()
-        self.drawing: dict[Any, asyncio.Future[list[bytes]]] = {}
-
-    def get(self, key: Any) -> list[bytes] | None:
-        """Return what was kept under `key`, or None."""
-        if key in self.parts:
-            self.parts.move_to_end(key)
-        return self.parts.get(key)
-
-    def put(self, key: Any, parts: list[bytes]) -> None:
-        """Keep `parts`, but not what would fill a tenth of the room."""
-        size = 0 if key in self.parts else sum(map(len, parts))
-        if not 0 < size < self.limit / 10:
-            return
-        self.parts[key] = parts
-        self.size += size
-        while self.size > self.limit:
-            self.size -= sum(map(len, self.parts.popitem(last=False)[1]))
 
 
 @functools.lru_cache(maxsize=1000)
@@ -330,11 +181,58 @@ class BaseHandler(RequestHandler):
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
         if isinstance(value, Unavailable):
             app_log.error("%s %r: %s", self.request.method, self.request.path, value)
-        elif not isinstance(value, (HTTPError, NotFound, Forbidden, Conflict, Invalid)):
+        elif not isinstance(value, (HTTPError, *REFUSALS)):
             super().log_exception(typ, value, tb)
 
+    def look(self, unit: Callable[..., T], *args: Any) -> T:
+        """Return what is looked up by key, here and now; see `Lookups`."""
+        lookups: Lookups = self.settings["lookups"]
+        return lookups(unit, *args)
+
+    async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait for a unit of work that reads; see `models.database`."""
+        answers: Answers = self.settings["answers"]
+        return await answers.of(self.settings["doors"].read, partial(unit, *args, **kwargs))
+
+    async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name)."""
+        answers: Answers = self.settings["answers"]
+        person = self.current_user
+        work = self.once(partial(unit, *args, **kwargs))
+        answer = answers.of(self.settings["doors"].write, work)
+        if person:
+            answers.last[person.id] = answer
+        try:
+            return await answer
+        finally:
+            self.settings["bus"].look()
+            if person and answers.last.get(person.id) is answer:
+                del answers.last[person.id]
+
+    def once(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Return `work` so that a repeat of this request does nothing twice, if it can be told."""
+        return work
+
+    async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait for work on a password, which has threads of its own."""
+        hashing: Hashing = self.settings["hashing"]
+        return await hashing.run(work, *args, **kwargs)
+
+    async def drawn(self, key: Any, draw: Callable[[], Awaitable[list[bytes]]]) -> list[bytes]:
+        """Return what is kept under `key`, or drawn now; who asks meanwhile waits for the same."""
+        kept: Kept = self.settings["kept"]
+        parts = kept.get(key)
+        if parts is None:
+            drawing = kept.drawing.get(key)
+            if drawing is None:
+                drawing = kept.drawing[key] = asyncio.ensure_future(draw())
+                drawing.add_done_callback(lambda _: kept.drawing.pop(key))
+            parts = await drawing
+            kept.put(key, parts)
+        return parts
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Draw the error page, without the database: it may be what failed."""
+        """Say what is wrong, without the database: it may be what failed."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         status = REFUSALS.get(type(error), status_code)
         if status == 500 and self.settings.get("serve_traceback"):
@@ -351,11 +249,17 @@ class BaseHandler(RequestHandler):
             sentence = error.message(translate)
         if isinstance(error, Conflict):
             sentence = translate(error.args[0])
+        self.show_error(error, status, title, sentence)
+
+    def show_error(
+        self, error: BaseException | None, status: int, title: str, sentence: str
+    ) -> None:
+        """Draw the error page, with what was typed."""
         fields = {name: self.plain_field(name) for name in ("title", "name", "lines", "notes")}
         back = here(self.plain_field("back"))
         login = ""
         if isinstance(error, NotLoggedIn):
-            sentence = translate("You are not logged in any more.")
+            sentence = self.locale.translate("You are not logged in any more.")
             again = {"title": fields["title"]} if fields["title"] else {}
             if again and (todo := re.fullmatch("/todos/([0-9]+)", self.request.path)):
                 again["edit"] = todo[1]
@@ -466,44 +370,6 @@ class PageHandler(BaseHandler):
         secure = self.settings["config"].secure
         self.clear_cookie(self.settings["session_cookie"], secure=secure)
 
-    def look(self, unit: Callable[..., T], *args: Any) -> T:
-        """Return what is looked up by key, here and now; see `Lookups`."""
-        lookups: Lookups = self.settings["lookups"]
-        return lookups(unit, *args)
-
-    async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Wait for a unit of work that reads; see `models.database`."""
-        answers: Answers = self.settings["answers"]
-        return await answers.of(self.settings["doors"].read, partial(unit, *args, **kwargs))
-
-    async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name).
-
-        When the form has an `op`, a UUID, the unit is done once, however often the form is sent.
-        """
-        answers: Answers = self.settings["answers"]
-        person, op = self.current_user, self.field("op")
-        work: Callable[[], T] = partial(unit, *args, **kwargs)
-        if op and person and not self.public:
-            try:
-                work = partial(answered.once, person, str(UUID(op)), self.request.path, work)
-            except ValueError:
-                raise HTTPError(400) from None
-        answer = answers.of(self.settings["doors"].write, work)
-        if person is None:
-            return await answer
-        answers.last[person.id] = answer
-        try:
-            return await answer
-        finally:
-            if answers.last.get(person.id) is answer:
-                del answers.last[person.id]
-
-    async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Wait for work on a password, which has threads of its own."""
-        hashing: Hashing = self.settings["hashing"]
-        return await hashing.run(work, *args, **kwargs)
-
     def only(self, name: str) -> str:
         """Return a field exactly as sent; raises HTTPError 400 if it comes twice or isn't text."""
         values = self.request.body_arguments[name]
@@ -529,22 +395,19 @@ class PageHandler(BaseHandler):
             raise Invalid(name, "This must be true or false.")
         return self.field(name) == "true"
 
+    def once(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Return `work`, done once for the `op` of the form, a UUID, however often it is sent."""
+        person, op = self.current_user, self.field("op")
+        if not op or not person or self.public:
+            return work
+        try:
+            return partial(answered.once, person, str(UUID(op)), self.request.path, work)
+        except ValueError:
+            raise HTTPError(400) from None
+
     def see_other(self, place: str) -> None:
         """End a POST with 303 to the form's `back`, or else to `place`."""
         self.redirect(here(self.field("back"), place), status=303)
-
-    async def drawn(self, key: Any, draw: Callable[[], Awaitable[list[bytes]]]) -> list[bytes]:
-        """Return what is kept under `key`, or drawn now; who asks meanwhile waits for the same."""
-        kept: Kept = self.settings["kept"]
-        parts = kept.get(key)
-        if parts is None:
-            drawing = kept.drawing.get(key)
-            if drawing is None:
-                drawing = kept.drawing[key] = asyncio.ensure_future(draw())
-                drawing.add_done_callback(lambda _: kept.drawing.pop(key))
-            parts = await drawing
-            kept.put(key, parts)
-        return parts
 
     def sample(
         self, template: str, holes: Iterable[str], values: dict[str, Any], *, keep: bool = True

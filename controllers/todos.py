@@ -244,7 +244,8 @@ class TodoHandler(TodoPageHandler):
         if text.blank(title):
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
-            list_id = await self.commit(todos.edit, self.current_user, int(todo_id), title, notes)
+            todo = await self.commit(todos.edit, self.current_user, int(todo_id), title, notes)
+            list_id = todo["list"]
         self.see_other(self.reverse_url("list", list_id))
 
 

@@ -33,6 +33,14 @@ class Conflict(Exception):
     """Someone has changed the same thing since (409). Its one argument is an English sentence."""
 
 
+class Gone(Exception):
+    """What was asked for is not kept any more (410)."""
+
+
+class Stale(Exception):
+    """It is not what the caller took it for (412). Its one argument is what it is now."""
+
+
 class Unavailable(Exception):
     """The database can't answer just now; what was not acknowledged was not stored (503)."""
 

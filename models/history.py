@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from peewee import fn
+
 from models import lists, text, todos
 from models.database import Given, Prepared, instant, now
-from models.errors import Conflict, NotFound
+from models.errors import Conflict, Gone, NotFound
 from models.tables import Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
@@ -19,6 +21,7 @@ SENTENCES = {
     "complete todo": Ns_("Completed “{title}”", "Completed {count} todos"),
     "reopen todo": Ns_("Reopened “{title}”", "Reopened {count} todos"),
     "rename todo": (N_("Renamed “{before}” to “{title}”"), ""),
+    "edit todo": (N_("Changed “{title}”"), ""),
     "note todo": (N_("Changed the notes of “{title}”"), ""),
     "move todo": (N_("Moved “{title}”"), ""),
     "delete todo": Ns_("Deleted “{title}”", "Deleted {count} todos"),
@@ -31,6 +34,10 @@ SENTENCES = {
     "rename list": (N_("Renamed the list “{before}” to “{title}”"), ""),
     "delete list": (N_("Deleted the list “{title}”"), ""),
     "undo list": (N_("Undid a change to the list “{title}”"), ""),
+    "invite member": (N_("Shared the list with {title}"), ""),
+    "role member": (N_("Gave {title} another role"), ""),
+    "remove member": (N_("Shares the list no more with {title}"), ""),
+    "leave member": (N_("Left the list"), ""),
 }
 COLUMNS = (Change.id, Change.version, Change.verb, Change.kind, Change.at)
 ROWS = (Change.before, Change.after)
@@ -40,10 +47,17 @@ LAST = Prepared(
         Change.list == Given("list"),
         Change.version > Given("since"),
         Change.user == Given("person"),
+        Change.kind.in_(("todo", "list")),
         Change.at > Given("recent"),
     )
     .order_by(Change.version.desc())
     .limit(1)
+)
+NEWEST = Prepared(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
+NEWS = Prepared(
+    Change.select(Change.id, Change.list, Change.version, Change.kind)
+    .where(Change.id > Given("after"))
+    .order_by(Change.id)
 )
 
 
@@ -66,7 +80,7 @@ class Told(NamedTuple):
         one, several = SENTENCES[f"{self.verb} {self.kind}"]
         sentence = translate(one, several, len(rows)) if several else translate(one)
         before, after = rows[0], (self.after or rows)[0]
-        name = "title" if self.kind == "todo" else "name"
+        name = {"todo": "title", "member": "username"}.get(self.kind, "name")
         return sentence.format(title=after[name], before=before[name], count=len(rows))
 
 
@@ -88,7 +102,7 @@ def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.S
     query: Any = (
         Change.select(*COLUMNS, User.username, *ROWS)
         .join(User)
-        .where(Change.list == list_id)
+        .where(Change.list == list_id, Change.kind != "message")
         .order_by(Change.version.desc())
         .offset(offset)
         .limit(limit)
@@ -99,12 +113,48 @@ def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.S
     return seen, [change._replace(undoable=fits(seen, change, versions)) for change in changes]
 
 
+def since(
+    person: Person, list_id: int, version: int, limit: int
+) -> tuple[lists.Seen, list[dict[str, Any]]]:
+    """Return the list, and its first changes after `version`, the oldest first.
+
+    Raises NotFound, and Gone when some of them aren't kept any more, or were never made.
+    """
+    seen = lists.seen_by(person, list_id)
+    query: Any = (
+        Change.select(*COLUMNS, User.username, *ROWS)
+        .join(User)
+        .where(Change.list == list_id, Change.version > version)
+        .order_by(Change.version)
+        .limit(limit)
+    )
+    changes = [told(row)._asdict() for row in query.tuples()]
+    for change in changes:
+        del change["undoable"]
+    first = changes[0]["version"] if changes else seen.version + 1
+    if first != version + 1:
+        raise Gone
+    return seen, changes
+
+
+def newest(look: Callable[..., list[Any]]) -> int:
+    """Return the id of the last change of any list."""
+    return int(look(NEWEST)[0][0])
+
+
+def news(after: int, look: Callable[..., list[Any]]) -> list[tuple[int, int, int, str]]:
+    """Return id, list, version and kind of each change of any list after the one with that id."""
+    return look(NEWS, after=after)
+
+
 def fits(seen: lists.Seen, change: Told, versions: dict[int, int]) -> bool:
     """Say whether what `change` left behind is still so, given the versions of the todos."""
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
         return all(versions.get(number) == change.version for number in touched(change))
+    if change.kind != "list":
+        return False
     if change.before and change.after:
         return bool(change.after[0]["name"] == seen.name)
     return change.version == seen.version

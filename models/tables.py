@@ -54,6 +54,18 @@ class Session(Table):
     agent = CharField(200)
 
 
+class Token(Table):
+    """A program's way in; `hash` is the SHA-256 of the token, `scope` one of `tokens.SCOPES`."""
+
+    user = ForeignKeyField(User, backref="+")
+    hash = CharField(64, unique=True)
+    name = CharField(200)
+    scope = CharField(5)
+    created = CharField(24)
+    last_used = CharField(24, null=True)
+    expires = CharField(24, null=True)
+
+
 class List(Table):
     """A list of todos. `version` counts its changes, making it is the first; `open` what is left.
 
@@ -93,6 +105,16 @@ class Todo(Table):
 
     class Meta:
         indexes = ((("list", "position"), False),)
+
+
+class Message(Table):
+    """What someone said to the others of a list."""
+
+    list = ForeignKeyField(List, backref="+")
+    user = ForeignKeyField(User, backref="+", index=False)
+    text = TextField()
+    created = CharField(24)
+    deleted_at = CharField(24, null=True)
 
 
 class Change(Table):

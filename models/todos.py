@@ -12,6 +12,7 @@ from models.tables import Change, List, Member, Person, Todo, User
 
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
+TODOS_LIMIT = 10_000  # in a list
 FILTERS = ("all", "active", "completed")
 
 
@@ -31,16 +32,29 @@ FIND = Prepared(
     .join(Member)
     .where(Todo.id == Given("todo"), Member.user == Given("person"), List.deleted_at.is_null())
 )
-GIVEN = ("list", "title", "notes", "created", "updated", "version")
+GIVEN = ("list", "title", "notes", "completed_at", "created", "updated", "version")
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Given("list"))
+PLACE = {"position": fn.COALESCE(Given("position"), END)}
 ADD = Prepared(
-    Todo.insert({name: Given(name) for name in GIVEN} | {"position": END}).returning(
-        Todo.id, Todo.position
-    )
+    Todo.insert({name: Given(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
 )
 WRITTEN = ("title", "notes", "completed_at", "position", "updated", "version", "deleted_at")
 REWRITE = Prepared(
     Todo.update({name: Given(name) for name in WRITTEN}).where(Todo.id == Given("id"))
+)
+
+# As change rows and programs have them.
+NAMED = ("id", "list", "title", "notes", "created", "updated", "version", "order", "completed")
+PART = Prepared(
+    Todo.select(*[getattr(Todo, name) for name in NAMED[:7]], Todo.position, DONE)
+    .where(
+        Todo.list == Given("list"),
+        Todo.deleted_at.is_null(),
+        (Todo.position > Given("position"))
+        | ((Todo.position == Given("position")) & (Todo.id > Given("id"))),
+    )
+    .order_by(Todo.position, Todo.id)
+    .limit(Given("limit"))
 )
 
 Columns = dict[str, Any]  # a todo's columns by name
@@ -83,6 +97,18 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, 
     return seen, Rows(through, len(every) - completed, completed)
 
 
+def part(
+    person: Person, list_id: int, after: tuple[float, int], limit: int
+) -> tuple[lists.Seen, list[lists.Described]]:
+    """Return the list, and its first todos after a place (order and id). Raises NotFound."""
+    seen = lists.seen_by(person, list_id)
+    found = PART(list=list_id, position=after[0], id=after[1], limit=limit)
+    rows = [dict(zip(NAMED, row, strict=True)) for row in found]
+    for row in rows:
+        row["completed"] = bool(row["completed"])
+    return seen, rows
+
+
 def add(person: Person, list_id: int, *titles: str, field: str = "title") -> list[int]:
     """Put todos at the end of the list, as one change; return their ids.
 
@@ -92,16 +118,39 @@ def add(person: Person, list_id: int, *titles: str, field: str = "title") -> lis
     if len(titles) > SEVERAL_LIMIT:
         limit = SEVERAL_LIMIT
         raise Invalid(field, "These are too many at once: at most {limit}.", limit=limit)
-    made = []
-    for title in titles:
-        row: Columns = {"list": list_id, "title": text.line(field, title, TITLE_LIMIT)}
-        row |= {"notes": "", "version": seen.version + 1, "completed_at": None}
-        row["created"] = row["updated"] = now()
-        ((row["id"], row["position"]),) = ADD(**row)
-        made.append(row)
-    if made:
-        lists.changed(person, seen, "add", "todo", [], [described(row) for row in made])
+    made = insert(person, seen, [{"title": title} for title in titles], field=field)
     return [row["id"] for row in made]
+
+
+def insert(
+    person: Person,
+    seen: lists.Seen,
+    news: list[lists.Described],
+    *,
+    field: str = "title",
+    most: int = TODOS_LIMIT,
+) -> list[lists.Described]:
+    """Put todos into the list as one change, and return them.
+
+    Each has a `title`, and if wanted `notes`, `completed`, `order` and `created`. Raises Invalid,
+    also for more than `most` in the list.
+    """
+    count = Todo.select().where(Todo.list == seen.id).count()  # those in the trash too: quickly
+    if count + len(news) > most and len(present(seen.id)) + len(news) > most:
+        raise Invalid(field, "These are too many in one list: at most {limit}.", limit=most)
+    made = []
+    for new in news:
+        at = now()
+        row: Columns = {"list": seen.id, "title": text.line(field, new["title"], TITLE_LIMIT)}
+        row["notes"] = text.several("notes", new.get("notes", ""), NOTES_LIMIT)
+        row |= {"version": seen.version + 1, "position": new.get("order")}
+        row |= {"created": new.get("created", at), "updated": at}
+        row["completed_at"] = at if new.get("completed") else None
+        ((row["id"], row["position"]),) = ADD(**row)
+        made.append(described(row))
+    if made:
+        lists.changed(person, seen, "add", "todo", [], made)
+    return made
 
 
 def complete(person: Person, todo_id: int, completed: bool = True) -> int:
@@ -111,19 +160,36 @@ def complete(person: Person, todo_id: int, completed: bool = True) -> int:
     return seen.id
 
 
-def edit(person: Person, todo_id: int, title: str, notes: str | None = None) -> int:
-    """Give the todo another title, and other notes unless None; return the list's id.
+def edit(
+    person: Person,
+    todo_id: int,
+    title: str | None = None,
+    notes: str | None = None,
+    completed: bool | None = None,
+    order: float | None = None,
+) -> lists.Described:
+    """Change what isn't None of the todo, as one change; return it.
 
     Raises NotFound, Forbidden, Invalid.
     """
     seen, todo = find(person, todo_id, "editor")
-    new = todo | {"title": text.line("title", title, TITLE_LIMIT)}
+    new, verbs = todo.copy(), []
+    if title is not None:
+        new["title"] = text.line("title", title, TITLE_LIMIT)
+        verbs += ["rename"] * (new["title"] != todo["title"])
     if notes is not None:
         new["notes"] = text.several("notes", notes, NOTES_LIMIT)
-    if new != todo:
-        verb = "rename" if new["title"] != todo["title"] else "note"
-        rewrite(person, seen, verb, [(todo, new)])
-    return seen.id
+        verbs += ["note"] * (new["notes"] != todo["notes"])
+    if completed is not None and completed != bool(todo["completed_at"]):
+        new["completed_at"] = now() if completed else None
+        verbs.append("complete" if completed else "reopen")
+    if order is not None:
+        new["position"] = float(order)
+        verbs += ["move"] * (new["position"] != todo["position"])
+    if not verbs:
+        return described(todo)
+    verb = "edit" if len(set(verbs) - {"note"}) > 1 else verbs[0]
+    return rewrite(person, seen, verb, [(todo, new)])[0]
 
 
 def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
@@ -188,6 +254,13 @@ def clear_completed(person: Person, list_id: int) -> None:
     rewrite(person, seen, "clear", [(todo, todo | {"deleted_at": at}) for todo in done])
 
 
+def delete_all(person: Person, list_id: int) -> None:
+    """Put every todo of the list in the trash. Raises NotFound, Forbidden."""
+    seen = lists.seen_by(person, list_id, "editor")
+    at = now()
+    rewrite(person, seen, "delete", [(t, t | {"deleted_at": at}) for t in present(list_id)])
+
+
 def trash(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Any]]:
     """Return the list, and a part of what can be brought back, the last deleted first.
 
@@ -242,16 +315,20 @@ def tick(person: Person, seen: lists.Seen, todos: list[Columns], completed: bool
 
 def rewrite(
     person: Person, seen: lists.Seen, verb: str, pairs: list[tuple[Columns, Columns]]
-) -> None:
-    """Write todos, given as they are and as they shall be, as one change; no todos, no change."""
+) -> list[lists.Described]:
+    """Write todos, given as they are and as they shall be, as one change; return them.
+
+    No todos, no change.
+    """
     if not pairs:
-        return
+        return []
     stamp = {"updated": now(), "version": seen.version + 1}
     for _, new in pairs:
         REWRITE(**new | stamp)
     before = [described(old) for old, _ in pairs if not old["deleted_at"]]
     after = [described(new | stamp) for _, new in pairs if not new["deleted_at"]]
     lists.changed(person, seen, verb, "todo", before, after)
+    return after
 
 
 def described(row: Columns) -> lists.Described:

@@ -1,6 +1,6 @@
-"""Sessions: browsers that are logged in; and the key that signs their cookies.
+"""Sessions: browsers that are logged in; tokens: programs; and the key that signs cookies.
 
-A session's key is shown once, to its owner; the database has only its hash.
+A key or a token is shown once, to its owner; the database has only its hash.
 """
 
 import functools
@@ -15,23 +15,34 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
-from models import users
+from models import text, users
 from models.database import Given, Prepared, instant, now
-from models.errors import CannotStart
-from models.tables import Person, Session, User
+from models.errors import CannotStart, Invalid, NotFound
+from models.tables import Person, Session, Token, User
 from models.upgrades import refusing, sync_folder
 
 IDLE = timedelta(days=14)
 LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
+SCOPES = ("read", "write")  # what a token is for; who may write may read
+TOKENS_LIMIT = 50
 
+PERSON = (User.id, User.username, User.language, User.shortcuts)
 LIVE = Prepared(
-    Session.select(Session.last_seen, User.id, User.username, User.language, User.shortcuts)
+    Session.select(Session.last_seen, *PERSON)
     .join(User)
     .where(
         Session.hash == Given("hash"),
         Session.created > Given("oldest"),
         Session.last_seen > Given("idlest"),
+    )
+)
+BEARER = Prepared(
+    Token.select(Token.last_used, Token.scope, *PERSON)
+    .join(User)
+    .where(
+        Token.hash == Given("hash"),
+        Token.expires.is_null() | (Token.expires > Given("now")),
     )
 )
 
@@ -44,10 +55,11 @@ class Browser(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """Whose session it is, and whether it is time to note that it is in use."""
+    """Whose session or token it is, what it is for, and whether to note that it is in use."""
 
     person: Person
     stale: bool
+    scope: str = "write"
 
 
 def sign_up(
@@ -90,17 +102,83 @@ def log_out(key: str) -> None:
 
 def visit(key: str, look: Callable[..., list[Any]]) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
-    oldest, idlest, stale = limits(int(time.time()))
+    oldest, idlest, stale, _ = limits(int(time.time()))
     for last_seen, *person in look(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
         return Visit(Person(*person), last_seen < stale)
     return None
 
 
+def give(
+    person: Person, name: str, scope: str = "write", expires: str | None = None
+) -> dict[str, Any]:
+    """Make a token; return its id, its name, and itself: `todo_` and 43 letters (256 bits).
+
+    It ends at the instant `expires`, or never. Raises Invalid.
+    """
+    name = text.line("name", name, 200)
+    if scope not in SCOPES:
+        raise Invalid("scope", "There is no such scope: read and write are there.")
+    if Token.select().where(Token.user == person.id).count() >= TOKENS_LIMIT:
+        limit = TOKENS_LIMIT
+        raise Invalid("name", "These are enough tokens: at most {limit}.", limit=limit)
+    token = f"todo_{secrets.token_urlsafe(32)}"
+    made = Token.create(
+        user=person.id,
+        hash=hash_of(token),
+        name=name,
+        scope=scope,
+        created=now(),
+        expires=ending(expires) if expires else None,
+    )
+    return {"id": made.id, "name": name, "token": token}
+
+
+def ending(value: str) -> str:
+    """Return an instant to come, given in RFC 3339, as it is stored; raises Invalid."""
+    try:
+        when = datetime.fromisoformat(value)
+        stored = instant(when) if when.tzinfo else ""
+    except (ValueError, OverflowError):
+        stored = ""
+    if not stored:
+        raise Invalid("expires", "This is no time like 2027-01-31T12:00:00Z.")
+    if stored <= now():
+        raise Invalid("expires", "This time has passed.")
+    return stored
+
+
+def mine(person: Person) -> list[dict[str, Any]]:
+    """Return the tokens of `person`, without what opens."""
+    names = ("id", "name", "scope", "created", "last_used", "expires")
+    columns = [getattr(Token, name) for name in names]
+    query: Any = Token.select(*columns).where(Token.user == person.id).order_by(Token.id)
+    return list(query.dicts())
+
+
+def end(person: Person, token_id: int) -> None:
+    """End a token. Raises NotFound when it isn't theirs."""
+    if not Token.delete().where(Token.id == token_id, Token.user == person.id).execute():
+        raise NotFound
+
+
+def bearer(token: str, look: Callable[..., list[Any]]) -> Visit | None:
+    """Return whose token it is, None when it has ended."""
+    _, _, stale, at = limits(int(time.time()))
+    for last_used, scope, *person in look(BEARER, hash=hash_of(token), now=at):
+        return Visit(Person(*person), (last_used or "") < stale, scope)
+    return None
+
+
+def used(token: str) -> None:
+    """Note that the token is in use."""
+    Token.update(last_used=now()).where(Token.hash == hash_of(token)).execute()
+
+
 @functools.lru_cache(maxsize=1)
 def limits(second: int) -> tuple[str, ...]:
-    """Return since when a session was opened, used, and noted to be used, if it is in order."""
+    """Return since when a session was opened, used and noted to be used, if it is in order; now."""
     moment = datetime.fromtimestamp(second, UTC)
-    return tuple(instant(moment - ago) for ago in (LONGEST, IDLE, SEEN_EVERY))
+    return tuple(instant(moment - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
 
 
 def seen(key: str) -> None:

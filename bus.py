@@ -1,0 +1,55 @@
+"""Carries news: which lists have changed, through this process or another on the same database."""
+
+import asyncio
+from collections.abc import Callable
+
+from models import history
+from models.database import Doors
+from models.errors import Unavailable
+
+PERIOD = 0.05  # seconds between two looks for what other processes did; one takes 3 us
+
+News = Callable[[int, int, str], None]  # takes a list, its version, and the kind of the change
+
+
+class Bus:
+    """Looks whether anyone has committed, and tells `announce` of each change since, in order.
+
+    What this process commits it is told at once: see `BaseHandler.commit`.
+    """
+
+    def __init__(self, doors: Doors, announce: News) -> None:
+        self.doors = doors
+        self.announce = announce
+
+    def open(self) -> None:
+        """Begin with what comes from now on."""
+        self.last = history.newest(self.doors.look)
+        self.as_of = 0
+        self.riding = asyncio.get_running_loop().create_task(self.ride())
+
+    async def ride(self) -> None:
+        """Look every now and then."""
+        while True:
+            await asyncio.sleep(PERIOD)
+            self.look()
+
+    def look(self) -> None:
+        """Announce what was committed since the last look; what can't be read now comes later."""
+        try:
+            commits = self.doors.commits()
+            if commits == self.as_of:
+                return
+            news = history.news(self.last, self.doors.look)
+        except Unavailable:
+            self.as_of = 0  # another connection counts from the start
+            return
+        self.as_of = commits
+        for number, list_id, version, kind in news:
+            self.last = number
+            self.announce(list_id, version, kind)
+
+    async def close(self) -> None:
+        """End."""
+        self.riding.cancel()
+        await asyncio.wait([self.riding])

@@ -1,0 +1,601 @@
+"""The API: the twin of the pages for programs, by bearer token, in JSON.
+
+It calls the same functions of the models and has no rules of its own. No cookie is ever read here,
+so that pages of any origin may use it (CORS), and none can act for someone without a token.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
+
+from controllers.base import BaseHandler, PageHandler
+from controllers.live import Watcher
+from controllers.schema import Operation, Refused, check_body, describe, read_json
+from models import answered, history, lists, members, messages, todos, tokens, users
+from models.errors import Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
+from models.tables import Person
+from models.text import N_
+
+T = TypeVar("T")
+Page = tuple[list[Any], Any]  # objects, and from where the next page goes on: None when it ends
+
+MOST = 1000  # objects on a page
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After",
+}
+ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID"
+CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method",
+    409: "conflict",
+    410: "gone",
+    412: "stale",
+    422: "invalid",
+    503: "unavailable",
+}
+FIRST = (float("-inf"), 0)
+QUERY = N_("The limit, the cursor or since in the query can't be understood.")
+
+
+def operation(
+    status: int, gives: str = "", takes: str = "", needs: str = ""
+) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
+    """Tell what a method of an API handler takes and gives; see `schema.Operation`.
+
+    Its body is read and checked before.
+    """
+    told = Operation(status, gives, tuple(takes.split()), tuple(needs.split()))
+
+    def wrap(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        @functools.wraps(method)
+        async def answer(self: "ApiHandler", *args: str) -> None:
+            if told.takes:
+                asked = self.request.headers
+                kind, encoding = asked.get("Content-Type", ""), asked.get("Content-Encoding", "")
+                body = read_json(self.request.body, kind, encoding)
+                self.body = check_body(body, told)
+            self.set_status(told.status)
+            await method(self, *args)
+
+        answer.operation = told  # type: ignore[attr-defined]
+        return answer
+
+    return wrap
+
+
+class ApiHandler(BaseHandler):
+    """What all addresses of the API share: the token, CORS, conditions, pages, problems."""
+
+    public = False
+    open_methods: tuple[str, ...] = ()  # those that need no token
+    body: dict[str, Any]
+
+    def set_default_headers(self) -> None:
+        """Let pages of any origin read the answer, and nobody keep it."""
+        super().set_default_headers()
+        self._headers.update(CORS)
+        self._headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        self._headers["Cache-Control"] = "no-store"
+
+    def check_xsrf_cookie(self) -> None:
+        """A token can't be forged, and cookies are not looked at."""
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        """Every origin may ask, as none can ask for someone else."""
+        return True
+
+    def prepare(self) -> None:
+        """Find out whose token it is, and whether it is good for this."""
+        super().prepare()
+        method = str(self.request.method)
+        if method == "OPTIONS" or self.public or method in self.open_methods:
+            return
+        visit = self.visit()
+        if visit is None:
+            raise HTTPError(401)
+        self.current_user = visit.person
+        if visit.scope != "write" and method not in ("GET", "HEAD"):
+            raise Forbidden
+
+    def visit(self) -> tokens.Visit | None:
+        """Return whose token came with the request, if it is one."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.isascii() or len(token) > 100:
+            return None
+        visit = self.look(tokens.bearer, token.strip())
+        if visit and visit.stale:
+            used = partial(tokens.used, token.strip())
+            self.settings["doors"].write(used, lambda result, error: None)
+        return visit
+
+    def options(self, *args: str) -> None:
+        """Tell a browser what it may ask on behalf of a page."""
+        self.set_status(204)
+        self.set_header("Allow", ", ".join(self.methods()))
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods()))
+        self.set_header("Access-Control-Allow-Headers", ALLOWED)
+        self.set_header("Access-Control-Max-Age", "7200")
+
+    def show_error(
+        self, error: BaseException | None, status: int, title: str, sentence: str
+    ) -> None:
+        """Answer with a problem (RFC 9457)."""
+        if status == 401:
+            self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
+        code = CODES.get(status, "internal")
+        if isinstance(error, Refused):
+            code, sentence = error.code, self.locale.translate(error.sentence)
+        problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}
+        if isinstance(error, Invalid):
+            problem["errors"] = [{"field": error.field, "message": sentence}]
+        if isinstance(error, Stale):
+            problem |= {"current": self.linked(error.args[0])} if error.args[0] else {}
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(json.dumps(problem))
+
+    # -------------------------------------------------------------------------- answering
+
+    @functools.cached_property
+    def base(self) -> str:
+        """The address of the house, as programs know it."""
+        public = self.settings["config"].public_url.rstrip("/")
+        return public or f"{self.request.protocol}://{self.request.host}"
+
+    def linked(self, thing: dict[str, Any]) -> dict[str, Any]:
+        """Return an object with its address, if it has one."""
+        if "title" in thing:
+            return thing | {"url": f"{self.base}/api/todos/{thing['id']}"}
+        if "open" in thing:
+            return thing | {"url": f"{self.base}/api/lists/{thing['id']}"}
+        return thing
+
+    def encoded(self, value: Any) -> bytes:
+        """Return objects in JSON."""
+        value = self.linked(value) if type(value) is dict else [self.linked(v) for v in value]
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def give(self, body: bytes) -> None:
+        """Answer with JSON."""
+        self._headers["Content-Type"] = "application/json; charset=utf-8"
+        self.finish(body)
+
+    def made(self, thing: dict[str, Any], place: str = "") -> None:
+        """Answer with an object that was made, and where it is."""
+        thing = self.linked(thing)
+        self.set_header("Location", thing.get("url") or place)
+        self.give(self.encoded(thing))
+
+    def known(self, version: object) -> bool:
+        """Set the ETag; say whether the program has that version already (304)."""
+        etag = f'"{version}"'
+        self._headers["ETag"] = etag
+        asked = self.request.headers.get("If-None-Match", "")
+        if asked == "*" or etag in asked.replace("W/", "").split(", "):
+            self.set_status(304)
+            return True
+        return False
+
+    def compute_etag(self) -> str | None:
+        """Leave out Tornado's hash of the body where a version says the same."""
+        return None if "ETag" in self._headers else super().compute_etag()
+
+    def whole(self, name: str, least: int, otherwise: int) -> int:
+        """Return a number of the query."""
+        values = self.get_query_arguments(name, strip=False)
+        if not values:
+            return otherwise
+        if len(values) > 1 or not re.fullmatch("[0-9]{1,15}", values[0]) or int(values[0]) < least:
+            raise Refused(400, "bad_query", QUERY)
+        return int(values[0])
+
+    def limit(self) -> int:
+        """Return how many objects the program wants."""
+        return min(self.whole("limit", 1, MOST), MOST) if self.request.query else MOST
+
+    def after(self, otherwise: T) -> T:
+        """Return what the cursor holds: a value like `otherwise`, which begins at the start."""
+        if not self.request.query or not self.get_query_arguments("cursor"):
+            return otherwise
+        try:
+            (value,) = self.get_query_arguments("cursor")
+            place = json.loads(urlsafe_b64decode(value.encode()))
+            if type(otherwise) is tuple:
+                order, number = place
+                return (float(order), self.plain(number))  # type: ignore[return-value]
+            return self.plain(place)  # type: ignore[return-value]
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise Refused(400, "bad_query", QUERY) from None
+
+    def plain(self, number: Any) -> int:
+        """Return a number out of a cursor; raises ValueError."""
+        if type(number) is not int or not 0 <= number < 10**18:
+            raise ValueError
+        return number
+
+    def give_page(self, body: bytes, place: bytes | None) -> None:
+        """Answer with a part of a collection, and where the next part is."""
+        if place:
+            cursor = urlsafe_b64encode(place).decode()
+            limit = self.limit()
+            here = f"{self.base}{self.request.path}?limit={limit}&cursor={cursor}"
+            self.set_header("Link", f'<{here}>; rel="next"')
+        self.give(body)
+
+    def give_part(self, rows: list[dict[str, Any]]) -> None:
+        """Answer with a part of a short collection, of which all is at hand."""
+        begin, limit = self.after(0), self.limit()
+        end = begin + limit
+        more = str(end).encode() if end < len(rows) else None
+        self.give_page(self.encoded(rows[begin:end]), more)
+
+    # ---------------------------------------------------------------------------- writing
+
+    def current(self) -> tuple[object, dict[str, Any] | None]:
+        """Return the version that If-Match speaks of, and the object; a unit of work that reads.
+
+        By default there is nothing here that has one version.
+        """
+        return "", None
+
+    def once(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Return `work` under the conditions of the request's headers."""
+        match = self.request.headers.get("If-Match")
+        if match:
+            work = partial(self.matching, match, work)
+        key = self.request.headers.get("Idempotency-Key", "")
+        if not key or self.request.method != "POST" or self.public or not self.current_user:
+            return work
+        if len(key) > 255:
+            raise Refused(400, "bad_request", N_("The Idempotency-Key is too long."))
+        asked = hashlib.sha256(self.request.body).hexdigest()
+        key = hashlib.sha256(key.encode()).hexdigest()  # never one of the pages' UUIDs
+        return partial(answered.once, self.current_user, key, f"{self.request.path} {asked}", work)
+
+    def matching(self, match: str, work: Callable[[], T]) -> T:
+        """Do the work if the object is still as the program knows it (RFC 9110, 13.1.1)."""
+        version, thing = self.current()
+        if match != "*" and f'"{version}"' not in re.split(r"\s*,\s*", match):
+            raise Stale(thing)
+        return work()
+
+    def person(self) -> Person:
+        """Return whose token it is."""
+        return self.current_user  # type: ignore[no-any-return]
+
+
+class MissingApiHandler(ApiHandler):
+    """Every other address under /api."""
+
+    public = True
+
+    def prepare(self) -> None:
+        """Refuse."""
+        raise NotFound
+
+
+def as_object(seen: lists.Seen) -> dict[str, Any]:
+    """Return a list as the API has it."""
+    return {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
+
+
+class ListsHandler(ApiHandler):
+    """The lists of the token's owner."""
+
+    @operation(200, "[List]")
+    async def get(self) -> None:
+        """My lists, in my order"""
+        mine = self.look(lists.mine, self.person())
+        facts = json.dumps([(seen.id, seen.version, seen.role) for seen in mine])
+        if not self.known(hashlib.sha256(facts.encode()).hexdigest()[:32]):
+            self.give_part([as_object(seen) for seen in mine])
+
+    @operation(201, "List", "name", "name")
+    async def post(self) -> None:
+        """Make a list"""
+        self.made(await self.commit(self.make, **self.body))
+
+    def make(self, name: str) -> dict[str, Any]:
+        """Make it and return it; a unit of work."""
+        return as_object(lists.seen_by(self.person(), lists.create(self.person(), name)))
+
+
+class ListHandler(ApiHandler):
+    """One list."""
+
+    def current(self) -> tuple[object, dict[str, Any]]:
+        """Return its version and itself."""
+        seen = lists.seen_by(self.person(), int(self.path_args[0]))
+        return f"{seen.version}-{seen.role}", as_object(seen)
+
+    @operation(200, "List")
+    async def get(self, list_id: str) -> None:
+        """A list"""
+        version, thing = await self.read(self.current)
+        if not self.known(version):
+            self.give(self.encoded(thing))
+
+    @operation(200, "List", "name")
+    async def patch(self, list_id: str) -> None:
+        """Give a list another name"""
+        thing = await self.commit(self.change)
+        self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
+        self.give(self.encoded(thing))
+
+    def change(self) -> dict[str, Any]:
+        """Rename it and return it; a unit of work."""
+        number = int(self.path_args[0])
+        if "name" in self.body:
+            lists.rename(self.person(), number, self.body["name"])
+        return as_object(lists.seen_by(self.person(), number, "owner"))
+
+    @operation(204)
+    async def delete(self, list_id: str) -> None:
+        """Put a list in the trash"""
+        await self.commit(lists.delete, self.person(), int(list_id))
+
+
+class OfListHandler(ApiHandler):
+    """What belongs to one list, the first of mine when the address names none."""
+
+    def prepare(self) -> None:
+        """Find the list. Raises NotFound."""
+        super().prepare()
+        if self.current_user:
+            mine = self.look(lists.mine, self.person())
+            number = int(self.path_args[0]) if self.path_args else mine and mine[0].id
+            found = [seen for seen in mine if seen.id == number]
+            if not found:
+                raise NotFound
+            self.seen = found[0]
+
+    def current(self) -> tuple[object, dict[str, Any]]:
+        """Return the list's version and itself."""
+        seen = lists.seen_by(self.person(), self.seen.id)
+        return f"{seen.id}-{seen.version}", as_object(seen)
+
+
+class TodosHandler(OfListHandler):
+    """The todos of a list."""
+
+    @operation(200, "[Todo]")
+    async def get(self, *args: str) -> None:
+        """The todos of a list, in its order"""
+        seen = self.seen
+        if self.known(f"{seen.id}-{seen.version}"):
+            return
+        after, limit = self.after(FIRST), self.limit()
+
+        async def draw() -> list[bytes]:
+            _, rows = await self.read(todos.part, self.person(), seen.id, after, limit + 1)
+            place = b""
+            if len(rows) > limit:
+                rows = rows[:limit]
+                place = json.dumps([rows[-1]["order"], rows[-1]["id"]]).encode()
+            return [self.encoded(rows), place]
+
+        key = (seen.id, seen.version, "api", self.base, after, limit)
+        body, place = await self.drawn(key, draw)
+        self.give_page(body, place)
+
+    @operation(201, "Todo", "title notes completed order list", "title")
+    async def post(self, *args: str) -> None:
+        """Add a todo"""
+        list_id = self.body.pop("list", None)
+        number = list_id if list_id and not args else self.seen.id
+        self.made(await self.commit(self.add, number, self.body))
+
+    def add(self, number: int, new: dict[str, Any]) -> dict[str, Any]:
+        """Add it and return it; a unit of work."""
+        seen = lists.seen_by(self.person(), number, "editor")
+        return todos.insert(self.person(), seen, [new])[0]
+
+
+class FirstTodosHandler(TodosHandler):
+    """The todos of my first list: the conventions of Todo-Backend."""
+
+    @operation(204)
+    async def delete(self) -> None:
+        """Put every todo of my first list in the trash"""
+        await self.commit(todos.delete_all, self.person(), self.seen.id)
+
+
+class TodoHandler(ApiHandler):
+    """One todo."""
+
+    def current(self) -> tuple[object, dict[str, Any]]:
+        """Return its version and itself."""
+        _, todo = todos.find(self.person(), int(self.path_args[0]))
+        return todo["version"], todos.described(todo)
+
+    @operation(200, "Todo")
+    async def get(self, todo_id: str) -> None:
+        """A todo"""
+        version, thing = await self.read(self.current)
+        if not self.known(version):
+            self.give(self.encoded(thing))
+
+    @operation(200, "Todo", "title notes completed order")
+    async def patch(self, todo_id: str) -> None:
+        """Change what is named of a todo"""
+        thing = await self.commit(todos.edit, self.person(), int(todo_id), **self.body)
+        self.set_header("ETag", f'"{thing["version"]}"')
+        self.give(self.encoded(thing))
+
+    @operation(204)
+    async def delete(self, todo_id: str) -> None:
+        """Put a todo in the trash"""
+        await self.commit(todos.delete, self.person(), int(todo_id))
+
+
+class MessagesHandler(OfListHandler):
+    """The conversation of a list."""
+
+    @operation(200, "[Message]")
+    async def get(self, list_id: str) -> None:
+        """The messages of a list, the oldest first"""
+        seen = self.seen
+        if self.known(f"{seen.id}-{seen.version}"):
+            return
+        limit = self.limit()
+        after = self.after(0)
+        _, rows = await self.read(messages.page, self.person(), seen.id, after, limit + 1)
+        more = str(rows[limit - 1]["id"]).encode() if len(rows) > limit else None
+        self.give_page(self.encoded(rows[:limit]), more)
+
+    @operation(201, "Message", "text", "text")
+    async def post(self, list_id: str) -> None:
+        """Say something"""
+        self.made(await self.commit(messages.say, self.person(), int(list_id), self.body["text"]))
+
+
+class MembersHandler(OfListHandler):
+    """Who shares a list."""
+
+    @operation(200, "[Member]")
+    async def get(self, list_id: str) -> None:
+        """Who shares a list"""
+        seen, rows = await self.read(members.every, self.person(), int(list_id))
+        if not self.known(f"{seen.id}-{seen.version}"):
+            self.give_part(rows)
+
+    @operation(201, "Member", "username role", "username role")
+    async def post(self, list_id: str) -> None:
+        """Share a list with someone, or give them another role"""
+        member = await self.commit(members.put, self.person(), int(list_id), **self.body)
+        self.made(member, f"{self.base}{self.request.path}/{member['username']}")
+
+
+class MemberHandler(OfListHandler):
+    """Someone's place in a list."""
+
+    @operation(204)
+    async def delete(self, list_id: str, username: str) -> None:
+        """Share a list with someone no more; my own name leaves it"""
+        await self.commit(members.remove, self.person(), int(list_id), username)
+
+
+class ChangesHandler(OfListHandler):
+    """What was done to a list: each change once, in order."""
+
+    @operation(200, "[Change]")
+    async def get(self, list_id: str) -> None:
+        """The changes of a list after a version; as an event stream it goes on"""
+        since, limit = self.whole("since", 0, 0), self.limit()
+        if "text/event-stream" in self.request.headers.get("Accept", ""):
+            await self.stream(since)
+            return
+        seen, rows = await self.read(history.since, self.person(), int(list_id), since, limit + 1)
+        if self.known(f"{seen.id}-{seen.version}"):
+            return
+        if len(rows) > limit:
+            where = f"{self.base}{self.request.path}?limit={limit}"
+            self.set_header("Link", f'<{where}&since={rows[limit - 1]["version"]}>; rel="next"')
+        self.give(self.encoded(rows[:limit]))
+
+    async def stream(self, since: int) -> None:
+        """Send changes as they come, until the program goes, or may not read them any more."""
+        asked = self.request.headers.get("Last-Event-ID", "")
+        since = int(asked) if re.fullmatch("[0-9]{1,15}", asked) else since
+        self.watcher = Watcher(self.settings["hub"], self.seen.id)
+        changes = partial(history.since, self.person(), self.seen.id)
+        try:
+            _, rows = await self.read(changes, since, MOST)
+            self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
+            self.write(": this goes on\n\n")
+            await self.flush()
+            while not self.watcher.ended and self.visit():
+                for row in rows:
+                    event = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+                    self.write(f"id: {row['version']}\ndata: {event}\n\n")
+                    since = row["version"]
+                await self.flush()
+                if len(rows) < MOST and not await self.watcher.wait():
+                    self.write(": alive\n\n")
+                _, rows = await self.read(changes, since, MOST)
+        except StreamClosedError:
+            pass  # the program has gone
+        except (NotFound, Gone, Unavailable):
+            if not self._headers_written:
+                raise
+        finally:
+            self.watcher.end()
+
+    def on_connection_close(self) -> None:
+        """End with the program."""
+        super().on_connection_close()
+        if watcher := getattr(self, "watcher", None):
+            watcher.end()
+
+
+class TokensHandler(ApiHandler):
+    """Tokens: a program's way in."""
+
+    open_methods = ("POST",)
+
+    @operation(200, "[Token]")
+    async def get(self) -> None:
+        """My tokens, without what opens"""
+        self.give_part(await self.read(tokens.mine, self.person()))
+
+    @operation(201, "NewToken", "username password name scope expires", "username password name")
+    async def post(self) -> None:
+        """Get a token for a user name and a password; it is shown once"""
+        username, password = self.body.pop("username"), self.body.pop("password")
+        person, stored = await self.read(users.password_of, username)
+        if not await self.hash(users.password_fits, password, stored) or person is None:
+            sentence = N_("This user name and this password don't go together.")
+            raise Refused(403, "forbidden", sentence)
+        thing = await self.commit(tokens.give, person, **self.body)
+        self.made(thing, f"{self.base}/api/tokens/{thing['id']}")
+
+
+class TokenHandler(ApiHandler):
+    """One token."""
+
+    @operation(204)
+    async def delete(self, token_id: str) -> None:
+        """End a token"""
+        await self.commit(tokens.end, self.person(), int(token_id))
+
+
+class OpenApiHandler(ApiHandler):
+    """The description of all this for programs."""
+
+    public = True
+
+    async def get(self) -> None:
+        """Give it."""
+        self.give(json.dumps(describe(self.settings["api"], self.base), indent=1).encode())
+
+
+class GuideHandler(PageHandler):
+    """The API, for people."""
+
+    public = True
+
+    async def get(self) -> None:
+        """Show what there is, with examples."""
+        base = self.settings["config"].public_url.rstrip("/")
+        base = base or f"{self.request.protocol}://{self.request.host}"
+        paths = describe(self.settings["api"], base)["paths"]
+        # Their rows are kept in English, as is all that programmers write.
+        rows = [
+            (path, method.upper(), told["summary"])
+            for path, methods in paths.items()
+            for method, told in methods.items()
+            if method != "parameters"
+        ]
+        self.render("api/index.html", rows=rows, base=base, codes=sorted(CODES.items()))

@@ -1,0 +1,123 @@
+"""Lists as files, out and in."""
+
+import json
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from tornado.httputil import (
+    HTTPInputError,
+    ParseBodyConfig,
+    ParseMultipartConfig,
+    parse_body_arguments,
+)
+from tornado.web import HTTPError, stream_request_body
+
+from controllers.base import PageHandler, form
+from models import files, lists
+from models.errors import Invalid
+
+TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
+SHOWN = 200  # rows, and as many problems, of what is shown before it is stored
+FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
+
+
+class FileHandler(PageHandler):
+    """A list as a file."""
+
+    async def get(self, list_id: str, suffix: str) -> None:
+        """Send it."""
+        name, data = await self.read(files.one, self.current_user, int(list_id), suffix)
+        self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")
+        self.send_file(f"{name}.{suffix}", data)
+
+    def send_file(self, name: str, data: bytes) -> None:
+        """Answer with a file to keep, of that name (RFC 6266)."""
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "-" for c in name)
+        names = f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+        self.set_header("Content-Disposition", f"attachment; {names}")
+        self.finish(data)
+
+
+class ExportHandler(FileHandler):
+    """Everything that is mine."""
+
+    async def get(self) -> None:  # type: ignore[override]
+        """Send it as a zip."""
+        data = await self.read(files.everything, self.current_user)
+        self.set_header("Content-Type", "application/zip")
+        self.send_file("afazeres.zip", data)
+
+
+@stream_request_body
+class ImportHandler(PageHandler):
+    """Lists out of a file: first it is shown what was understood, then it is stored."""
+
+    async def prepare(self) -> None:
+        """Take in a large file from those who are logged in, and from nobody else."""
+        self.data = bytearray()
+        connection: Any = self.request.connection
+        connection.set_max_body_size(3 * files.BYTES_LIMIT)
+        connection.set_body_timeout(120)
+        await super().prepare()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take a part of the form."""
+        self.data += chunk
+
+    def check_xsrf_cookie(self) -> None:
+        """Leave it to `post`: the token is in the form, which has yet to come."""
+        self.check_method()
+
+    async def get(self) -> None:
+        """Show the form."""
+        await self.show()
+
+    async def show(self, reading: files.Reading | None = None) -> None:
+        """Draw the form, or what was understood of a file."""
+        values: dict[str, Any] = {"reading": reading, "shown": SHOWN, "op": uuid4()}
+        if reading:
+            rows = [sheet._asdict() for sheet in reading.sheets]
+            values["rows"] = json.dumps(rows, ensure_ascii=False)
+            values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
+            values["several"] = len(reading.sheets)
+        writable = [one for one in self.look(lists.mine, self.current_user) if one.may("editor")]
+        self.render("account/import.html", lists=writable, **values)
+
+    @form
+    async def post(self) -> None:
+        """Read the file, or store what was read before."""
+        file = self.parse()
+        if "rows" in self.typed:
+            await self.store()
+            return
+        if file is None or not file.body:
+            raise Invalid("file", "Choose a file.")
+        if len(file.body) > files.BYTES_LIMIT:
+            raise Invalid("file", "This file is too large.")
+        await self.show(await self.read(files.read, file.filename, file.body))
+
+    def parse(self) -> Any:
+        """Take the form apart, check its token, and return the file in it."""
+        found: dict[str, Any] = {}
+        kind = self.request.headers.get("Content-Type", "")
+        try:
+            fields = self.request.body_arguments
+            parse_body_arguments(kind, bytes(self.data), fields, found, config=FORM)
+        except HTTPInputError:
+            raise HTTPError(400) from None
+        self.request.arguments |= fields
+        super().check_xsrf_cookie()
+        self.typed = {name: self.only(name) for name in fields}
+        return found["file"][0] if found.get("file") else None
+
+    async def store(self) -> None:
+        """Store what was understood; one list is shown then, or all."""
+        reading = await self.read(files.read, "rows.json", self.field("rows").encode())
+        into = self.id_field("list")
+        otherwise = self.locale.translate("Things to do")
+        work = partial(files.take_in, self.current_user, reading.sheets, into, otherwise)
+        made = await self.commit(work)
+        one = len(reading.sheets) == 1 or into
+        self.see_other(self.reverse_url("list", made) if one else self.reverse_url("lists"))

@@ -1,0 +1,175 @@
+"""What keeps the event loop free: work in threads and its answers, and what is kept of it."""
+
+import asyncio
+import os
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from tornado.web import RequestHandler
+
+from models.database import Answer, Doors
+from models.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Door = Callable[[Callable[[], Any], Answer], None]
+
+KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
+HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
+
+
+class Answers:
+    """Brings what the models' threads answer to the event loop, waking it once for many.
+
+    A commit answers a whole group; `asyncio.wrap_future` would wake the loop for each of them.
+    """
+
+    def __init__(self) -> None:
+        self.handed_in: list[tuple[Door, Callable[[], Any], Answer]] = []
+        self.ready: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
+        self.called = False
+        self.last: dict[int, asyncio.Future[Any]] = {}  # by person: the commit that is under way
+
+    def of(self, door: Door, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Hand a unit of work in at a door of `models.database`; return its answer to come."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def answer(result: T, error: Exception | None) -> None:  # runs in the model's thread
+            self.ready.append((future, result, error))
+            if not self.called:
+                self.called = True
+                loop.call_soon_threadsafe(self.deliver)
+
+        if not self.handed_in:
+            loop.call_soon(self.hand_in)
+        self.handed_in.append((door, work, answer))
+        return future
+
+    def hand_in(self) -> None:
+        """Give the threads all that came in one turn of the loop, for one commit."""
+        handed_in, self.handed_in = self.handed_in, []
+        for door, work, answer in handed_in:
+            door(work, answer)
+
+    def deliver(self) -> None:
+        """Give everyone their answer."""
+        self.called = False  # before looking, so that what comes from now on calls again
+        while self.ready:
+            future, result, error = self.ready.popleft()
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            elif isinstance(error, StopIteration):  # which no future can hold
+                future.set_exception(RuntimeError(repr(error)))
+            else:
+                future.set_exception(error)
+
+
+class Lookups:
+    """Looks things up by key, on the event loop itself, and remembers them until anyone commits.
+
+    Whether anyone did is asked once in a turn of the loop. A request is read after its turn began,
+    so what it is told is never older than what was acknowledged before it was sent.
+    """
+
+    def __init__(self, doors: Doors) -> None:
+        self.doors = doors
+        self.known: dict[Any, Any] = {}
+        self.as_of = (0, 0)
+        self.asked = False
+
+    def __call__(self, unit: Callable[..., T], *args: Any) -> T:
+        """Return what `unit` answers, a function of a model that takes a `look`."""
+        try:
+            if not self.asked:
+                self.asked = True
+                asyncio.get_running_loop().call_soon(self.ask_again)
+                now = (self.doors.commits(), int(time.time()))  # a session ends by the clock, too
+                if now != self.as_of:
+                    self.known.clear()
+                    self.as_of = now
+            key = (unit, args)
+            if key not in self.known:
+                self.known[key] = unit(*args, look=self.doors.look)
+            return self.known[key]  # type: ignore[no-any-return]
+        except Exception:  # after which a new connection counts commits from the start
+            self.known.clear()
+            self.as_of = (0, 0)
+            raise
+
+    def ask_again(self) -> None:
+        """Begin another turn."""
+        self.asked = False
+
+
+class UnderWay:
+    """The requests being answered; whoever closes the house waits until there are `none`."""
+
+    def __init__(self) -> None:
+        self.requests: set[RequestHandler] = set()
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def begin(self, request: RequestHandler) -> None:
+        """Count one in."""
+        self.requests.add(request)
+        self.none.clear()
+
+    def end(self, request: RequestHandler) -> None:
+        """Count one out, if it was in."""
+        self.requests.discard(request)
+        if not self.requests:
+            self.none.set()
+
+
+class Hashing:
+    """The threads for work on passwords: two at most, and one core is left for the rest."""
+
+    def __init__(self) -> None:
+        threads = max(1, min(2, (os.cpu_count() or 1) - 1))
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing")
+        self.waiting = 0
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait for `work` on a password. Raises Unavailable when too much waits already."""
+        if self.waiting >= HASHES_WAITING:
+            raise Unavailable("too many passwords wait to be checked")
+        self.waiting += 1
+        try:
+            return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))
+        finally:
+            self.waiting -= 1
+
+
+class Kept:
+    """HTML that was drawn before, under a key that holds all it depends on, so it's never stale.
+
+    What was not used for longest goes when there is more of it than `limit` bytes.
+    """
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self.limit = limit
+        self.size = 0
+        self.parts: OrderedDict[Any, list[bytes]] = OrderedDict()
+        self.drawing: dict[Any, asyncio.Future[list[bytes]]] = {}
+
+    def get(self, key: Any) -> list[bytes] | None:
+        """Return what was kept under `key`, or None."""
+        if key in self.parts:
+            self.parts.move_to_end(key)
+        return self.parts.get(key)
+
+    def put(self, key: Any, parts: list[bytes]) -> None:
+        """Keep `parts`, but not what would fill a tenth of the room."""
+        size = 0 if key in self.parts else sum(map(len, parts))
+        if not 0 < size < self.limit / 10:
+            return
+        self.parts[key] = parts
+        self.size += size
+        while self.size > self.limit:
+            self.size -= sum(map(len, self.parts.popitem(last=False)[1]))

@@ -1,0 +1,279 @@
+"""The language of the API: its JSON, what may be in it, and its description in OpenAPI 3.1.
+
+Objects and fields are told once, as JSON Schema with the models' own limits; bodies are checked
+against it, and the description is made of it, of the addresses and of the handlers' docstrings.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tornado.web import HTTPError
+
+from models import lists, messages, todos, tokens, users
+from models.errors import Invalid
+from models.text import N_
+
+DEPTH, DIGITS = 32, 19  # of objects in objects, of a number
+SAFE = 2**53  # up to here every whole number is a double, and so the same in JavaScript
+
+
+class Refused(HTTPError):
+    """What a program sent can't be taken; `code` ends the problem's type (RFC 9457)."""
+
+    def __init__(self, status: int, code: str, sentence: str) -> None:
+        super().__init__(status)
+        self.code = code
+        self.sentence = sentence
+
+
+class Operation(NamedTuple):
+    """What one method of one address takes and gives."""
+
+    status: int
+    gives: str  # the name of one of OBJECTS, in [] for a page of them, or nothing
+    takes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def ignores(self) -> set[str]:
+        """The fields that may come, as a program may send what it got, and change nothing."""
+        return set(OBJECTS.get(self.gives, {})) - {*self.takes}
+
+
+def text(most: int, least: int = 1, **more: Any) -> dict[str, Any]:
+    """Return the schema of a text."""
+    return {"type": "string", "minLength": least, "maxLength": most, **more}
+
+
+INSTANT = {"type": "string", "format": "date-time"}
+NUMBER = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
+URL = {"type": "string", "format": "uri"}
+FIELDS: dict[str, dict[str, Any]] = {  # of bodies
+    "title": text(todos.TITLE_LIMIT),
+    "notes": text(todos.NOTES_LIMIT, 0),
+    "completed": {"type": "boolean"},
+    "order": {"type": "number", "minimum": -SAFE, "maximum": SAFE},
+    "list": NUMBER,
+    "name": text(lists.NAME_LIMIT),
+    "text": text(messages.TEXT_LIMIT),
+    "username": text(100),
+    "role": {"type": "string", "enum": [*lists.ROLES]},
+    "password": text(users.PASSWORD_LIMIT),
+    "scope": {"type": "string", "enum": [*tokens.SCOPES]},
+    "expires": {"type": ["string", "null"], "format": "date-time"},
+}
+ROLE = FIELDS["role"]
+OBJECTS: dict[str, dict[str, dict[str, Any]]] = {  # what answers are made of
+    "Todo": {
+        "id": NUMBER,
+        "list": NUMBER,
+        **{name: FIELDS[name] for name in ("title", "notes", "completed", "order")},
+        "created": INSTANT,
+        "updated": INSTANT,
+        "version": NUMBER,
+        "url": URL,
+    },
+    "List": {
+        "id": NUMBER,
+        "name": FIELDS["name"],
+        "role": ROLE,
+        "version": NUMBER,
+        "open": {"type": "integer", "minimum": 0},
+        "url": URL,
+    },
+    "Message": {"id": NUMBER, "user": text(40), "text": FIELDS["text"], "created": INSTANT},
+    "Member": {"username": text(40), "role": ROLE},
+    "Token": {
+        "id": NUMBER,
+        "name": FIELDS["name"],
+        "scope": FIELDS["scope"],
+        "created": INSTANT,
+        "last_used": {"type": ["string", "null"], "format": "date-time"},
+        "expires": FIELDS["expires"],
+    },
+    "NewToken": {"id": NUMBER, "name": FIELDS["name"], "token": text(100)},
+    "Change": {
+        "id": NUMBER,
+        "version": NUMBER,
+        "verb": text(20),
+        "kind": {"type": "string", "enum": ["todo", "list", "member", "message"]},
+        "user": {"type": ["string", "null"]},
+        "at": INSTANT,
+        "before": {"type": "array", "items": {"type": "object"}},
+        "after": {"type": "array", "items": {"type": "object"}},
+    },
+}
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+        "current": {"type": "object"},
+    },
+}
+TYPES = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "null": type(None)}
+
+
+def read_json(body: bytes, content_type: str, encoding: str) -> Any:
+    """Return what a request's body says. Raises Refused for what isn't strict JSON (RFC 8259).
+
+    Numbers that can't be doubles, doubled names and deep nesting are refused too: readers differ
+    on them, and what is read in two ways can be used to deceive.
+    """
+    kind, _, charset = content_type.lower().partition(";")
+    if kind.strip() != "application/json" or encoding not in ("", "identity"):
+        raise Refused(415, "content_type", N_("Send application/json, not compressed."))
+    if charset and not re.fullmatch(r'\s*charset="?utf-8"?\s*', charset):
+        raise Refused(415, "content_type", N_("Send application/json, not compressed."))
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a doubled name")
+        return found
+
+    def whole(digits: str) -> int:
+        if len(digits) > DIGITS:
+            raise ValueError("a long number")
+        return int(digits)
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if abs(value) == float("inf"):
+            raise ValueError("a number that is too large")
+        return value
+
+    def constant(name: str) -> None:
+        raise ValueError(name)
+
+    hooks = {"object_pairs_hook": unique, "parse_int": whole, "parse_float": number}
+    try:
+        value = json.loads(body.decode(), parse_constant=constant, **hooks)  # type: ignore[arg-type]
+    except (ValueError, RecursionError):
+        raise Refused(400, "bad_json", N_("The body is not strict JSON in UTF-8.")) from None
+    if too_deep(value):
+        raise Refused(400, "bad_json", N_("The body is not strict JSON in UTF-8."))
+    return value
+
+
+def too_deep(value: Any, left: int = DEPTH) -> bool:
+    """Say whether there is more inside of each other than is allowed."""
+    inside = value.values() if type(value) is dict else value if type(value) is list else ()
+    return left < 0 or any(too_deep(each, left - 1) for each in inside)
+
+
+def check_body(body: Any, operation: Operation) -> dict[str, Any]:
+    """Return the fields of a body that the operation takes.
+
+    Raises Refused when it is no object, Invalid for a field that it doesn't know, lacks, or that
+    is of another type; what may be in a text is for the models to say.
+    """
+    if type(body) is not dict:
+        raise Refused(400, "bad_json", N_("The body is not a JSON object."))
+    for name in body:
+        if name not in operation.takes and name not in operation.ignores:
+            raise Invalid(name, N_("There is no such field."))
+    for name in operation.needs:
+        if name not in body:
+            raise Invalid(name, N_("This is needed."))
+    found = {name: body[name] for name in operation.takes if name in body}
+    for name, value in found.items():
+        check_value(name, value)
+    return found
+
+
+def check_value(name: str, value: Any) -> None:
+    """Raise Invalid when a value doesn't fit the schema of its field."""
+    schema = FIELDS[name]
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    fits = [t for t in types if isinstance(value, TYPES[t])]  # type: ignore[arg-type]
+    if not fits or (type(value) is bool and "boolean" not in types):
+        raise Invalid(name, N_("This must be of the type {type}."), type=" / ".join(types))
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and not least <= value <= most:
+        raise Invalid(name, N_("This number is too small or too large."))
+
+
+def describe(
+    addresses: Iterable[tuple[str, Any]], server: str, version: str = "1"
+) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description of the handlers in `addresses`: pairs of path and class.
+
+    Paths hold `{names}`.
+    """
+    paths: dict[str, Any] = {}
+    for path, handler in addresses:
+        names = re.findall(r"{(\w+)}", path)
+        for method in handler.methods():
+            told = getattr(getattr(handler, method.lower()), "operation", None)
+            if told:
+                paths.setdefault(path, {})[method.lower()] = one(handler, method, told)
+        paths[path]["parameters"] = [
+            {
+                "name": n,
+                "in": "path",
+                "required": True,
+                "schema": NUMBER if n == "id" else text(100),
+            }
+            for n in names
+        ]
+    objects = {
+        name: {"type": "object", "required": [*fields], "properties": fields}
+        for name, fields in OBJECTS.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Afazeres", "version": version},
+        "servers": [{"url": server}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": objects | {"Problem": PROBLEM},
+        },
+    }
+
+
+def one(handler: Any, method: str, told: Operation) -> dict[str, Any]:
+    """Return the description of one operation."""
+    function = getattr(handler, method.lower())
+    result: dict[str, Any] = {"summary": function.__doc__.splitlines()[0], "responses": {}}
+    if handler.public or method in handler.open_methods:
+        result["security"] = []
+    if told.takes:
+        fields = {name: FIELDS[name] for name in told.takes}
+        body = {"type": "object", "properties": fields, "required": [*told.needs]}
+        result["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
+    many = told.gives.startswith("[")
+    good: dict[str, Any] = {"description": "Done"}
+    if told.gives:
+        schema: dict[str, Any] = {"$ref": f"#/components/schemas/{told.gives.strip('[]')}"}
+        schema = {"type": "array", "items": schema} if many else schema
+        good["content"] = {"application/json": {"schema": schema}}
+    parameters = []
+    if many:
+        parameters = [query("limit", {"type": "integer", "minimum": 1}), query("cursor", text(200))]
+        if told.gives == "[Change]":
+            parameters[1] = query("since", {"type": "integer", "minimum": 0})
+            good["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    if method == "GET":
+        result["responses"]["304"] = {"description": "It is as If-None-Match says"}
+    result |= {"parameters": parameters} if parameters else {}
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    wrong = {"description": "A problem", "content": {"application/problem+json": problem}}
+    result["responses"] |= {str(told.status): good, "default": wrong}
+    return result
+
+
+def query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a parameter."""
+    return {"name": name, "in": "query", "schema": schema}

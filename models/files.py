@@ -1,0 +1,281 @@
+"""Files: lists going out of the house and coming in, as todo.txt, CSV, JSON, and a zip of all.
+
+todo.txt is one todo a line: `x` if done, days, the title, and notes as `note:` with %-escapes.
+"""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from models import lists, members, messages, text, todos
+from models.database import instant
+from models.errors import Invalid
+from models.tables import Person, User
+
+ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
+ALL = 10**9  # rows
+NAMES = ("title", "notes", "completed", "order", "created")
+TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S+))?")
+UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
+YES = ("true", "yes", "x", "1", "on", "done", "✓")
+
+Row = dict[str, Any]  # a todo: title, and perhaps notes, completed, order, created
+
+
+class Sheet(NamedTuple):
+    """A list as a file carries it."""
+
+    name: str
+    todos: list[Row]
+
+
+class Problem(NamedTuple):
+    """What could not be understood: where, and why."""
+
+    line: int
+    text: str
+    reason: Invalid
+
+
+class Reading(NamedTuple):
+    """What a file says, and what of it is lost on us."""
+
+    sheets: list[Sheet]
+    problems: list[Problem]
+
+
+# ------------------------------------------------------------------------------------------ out
+
+
+def write_txt(rows: Iterable[Row]) -> Iterator[str]:
+    """Give the lines of a todo.txt."""
+    for row in rows:
+        done = f"x {row['updated'][:10]} " if row["completed"] else ""
+        notes = f" note:{quote(row['notes'], safe='')}" if row["notes"] else ""
+        yield f"{done}{row['created'][:10]} {row['title']}{notes}\n"
+
+
+def write_csv(rows: Iterable[Row]) -> Iterator[str]:
+    """Give the lines of a CSV file (RFC 4180); no cell is taken for a formula."""
+    lines = io.StringIO()
+    table = csv.writer(lines)
+    table.writerow(NAMES)
+    for row in rows:
+        cells = [str(row[name]) for name in NAMES[:2]]
+        safe = [f"'{cell}" if UNSAFE.match(cell) else cell for cell in cells]
+        done = "true" if row["completed"] else "false"
+        table.writerow([*safe, done, row["order"], row["created"]])
+    yield lines.getvalue()
+
+
+def whole(person: Person, list_id: int) -> dict[str, Any]:
+    """Return all of a list that its members see. Raises NotFound."""
+    seen, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
+    about = {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
+    _, people = members.every(person, list_id)
+    _, said = messages.page(person, list_id, 0, ALL)
+    return about | {"todos": rows, "members": people, "messages": said}
+
+
+def one(person: Person, list_id: int, suffix: str) -> tuple[str, bytes]:
+    """Return a list's name, and the list as a file of that kind. Raises NotFound."""
+    seen, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
+    if suffix == "json":
+        return seen.name, encoded(whole(person, list_id))
+    write = write_txt if suffix == "txt" else write_csv
+    return seen.name, "".join(write(rows)).encode()
+
+
+def everything(person: Person) -> bytes:
+    """Return a zip of everything that is `person`'s: about them, and every list they share."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        columns = (User.username, User.email, User.join_date, User.language)
+        query: Any = User.select(*columns).where(User.id == person.id).dicts()
+        archive.writestr("account.json", encoded(query.get()))
+        for seen in lists.mine(person):
+            archive.writestr(f"lists/{seen.id}.json", encoded(whole(person, seen.id)))
+    return file.getvalue()
+
+
+def encoded(value: Any) -> bytes:
+    """Return JSON for people to look into."""
+    return json.dumps(value, ensure_ascii=False, indent=1).encode()
+
+
+# ------------------------------------------------------------------------------------------- in
+
+
+def read(name: str, data: bytes) -> Reading:
+    """Return what a file says; nothing is stored. Raises Invalid for `file`, as a whole."""
+    problems: list[Problem] = []
+    sheets = [
+        Sheet(title, [*clean(rows, problems)]) for title, rows in sheets_in(name, data, problems)
+    ]
+    if sum(len(sheet.todos) for sheet in sheets) + len(problems) > ROWS_LIMIT:
+        raise Invalid("file", "These are too many at once: at most {limit}.", limit=ROWS_LIMIT)
+    return Reading(sheets, problems)
+
+
+def sheets_in(
+    name: str, data: bytes, problems: list[Problem]
+) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
+    """Return the names and the unchecked rows, with their lines, of the lists in a file."""
+    stem, _, suffix = name.rpartition(".")
+    if data.startswith(b"PK\x03\x04"):
+        return [found for part in unzipped(data) for found in from_json(json_of(part), "")]
+    try:
+        words = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid("file", "This file is neither text in UTF-8 nor a zip of ours.") from None
+    if words.lstrip()[:1] in ("{", "["):
+        return from_json(json_of(data), stem)
+    read_lines = from_csv if suffix.lower() == "csv" else from_txt
+    return [(stem or name, read_lines(words, problems))]
+
+
+def unzipped(data: bytes) -> list[bytes]:
+    """Return the lists in a zip of ours, unpacked to BYTES_LIMIT at most. Raises Invalid."""
+    parts, left = [], BYTES_LIMIT
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                if re.fullmatch(r"lists/\d{1,18}\.json", name):
+                    with archive.open(name) as file:
+                        parts.append(file.read(left + 1))  # whatever size it says it has
+                    left -= len(parts[-1])
+                    if left < 0:
+                        raise Invalid("file", "This file is too large.")
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
+        raise Invalid("file", "This zip is damaged, or none of ours.") from None
+    except zipfile.zlib.error:  # type: ignore[attr-defined]
+        raise Invalid("file", "This zip is damaged, or none of ours.") from None
+    return parts
+
+
+def json_of(data: bytes) -> Any:
+    """Return what JSON says. Raises Invalid."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise Invalid("file", "This file is no JSON.") from None
+
+
+def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
+    """Return the lists in JSON of ours: a list with its todos, some of them, or todos alone."""
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, dict) and "todos" in v for v in value)
+    ):
+        return [found for each in value for found in from_json(each, name)]
+    rows = value.get("todos") if isinstance(value, dict) else value
+    if not isinstance(rows, list):
+        raise Invalid("file", "There are no todos in this file.")
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        name = value["name"]
+    return [
+        (name, ((n, r if isinstance(r, dict) else {"title": r}) for n, r in enumerate(rows, 1)))
+    ]
+
+
+def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
+    """Give the rows of a CSV file; without a row of names the first column is the title."""
+    table = csv.reader(io.StringIO(words, newline=""))
+    names: list[str] = []
+    try:
+        for cells in table:
+            if not names:
+                names = [cell.strip().lower() for cell in cells]
+                if "title" in names:
+                    continue
+                names = ["title"]
+            if any(cell.strip() for cell in cells):
+                plain = [
+                    cell[1:] if re.match("'" + UNSAFE.pattern, cell) else cell for cell in cells
+                ]
+                row: Row = dict(zip(names, plain, strict=False))
+                if "completed" in row:
+                    row["completed"] = row["completed"].strip().lower() in YES
+                if "order" in row:
+                    row["order"] = number(row["order"])
+                yield table.line_num, row
+    except csv.Error:
+        reason = Invalid("file", "From here on this is no CSV.")
+        problems.append(Problem(table.line_num, "", reason))
+
+
+def number(word: str) -> float | None:
+    """Return the number that a cell holds, if it is one."""
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
+    """Give the rows of a todo.txt, or of any text: a todo a line."""
+    for at, line in enumerate(words.splitlines(), 1):
+        found = TXT.fullmatch(line)
+        if line.strip() and found:
+            done, first, second, title, notes = found.groups()
+            row: Row = {"title": title, "completed": bool(done)}
+            day = second or first if done else first
+            if second and not done:
+                row["title"] = f"{second} {title}"
+            row |= {"created": f"{day}T00:00:00Z"} if day else {}
+            yield at, row | ({"notes": unquote(notes)} if notes else {})
+
+
+def clean(rows: Iterator[tuple[int, Row]], problems: list[Problem]) -> Iterator[Row]:
+    """Give the rows that can be stored, as they will be; note why others can't."""
+    for at, row in rows:
+        try:
+            yield checked(row)
+        except Invalid as reason:
+            problems.append(Problem(at, str(row.get("title", ""))[:200], reason))
+
+
+def checked(row: Row) -> Row:
+    """Return a row as it will be stored. Raises Invalid."""
+    title, notes = row.get("title"), row.get("notes") or ""
+    if not isinstance(title, str) or not isinstance(notes, str):
+        raise Invalid("title", "There is no title here.")
+    new: Row = {
+        "title": text.line("title", title, todos.TITLE_LIMIT),
+        "notes": text.several("notes", notes, todos.NOTES_LIMIT),
+        "completed": row.get("completed") is True,
+    }
+    order = row.get("order")
+    if isinstance(order, (int, float)) and abs(order) <= 2**53:  # also false for NaN
+        new["order"] = float(order)
+    if row.get("created"):
+        try:
+            new["created"] = instant(datetime.fromisoformat(str(row["created"])))
+        except (ValueError, OverflowError):
+            raise Invalid("created", "There is no such day.") from None
+    return new
+
+
+def take_in(person: Person, sheets: list[Sheet], into: int | None, otherwise: str) -> int | None:
+    """Store lists, or all their todos at the end of the list `into`; return one list's id.
+
+    What comes into one list is one change of it. A list without a name is called `otherwise`.
+    Raises NotFound, Forbidden, Invalid, and then nothing is stored.
+    """
+    if into:
+        rows = [{**row, "order": None} for sheet in sheets for row in sheet.todos]
+        sheets = [Sheet("", rows)]
+    list_id = into
+    for sheet in sheets:
+        name = " ".join(sheet.name.split())[: lists.NAME_LIMIT]
+        list_id = into or lists.create(person, otherwise if text.blank(name) else name)
+        seen = lists.seen_by(person, list_id, "editor")
+        todos.insert(person, seen, sheet.todos, field="file", most=ROWS_LIMIT)
+    return list_id
