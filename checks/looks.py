@@ -17,7 +17,8 @@ from checks.script import Window, until
 AXE = Path(sys.prefix) / "node_modules/axe-core/axe.min.js"
 PAGES = (
     *("/lists", "/lists/LIST", "/lists/LIST/active", "/lists/LIST?edit=TODO", "/todos/TODO"),
-    *("/lists/LIST/history", "/lists/LIST/trash", "/lists/EMPTY", "/account", "/nothing"),
+    *("/lists/LIST/history", "/lists/LIST/trash", "/lists/EMPTY", "/account"),
+    *("/account/import", "/api", "/nothing"),
 )
 PUBLIC = ("/login", "/signup")
 LONG = "x" * 300
@@ -158,7 +159,7 @@ def test_nothing_scrolls_sideways(browser: Any, bea: Visitor, width: int, style:
 
 # What can be seen, but not whole.
 CUT = """[...document.querySelectorAll('main *, header *, .side *')]
-    .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.skip'))
+    .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.skip, pre'))
     .filter((e) => { const b = e.getBoundingClientRect();
                      return b.width && (b.left < -1 || b.right > innerWidth + 1) })
     .map((e) => e.outerHTML.slice(0, 100))"""

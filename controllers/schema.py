@@ -247,8 +247,10 @@ def one(handler: Any, method: str, told: Operation) -> dict[str, Any]:
     if handler.public or method in handler.open_methods:
         result["security"] = []
     if told.takes:
-        fields = {name: FIELDS[name] for name in told.takes}
+        read_only = {name: {"readOnly": True} for name in sorted(told.ignores)}
+        fields = {name: FIELDS[name] for name in told.takes} | read_only
         body = {"type": "object", "properties": fields, "required": [*told.needs]}
+        body["additionalProperties"] = False
         result["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": body}},

@@ -21,7 +21,7 @@ from models.tables import Person, User
 ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
 ALL = 10**9  # rows
 NAMES = ("title", "notes", "completed", "order", "created")
-TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S+))?")
+TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
 UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
 YES = ("true", "yes", "x", "1", "on", "done", "✓")
 
@@ -57,7 +57,8 @@ def write_txt(rows: Iterable[Row]) -> Iterator[str]:
     """Give the lines of a todo.txt."""
     for row in rows:
         done = f"x {row['updated'][:10]} " if row["completed"] else ""
-        notes = f" note:{quote(row['notes'], safe='')}" if row["notes"] else ""
+        told = row["notes"] or " note:" in row["title"]  # which would be taken for notes
+        notes = f" note:{quote(row['notes'], safe='')}" if told else ""
         yield f"{done}{row['created'][:10]} {row['title']}{notes}\n"
 
 
