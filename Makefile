@@ -5,7 +5,7 @@
 # make languages put new messages into the catalogues, and compile them
 # make sample    make people.db.sample anew
 # make picture   take the pictures in README.rst anew
-# make bench     measure against a bare handler; needs wrk, and gcc for the slow disk
+# make bench     measure beside a bare handler and beside peers; needs wrk, gcc for the slow disk
 
 PYTHON ?= python3
 PORT ?= 8888
@@ -36,7 +36,7 @@ sample: .venv/run
 picture: .venv/test
 	$(BIN)/python -m checks.picture docs
 
-bench: .venv/test
+bench: .venv/bench
 	$(BIN)/python -m bench.run
 
 .venv/bin/python:
@@ -47,6 +47,11 @@ bench: .venv/test
 
 .venv/run: requirements.txt .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/bench: bench/requirements.txt .venv/test
+	$(BIN)/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	if command -v npm; then npm install --silent --no-save --prefix .venv express@5 better-sqlite3@12; fi
 	touch $@
 
 .venv/test: checks/requirements.txt requirements.txt .venv/bin/python

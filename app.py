@@ -8,7 +8,6 @@ import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 from tornado import locale
 from tornado.httpserver import HTTPServer
@@ -56,10 +55,9 @@ ADDRESSES = [
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
+    url(r"/api", api.GuideHandler, name="api"),
 ]
 API: list[tuple[str, type[api.ApiHandler]]] = [
-    (r"/api/tokens", api.TokensHandler),
-    (rf"/api/tokens/{ID}", api.TokenHandler),
     (r"/api/todos", api.FirstTodosHandler),
     (rf"/api/todos/{ID}", api.TodoHandler),
     (r"/api/lists", api.ListsHandler),
@@ -69,12 +67,10 @@ API: list[tuple[str, type[api.ApiHandler]]] = [
     (rf"/api/lists/{ID}/members", api.MembersHandler),
     (rf"/api/lists/{ID}/members/{NAME}", api.MemberHandler),
     (rf"/api/lists/{ID}/changes", api.ChangesHandler),
+    (r"/api/tokens", api.TokensHandler),
+    (rf"/api/tokens/{ID}", api.TokenHandler),
 ]
-OTHERS: list[Any] = [
-    url(r"/api", api.GuideHandler, name="api"),
-    (r"/api/openapi.json", api.OpenApiHandler),
-    (r"/api/.*", api.MissingApiHandler),
-]
+REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
 VIEWS = Path(__file__).parent / "views"
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
 
@@ -92,7 +88,7 @@ class App(Application):
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
-            [*ADDRESSES, *API, *OTHERS],
+            [(r"/api/.*", [*API, *REST]), *ADDRESSES],
             config=config,
             doors=self.doors,
             answers=Answers(),

@@ -21,12 +21,19 @@ class Bus:
     def __init__(self, doors: Doors, announce: News) -> None:
         self.doors = doors
         self.announce = announce
+        self.called = False
 
     def open(self) -> None:
         """Begin with what comes from now on."""
         self.last = history.newest(self.doors.look)
         self.as_of = 0
         self.riding = asyncio.get_running_loop().create_task(self.ride())
+
+    def look_soon(self) -> None:
+        """Look in this turn of the event loop, once however many ask."""
+        if not self.called:
+            self.called = True
+            asyncio.get_running_loop().call_soon(self.look)
 
     async def ride(self) -> None:
         """Look every now and then."""
@@ -36,6 +43,7 @@ class Bus:
 
     def look(self) -> None:
         """Announce what was committed since the last look; what can't be read now comes later."""
+        self.called = False
         try:
             commits = self.doors.commits()
             if commits == self.as_of:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from controllers.base import BaseHandler, PageHandler
+from controllers.base import HEADERS, BaseHandler, PageHandler
 from controllers.live import Watcher
 from controllers.schema import Operation, Refused, check_body, describe, read_json
 from models import answered, history, lists, members, messages, todos, tokens, users
@@ -28,9 +28,11 @@ T = TypeVar("T")
 Page = tuple[list[Any], Any]  # objects, and from where the next page goes on: None when it ends
 
 MOST = 1000  # objects on a page
-CORS = {
+API_HEADERS = HEADERS | {  # which let pages of any origin read the answer, and nobody keep it
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "cross-origin",
 }
 ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID"
 CODES = {
@@ -45,6 +47,7 @@ CODES = {
     422: "invalid",
     503: "unavailable",
 }
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 FIRST = (float("-inf"), 0)
 QUERY = N_("The limit, the cursor or since in the query can't be understood.")
 
@@ -78,16 +81,11 @@ def operation(
 class ApiHandler(BaseHandler):
     """What all addresses of the API share: the token, CORS, conditions, pages, problems."""
 
+    default_headers = API_HEADERS
     public = False
     open_methods: tuple[str, ...] = ()  # those that need no token
+    looked = False  # at If-None-Match
     body: dict[str, Any]
-
-    def set_default_headers(self) -> None:
-        """Let pages of any origin read the answer, and nobody keep it."""
-        super().set_default_headers()
-        self._headers.update(CORS)
-        self._headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        self._headers["Cache-Control"] = "no-store"
 
     def check_xsrf_cookie(self) -> None:
         """A token can't be forged, and cookies are not looked at."""
@@ -164,7 +162,7 @@ class ApiHandler(BaseHandler):
     def encoded(self, value: Any) -> bytes:
         """Return objects in JSON."""
         value = self.linked(value) if type(value) is dict else [self.linked(v) for v in value]
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return compact(value).encode()
 
     def give(self, body: bytes) -> None:
         """Answer with JSON."""
@@ -180,8 +178,11 @@ class ApiHandler(BaseHandler):
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
         etag = f'"{version}"'
+        self.looked = True
         self._headers["ETag"] = etag
-        asked = self.request.headers.get("If-None-Match", "")
+        if "If-None-Match" not in self.request.headers:
+            return False
+        asked = self.request.headers["If-None-Match"]
         if asked == "*" or etag in asked.replace("W/", "").split(", "):
             self.set_status(304)
             return True
@@ -190,6 +191,10 @@ class ApiHandler(BaseHandler):
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body where a version says the same."""
         return None if "ETag" in self._headers else super().compute_etag()
+
+    def check_etag_header(self) -> bool:
+        """Leave it to `known`, which has looked, unless the ETag is Tornado's."""
+        return not self.looked and super().check_etag_header()
 
     def whole(self, name: str, least: int, otherwise: int) -> int:
         """Return a number of the query."""
@@ -350,19 +355,20 @@ class OfListHandler(ApiHandler):
     """What belongs to one list, the first of mine when the address names none."""
 
     def prepare(self) -> None:
-        """Find the list. Raises NotFound."""
+        """Find out which list it is. Raises NotFound."""
         super().prepare()
-        if self.current_user:
-            mine = self.look(lists.mine, self.person())
-            number = int(self.path_args[0]) if self.path_args else mine and mine[0].id
-            found = [seen for seen in mine if seen.id == number]
-            if not found:
-                raise NotFound
-            self.seen = found[0]
+        if self.path_args:
+            self.number = int(self.path_args[0])
+        elif self.current_user:
+            self.number = self.look(lists.first, self.person()).id
+
+    def seen(self) -> lists.Seen:
+        """Return the list. Raises NotFound."""
+        return self.look(lists.one, self.person(), self.number)
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return the list's version and itself."""
-        seen = lists.seen_by(self.person(), self.seen.id)
+        seen = lists.seen_by(self.person(), self.number)
         return f"{seen.id}-{seen.version}", as_object(seen)
 
 
@@ -372,7 +378,7 @@ class TodosHandler(OfListHandler):
     @operation(200, "[Todo]")
     async def get(self, *args: str) -> None:
         """The todos of a list, in its order"""
-        seen = self.seen
+        seen = self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
         after, limit = self.after(FIRST), self.limit()
@@ -386,14 +392,14 @@ class TodosHandler(OfListHandler):
             return [self.encoded(rows), place]
 
         key = (seen.id, seen.version, "api", self.base, after, limit)
-        body, place = await self.drawn(key, draw)
+        body, place = self.settings["kept"].get(key) or await self.drawn(key, draw)
         self.give_page(body, place)
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:
         """Add a todo"""
         list_id = self.body.pop("list", None)
-        number = list_id if list_id and not args else self.seen.id
+        number = list_id if list_id and not args else self.number
         self.made(await self.commit(self.add, number, self.body))
 
     def add(self, number: int, new: dict[str, Any]) -> dict[str, Any]:
@@ -408,7 +414,7 @@ class FirstTodosHandler(TodosHandler):
     @operation(204)
     async def delete(self) -> None:
         """Put every todo of my first list in the trash"""
-        await self.commit(todos.delete_all, self.person(), self.seen.id)
+        await self.commit(todos.delete_all, self.person(), self.number)
 
 
 class TodoHandler(ApiHandler):
@@ -445,7 +451,7 @@ class MessagesHandler(OfListHandler):
     @operation(200, "[Message]")
     async def get(self, list_id: str) -> None:
         """The messages of a list, the oldest first"""
-        seen = self.seen
+        seen = self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
         limit = self.limit()
@@ -508,8 +514,8 @@ class ChangesHandler(OfListHandler):
         """Send changes as they come, until the program goes, or may not read them any more."""
         asked = self.request.headers.get("Last-Event-ID", "")
         since = int(asked) if re.fullmatch("[0-9]{1,15}", asked) else since
-        self.watcher = Watcher(self.settings["hub"], self.seen.id)
-        changes = partial(history.since, self.person(), self.seen.id)
+        self.watcher = Watcher(self.settings["hub"], self.number)
+        changes = partial(history.since, self.person(), self.number)
         try:
             _, rows = await self.read(changes, since, MOST)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -518,8 +524,7 @@ class ChangesHandler(OfListHandler):
             await self.flush()
             while not self.watcher.ended and self.visit():
                 for row in rows:
-                    event = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-                    self.write(f"id: {row['version']}\ndata: {event}\n\n")
+                    self.write(f"id: {row['version']}\ndata: {compact(row)}\n\n")
                     since = row["version"]
                 await self.flush()
                 if len(rows) < MOST and not await self.watcher.wait():

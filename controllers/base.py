@@ -116,9 +116,11 @@ def cookies_in(header: str) -> dict[str, str]:
 class BaseHandler(RequestHandler):
     """The headers, the error page and the bookkeeping of every answer, static files included."""
 
+    default_headers = HEADERS
+
     def set_default_headers(self) -> None:
         """Set what every answer has. Errors too: Tornado clears all else for them."""
-        self._headers.update(HEADERS)  # set_header would look for line ends in each
+        self._headers.update(self.default_headers)  # set_header would look for line ends in each
         if self.settings["config"].secure:
             self.set_header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
@@ -205,7 +207,7 @@ class BaseHandler(RequestHandler):
         try:
             return await answer
         finally:
-            self.settings["bus"].look()
+            self.settings["bus"].look_soon()
             if person and answers.last.get(person.id) is answer:
                 del answers.last[person.id]
 
@@ -309,12 +311,9 @@ class PageHandler(BaseHandler):
     It is for people who are logged in, unless its class says `public = True`.
     """
 
+    # Nothing of a page is kept: after logging out, Back shows nothing private.
+    default_headers = HEADERS | {"Cache-Control": "no-store"}
     public = False
-
-    def set_default_headers(self) -> None:
-        """Let nothing of a page be kept: after logging out, Back shows nothing private."""
-        super().set_default_headers()
-        self._headers["Cache-Control"] = "no-store"
 
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""

@@ -94,7 +94,7 @@ class TodoPageHandler(PageHandler):
             self.finish(said[0] + rows[0])
             return
         names = tuple([(one.id, one.name, one.open) for one in mine])
-        frame = place | {"list": seen._replace(version=0), "mine": names, "person": person}
+        frame = place | {"list": seen._replace(version=0, total=0), "mine": names, "person": person}
         plain = not (editing or self.error or self.request.query_arguments)
         holes = {"said": said[0], "token": self.xsrf_token, "rows": rows[0]}
         values = frame | {"editing": editing, "owned": seen.may("owner")}

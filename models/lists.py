@@ -17,7 +17,8 @@ NAME_LIMIT = 200
 LISTS_LIMIT = 500  # a page looks them all up
 KEPT = timedelta(days=30)  # how long what was deleted can be brought back
 
-ROLE_OF = List.select(List.id, List.name, List.version, List.open, Member.role).join(Member)
+SEEN = (List.id, List.name, List.version, List.open, List.total, Member.role)
+ROLE_OF = List.select(*SEEN).join(Member)
 MINE = Prepared(
     ROLE_OF.where(Member.user == Given("person"), List.deleted_at.is_null()).order_by(
         Member.position, Member.id
@@ -26,12 +27,13 @@ MINE = Prepared(
 ONE = ROLE_OF.where(List.id == Given("list"), Member.user == Given("person"))
 SEEN_BY = Prepared(ONE.where(List.deleted_at.is_null()))
 ANY = Prepared(ONE)  # in the trash or not
+FIRST = Prepared(MINE.query.limit(1))
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
 RECORD = Prepared(Change.insert({name: Given(name) for name in COLUMNS}))
 STEP = Prepared(
-    List.update(version=Given("version"), open=List.open + Given("more")).where(
-        List.id == Given("list")
-    )
+    List.update(
+        version=Given("version"), open=List.open + Given("more"), total=List.total + Given("all")
+    ).where(List.id == Given("list"))
 )
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
@@ -40,13 +42,15 @@ Described = dict[str, Any]  # a todo or a list as change rows hold it
 class Seen(NamedTuple):
     """A list as one person may use it.
 
-    `version` is that of its last change, `open` the number of todos that are left to do.
+    `version` is that of its last change, `open` the number of todos that are left to do, `total`
+    that of all.
     """
 
     id: int
     name: str
     version: int
     open: int
+    total: int
     role: str
 
     def may(self, least: str) -> bool:
@@ -92,7 +96,8 @@ def changed(
     rows = {"before": json.dumps(before), "after": json.dumps(after)}
     RECORD(list=seen.id, version=version, user=person.id, verb=verb, kind=kind, at=now(), **rows)
     more = left(after) - left(before) if kind == "todo" else 0
-    STEP(list=seen.id, version=version, more=more)
+    every = len(after) - len(before) if kind == "todo" else 0
+    STEP(list=seen.id, version=version, more=more, all=every)
 
 
 def left(rows: list[Described]) -> int:
@@ -120,6 +125,20 @@ def trash(person: Person) -> list[Any]:
     return list(query.namedtuples())
 
 
+def first(person: Person, look: Callable[..., list[Any]]) -> Seen:
+    """Return the first of `person`'s lists. Raises NotFound."""
+    for row in look(FIRST, person=person.id):
+        return Seen(*row)
+    raise NotFound
+
+
+def one(person: Person, list_id: int, look: Callable[..., list[Any]]) -> Seen:
+    """Return a list, as `seen_by` does, on the event loop. Raises NotFound."""
+    for row in look(SEEN_BY, list=list_id, person=person.id):
+        return Seen(*row)
+    raise NotFound
+
+
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
     if len(mine(person)) >= LISTS_LIMIT:
@@ -128,7 +147,7 @@ def create(person: Person, name: str) -> int:
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)
-    seen = Seen(made.id, made.name, 0, 0, "owner")
+    seen = Seen(made.id, made.name, 0, 0, 0, "owner")
     changed(person, seen, "create", "list", [], [described(seen, 1)])
     return seen.id
 

@@ -67,14 +67,15 @@ class Token(Table):
 
 
 class List(Table):
-    """A list of todos. `version` counts its changes, making it is the first; `open` what is left.
+    """A list of todos. `version` counts its changes, making it is the first.
 
-    `lists.changed` keeps both.
+    `open` counts what is left to do, `total` all outside the trash; `lists.changed` keeps them.
     """
 
     name = CharField(200)
     version = BigIntegerField()
     open = BigIntegerField(default=0)
+    total = BigIntegerField(default=0)
     deleted_at = CharField(24, null=True)
 
 

@@ -27,7 +27,7 @@ PRESENT = Prepared(
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED))
 FIND = Prepared(
-    Todo.select(List.id, List.name, List.version, List.open, Member.role, *COLUMNS)
+    Todo.select(*lists.SEEN, *COLUMNS)
     .join(List)
     .join(Member)
     .where(Todo.id == Given("todo"), Member.user == Given("person"), List.deleted_at.is_null())
@@ -135,8 +135,7 @@ def insert(
     Each has a `title`, and if wanted `notes`, `completed`, `order` and `created`. Raises Invalid,
     also for more than `most` in the list.
     """
-    count = Todo.select().where(Todo.list == seen.id).count()  # those in the trash too: quickly
-    if count + len(news) > most and len(present(seen.id)) + len(news) > most:
+    if seen.total + len(news) > most:
         raise Invalid(field, "These are too many in one list: at most {limit}.", limit=most)
     made = []
     for new in news:
@@ -299,7 +298,7 @@ def find(
     Raises NotFound when it isn't in a list of theirs, Forbidden when their role is below `least`.
     """
     for row in FIND(todo=todo_id, person=person.id):
-        seen, todo = lists.Seen(*row[:5]), dict(zip(NAMES, row[5:], strict=True))
+        seen, todo = lists.Seen(*row[:6]), dict(zip(NAMES, row[6:], strict=True))
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
             return lists.allowed(seen, least), todo
     raise NotFound

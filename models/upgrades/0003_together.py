@@ -1,4 +1,4 @@
-"""What programs and company need: API tokens, and the messages of a list."""
+"""What programs and company need: API tokens, messages of a list, how many todos it has."""
 
 from peewee import BigAutoField, CharField, ForeignKeyField, Model, TextField
 
@@ -33,3 +33,8 @@ def up(migrator, db):
         deleted_at = CharField(24, null=True)
 
     db.create_tables([Token, Message])
+    db.execute_sql("ALTER TABLE list ADD COLUMN total BIGINT NOT NULL DEFAULT 0")
+    db.execute_sql(
+        "UPDATE list SET total = (SELECT COUNT(*) FROM todo WHERE todo.list_id = list.id"
+        " AND todo.deleted_at IS NULL)"
+    )

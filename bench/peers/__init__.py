@@ -1,0 +1,52 @@
+"""The same work as others' tutorials teach it: a token, a list of 50 todos, one more.
+
+Each has the tables of `furnish`, SQLite in WAL with synchronous=FULL, and one process.
+"""
+
+import hashlib
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TOKEN = "todo_a-token-for-the-bench"
+NODE_MODULES = Path(sys.prefix) / "node_modules"
+GUNICORN = [sys.executable, "-m", "gunicorn", "--workers=1", "--bind=127.0.0.1:PORT"]
+UVICORN = [sys.executable, "-m", "uvicorn", "--host=127.0.0.1", "--port=PORT", "--no-access-log"]
+COMMANDS = {
+    "FastAPI + SQLModel": [*UVICORN, "--log-level=warning", "bench.peers.fastapi_app:app"],
+    "Flask + SQLAlchemy": [*GUNICORN, "--threads=8", "bench.peers.flask_app:app"],
+    "Django": [*GUNICORN, "--threads=8", "bench.peers.django_app:app"],
+    "Express + better-sqlite3": [shutil.which("node") or "node", str(HERE / "express_app.js")],
+}
+NEEDS = {
+    "FastAPI + SQLModel": "sqlmodel",
+    "Flask + SQLAlchemy": "flask_sqlalchemy",
+    "Django": "django",
+}
+
+
+def furnish(path: Path) -> None:
+    """Make a database with somebody, their token, and 50 todos."""
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            """
+            PRAGMA journal_mode = wal;
+            CREATE TABLE user (id INTEGER PRIMARY KEY, token TEXT UNIQUE NOT NULL);
+            CREATE TABLE todo (
+                id INTEGER PRIMARY KEY, list INTEGER NOT NULL REFERENCES user (id),
+                title TEXT NOT NULL, notes TEXT NOT NULL, completed BOOLEAN NOT NULL,
+                "order" REAL NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL,
+                version INTEGER NOT NULL
+            );
+            CREATE INDEX todo_list ON todo (list, "order");
+            """
+        )
+        db.execute("INSERT INTO user VALUES (1, ?)", [hashlib.sha256(TOKEN.encode()).hexdigest()])
+        db.execute("INSERT INTO user VALUES (2, 'another')")
+        at = "2026-11-20T09:00:00.000Z"
+        for n in range(50):
+            row = (1, f"Water the plants, number {n}", "", False, n + 1, at, at, n + 2)
+            db.execute("INSERT INTO todo VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    db.close()

@@ -1,0 +1,42 @@
+// Express with better-sqlite3, as their readmes go.
+
+const { createHash } = require("node:crypto");
+const { createRequire } = require("node:module");
+const load = createRequire(process.env.NODE_MODULES + "/");
+const express = load("express");
+const Database = load("better-sqlite3");
+
+const db = new Database(process.env.DATABASE);
+db.pragma("journal_mode = wal");
+db.pragma("synchronous = full");
+const findUser = db.prepare("SELECT id FROM user WHERE token = ?");
+const findTodos = db.prepare('SELECT * FROM todo WHERE list = ? ORDER BY "order"');
+const findTodo = db.prepare("SELECT * FROM todo WHERE id = ?");
+const addTodo = db.prepare("INSERT INTO todo VALUES (NULL, 2, ?, '', 0, 1, ?, ?, 1)");
+
+const app = express();
+app.disable("etag");
+app.use(express.json());
+app.use((request, response, next) => {
+  const token = (request.get("Authorization") ?? "").replace("Bearer ", "");
+  request.user = findUser.get(createHash("sha256").update(token).digest("hex"));
+  if (request.user) next();
+  else response.sendStatus(401);
+});
+
+function shown(request, todo) {
+  const url = `${request.protocol}://${request.get("Host")}/api/todos/${todo.id}`;
+  return { ...todo, completed: Boolean(todo.completed), url };
+}
+
+app.get("/api/todos", (request, response) => {
+  response.json(findTodos.all(request.user.id).map((todo) => shown(request, todo)));
+});
+app.post("/api/todos", (request, response) => {
+  const title = (request.body.title ?? "").trim();
+  if (!title || title.length > 1000) return response.sendStatus(422);
+  const at = new Date().toISOString();
+  const { lastInsertRowid } = addTodo.run(title, at, at);
+  response.status(201).json(shown(request, findTodo.get(lastInsertRowid)));
+});
+app.listen(Number(process.env.PORT), "127.0.0.1");
