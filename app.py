@@ -2,12 +2,15 @@
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from tornado import locale
 from tornado.httpserver import HTTPServer
@@ -183,6 +186,15 @@ class App(Application):
         )
 
 
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run the event loop: uvloop's where it is installed, which is a tenth faster."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with suppress(ImportError):
+        factory = importlib.import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
 async def serve(config: Config) -> None:
     """Keep the house open until SIGTERM or Ctrl-C; a second one ends it at once."""
     loop = asyncio.get_running_loop()
@@ -218,7 +230,7 @@ def main() -> int:
             config = read(sys.argv, os.environ)
         except Error as error:
             raise CannotStart(str(error)) from error
-        asyncio.run(serve(config))
+        run(serve(config))
     except CannotStart as error:
         sys.stderr.write(f"afazeres: {error}\n")
         return 2

@@ -15,6 +15,7 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler
 
+import app
 from app import App
 from config import Config
 from controllers.loop import Kept
@@ -87,4 +88,5 @@ async def main(kind: str, path: str, group: str = "128") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    run = asyncio.run if sys.argv[1] == "bare" else app.run  # as a tutorial would, and as we do
+    run(main(*sys.argv[1:]))

@@ -161,17 +161,24 @@ def end(person: Person, token_id: int) -> None:
         raise NotFound
 
 
-def bearer(token: str, look: Callable[..., list[Any]]) -> Visit | None:
-    """Return whose token it is, None when it has ended."""
+def bearer(authorization: str, look: Callable[..., list[Any]]) -> Visit | None:
+    """Return whose token a header brings (RFC 6750), None when it brings none, or an ended one."""
     _, _, stale, at = limits(int(time.time()))
-    for last_used, scope, *person in look(BEARER, hash=hash_of(token), now=at):
+    for last_used, scope, *person in look(BEARER, hash=hash_of(token_in(authorization)), now=at):
         return Visit(Person(*person), (last_used or "") < stale, scope)
     return None
 
 
-def used(token: str) -> None:
+def token_in(authorization: str) -> str:
+    """Return the token of an Authorization header, empty when there is none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def used(authorization: str) -> None:
     """Note that the token is in use."""
-    Token.update(last_used=now()).where(Token.hash == hash_of(token)).execute()
+    digest = hash_of(token_in(authorization))
+    Token.update(last_used=now()).where(Token.hash == digest).execute()
 
 
 @functools.lru_cache(maxsize=1)
