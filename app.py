@@ -27,7 +27,7 @@ from tornado.web import Application, RequestHandler, url
 
 from bus import Bus
 from config import Config, read
-from controllers import account, api, auth, files, history, lists, todos
+from controllers import account, api, auth, files, history, lists, live, todos
 from controllers.base import MissingHandler, StaticHandler
 from controllers.live import Hub
 from controllers.loop import Answers, Hashing, Kept, Lookups, UnderWay
@@ -36,7 +36,7 @@ from models.database import Doors
 from models.errors import CannotStart
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
-ADDRESSES = [
+ADDRESSES: list[Any] = [
     url(r"/", lists.HomeHandler, name="home"),
     # lists
     url(r"/lists", lists.ListsHandler, name="lists"),
@@ -59,6 +59,10 @@ ADDRESSES = [
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
     url(r"/api", api.GuideHandler, name="api"),
+    # news
+    (r"/live", live.LiveHandler),
+    (r"/live/events", live.EventsHandler),
+    (r"/live/poll", live.PollHandler),
 ]
 API: list[tuple[str, type[api.ApiHandler]]] = [
     (r"/api/todos", api.FirstTodosHandler),
@@ -84,9 +88,10 @@ class App(Application):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.doors = Doors(config.database_path)
+        self.lookups = Lookups(self.doors)
         self.hashing = Hashing()
         self.under_way = UnderWay()
-        self.hub = Hub()
+        self.hub = Hub(self.lookups)
         self.bus = Bus(self.doors, self.hub.announce)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
@@ -95,9 +100,12 @@ class App(Application):
             config=config,
             doors=self.doors,
             answers=Answers(),
-            lookups=Lookups(self.doors),
+            lookups=self.lookups,
             hashing=self.hashing,
             under_way=self.under_way,
+            websocket_ping_interval=20,
+            websocket_ping_timeout=20,
+            websocket_max_message_size=64 * 1024,
             hub=self.hub,
             bus=self.bus,
             kept=Kept(),
@@ -137,6 +145,7 @@ class App(Application):
             await asyncio.to_thread(self.doors.open)
             undo.callback(self.doors.close)
             self.bus.open()
+            self.hub.open()
             undo.push_async_callback(self.bus.close)
             key = self.config.cookie_secret or tokens.signing_key(self.doors.path)
             self.settings["cookie_secret"] = key

@@ -26,6 +26,9 @@ class Config:
     behind_proxy: str = field(
         default="", metadata=told("proxies to believe: IP,IP of the last hops")
     )
+    throttle: bool = field(
+        default=True, metadata=told("limit what one person and one address may do; false for tests")
+    )
     debug: bool = field(default=False, metadata=told("restart on changes, show tracebacks"))
 
     def __post_init__(self) -> None:

@@ -521,7 +521,7 @@ class ChangesHandler(OfListHandler):
         """Send changes as they come, until the program goes, or may not read them any more."""
         asked = self.request.headers.get("Last-Event-ID", "")
         since = int(asked) if re.fullmatch("[0-9]{1,15}", asked) else since
-        self.watcher = Watcher(self.settings["hub"], self.number)
+        self.watcher = Watcher(self.settings["hub"], self.number, self.person())
         changes = partial(history.since, self.person(), self.number)
         try:
             _, rows = await self.read(changes, since, MOST)

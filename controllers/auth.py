@@ -39,7 +39,8 @@ class EntranceHandler(PageHandler):
         return tokens.Browser(self.request.remote_ip or "", agent)
 
     def let_in(self, key: str) -> None:
-        """Hand out the key of a session, and go on."""
+        """Hand out the key of a session, and go on; what the browser had before has ended."""
+        self.settings["hub"].end_session(self.session_key())
         self.set_signed_cookie(
             self.settings["session_cookie"],
             key,
@@ -96,6 +97,7 @@ class LogOutHandler(PageHandler):
         key = self.session_key()
         if key:
             await self.commit(tokens.log_out, key)
+            self.settings["hub"].end_session(key)
         self.drop_session_cookie()
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.get_login_url(), status=303)

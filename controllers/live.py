@@ -1,54 +1,389 @@
-"""The hub: who watches which list in this process. It knows no SQL and no rights."""
+"""Live: the hub, and its three doors: WebSocket, event stream, long poll.
+
+The news are only that a list has another version; each page then fetches its rows as itself, with
+its own rights, language and filter. So a lost message costs nothing: the next one shows it.
+"""
 
 import asyncio
+import json
+import re
+import time
 from collections import defaultdict
+from typing import Any, NamedTuple
+
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.web import HTTPError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from controllers.base import ID, PageHandler
+from controllers.loop import Lookups
+from models import lists, tokens
+from models.errors import NotFound, Unavailable
+from models.tables import Person
 
 ALIVE = 20  # seconds after which a quiet watcher hears that all is well
+POLL = 25  # seconds that a poll waits
+AT_ONCE = 100  # watchers told in one go, before others have their turn: about 2 ms
+PER_PERSON, PER_ADDRESS = 20, 100  # sockets
+RATE, BURST = 20, 100  # messages that a socket may send in a second, and at once
+BUFFER = 1024 * 1024  # bytes that a slow reader may leave unread
+LISTS = 50  # that one socket may watch
+
+
+class Message(NamedTuple):
+    """What watchers are told: of which list, in JSON, and that as a frame of a WebSocket."""
+
+    list: int
+    kind: str
+    text: str
+    frame: bytes
+    version: int = 0
+
+
+def message(kind: str, list_id: int = 0, **more: Any) -> Message:
+    """Return a message; it is encoded once, however many hear it."""
+    about = {"list": list_id} if list_id else {}
+    text = json.dumps({"type": kind} | about | more, separators=(",", ":"))
+    data = text.encode()
+    size = len(data)
+    head = bytes([0x81, size]) if size < 126 else b"\x81\x7e" + size.to_bytes(2)  # RFC 6455, 5.2
+    return Message(list_id, kind, text, head + data, more.get("version", 0))
 
 
 class Watcher:
-    """Waits for news of one list; news that come while it is busy are one."""
+    """Someone who waits for news of one list; of news that come while it is busy, the last."""
 
-    def __init__(self, hub: "Hub", list_id: int) -> None:
+    def __init__(self, hub: "Hub", list_id: int, person: Person, key: str = "") -> None:
         self.hub = hub
         self.list = list_id
-        self.news = asyncio.Event()
+        self.person = person
+        self.key = key
+        self.came = asyncio.Event()
+        self.news: dict[str, Message] = {}
         self.ended = hub.closed
-        hub.watchers[list_id].add(self)
+        hub.add(self, list_id)
 
-    async def wait(self) -> bool:
-        """Wait for news; return False when nothing came for a while, and so it may be lonely."""
+    def tell(self, news: Message) -> None:
+        """Take a message."""
+        self.news[news.kind] = news
+        self.came.set()
+        if news.kind == "gone":
+            self.end()
+
+    def lose(self) -> None:
+        """End, as the session has ended."""
+        self.end()
+
+    async def wait(self, seconds: float = ALIVE) -> list[Message]:
+        """Wait for news; return none when none came."""
         try:
-            await asyncio.wait_for(self.news.wait(), ALIVE)
+            await asyncio.wait_for(self.came.wait(), seconds)
         except TimeoutError:
-            return False
-        self.news.clear()
-        return True
+            return []
+        self.came.clear()
+        news, self.news = self.news, {}
+        return [*news.values()]
 
     def end(self) -> None:
         """Wait for nothing more."""
         self.ended = True
-        self.news.set()
-        self.hub.watchers[self.list].discard(self)
-        if not self.hub.watchers[self.list]:
-            del self.hub.watchers[self.list]
+        self.came.set()
+        self.hub.drop(self, self.list)
 
 
 class Hub:
-    """Tells the watchers of a list when it has changed."""
+    """Who watches which list in this process."""
 
-    def __init__(self) -> None:
-        self.watchers: defaultdict[int, set[Watcher]] = defaultdict(set)
+    def __init__(self, lookups: Lookups) -> None:
+        self.lookups = lookups
+        self.watchers: defaultdict[int, set[Any]] = defaultdict(set)
+        self.sockets: set[LiveHandler] = set()
+        self.waiting: dict[tuple[int, str], Message] = {}
+        self.telling: asyncio.Task[None] | None = None
         self.closed = False
 
+    def add(self, watcher: Any, list_id: int) -> None:
+        """Count a watcher in."""
+        self.watchers[list_id].add(watcher)
+
+    def drop(self, watcher: Any, list_id: int) -> None:
+        """Count a watcher out, if it was in."""
+        here = self.watchers.get(list_id, set())
+        here.discard(watcher)
+        if not here:
+            self.watchers.pop(list_id, None)
+
     def announce(self, list_id: int, version: int, kind: str) -> None:
-        """Wake the watchers of a list, which has another version now."""
-        for watcher in self.watchers.get(list_id, ()):
-            watcher.news.set()
+        """Tell the watchers of a list that it has another version; of many at once, the last."""
+        if list_id in self.watchers:
+            if kind in ("member", "list"):
+                self.check(list_id)
+            self.tell_all(message("changed", list_id, version=version))
+
+    def check(self, list_id: int) -> None:
+        """Send away who may not read the list any more."""
+        gone = message("gone", list_id)
+        for watcher in [*self.watchers[list_id]]:
+            if not self.may(watcher.person, list_id):
+                watcher.tell(gone)
+                self.drop(watcher, list_id)
+
+    def may(self, person: Person, list_id: int) -> bool:
+        """Say whether someone may read a list; yes while that can't be found out."""
+        try:
+            self.lookups(lists.one, person, list_id)
+        except NotFound:
+            return False
+        except Unavailable:
+            return True
+        return True
+
+    def alive(self, key: str) -> bool:
+        """Say whether a session lives; yes while that can't be found out."""
+        try:
+            return self.lookups(tokens.visit, key) is not None
+        except Unavailable:
+            return True
+
+    def tell_all(self, news: Message) -> None:
+        """Tell the watchers of a list, soon."""
+        self.waiting[news.list, news.kind] = news
+        if not self.telling:
+            self.telling = asyncio.get_running_loop().create_task(self.tell())
+
+    async def tell(self) -> None:
+        """Tell all that waits, AT_ONCE watchers at a time."""
+        try:
+            while self.waiting:
+                news = self.waiting.pop(next(iter(self.waiting)))
+                watchers = [*self.watchers.get(news.list, ())]
+                for begin in range(0, len(watchers), AT_ONCE):
+                    for watcher in watchers[begin : begin + AT_ONCE]:
+                        watcher.tell(news)
+                    await asyncio.sleep(0)
+        finally:
+            self.telling = None
+
+    async def keep(self) -> None:
+        """Say now and then that all is well, and let go of those whose session has ended."""
+        alive = message("alive")
+        while True:
+            await asyncio.sleep(ALIVE)
+            for number, socket in enumerate([*self.sockets]):
+                if self.alive(socket.key):
+                    socket.tell(alive)
+                else:
+                    socket.lose()
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    def end_session(self, key: str | None) -> None:
+        """Let go of those who came with a session that has ended just now."""
+        watching = {watcher for every in self.watchers.values() for watcher in every}
+        for each in watching | self.sockets:
+            if each.key == key:
+                each.lose()
+
+    def open(self) -> None:
+        """Begin to keep company."""
+        self.keeping = asyncio.get_running_loop().create_task(self.keep())
 
     def close(self) -> None:
         """Send everyone home."""
         self.closed = True
+        self.keeping.cancel()
+        for socket in [*self.sockets]:
+            socket.close(1001)
         for watchers in [*self.watchers.values()]:
             for watcher in [*watchers]:
-                watcher.end()
+                if isinstance(watcher, Watcher):
+                    watcher.end()
+
+
+class LiveHandler(WebSocketHandler, PageHandler):
+    """The first door: one socket for all the lists that a page watches."""
+
+    async def prepare(self) -> None:
+        """Let in who is logged in, and not too often; who asks from elsewhere gets 403 later."""
+        self.typed = {}
+        self.error = None
+        self.current_user = await self.find_person()
+        if self.current_user is None:
+            raise HTTPError(401)
+        self.hub: Hub = self.settings["hub"]
+        if self.settings["config"].throttle:
+            mine = [s for s in self.hub.sockets if s.current_user.id == self.current_user.id]
+            near = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
+            if len(mine) >= PER_PERSON or len(near) >= PER_ADDRESS:
+                raise HTTPError(429)
+        self.key = self.session_key() or ""
+        self.address = self.request.remote_ip
+        self.watched: set[int] = set()
+        self.bad = 0
+        self.tokens, self.counted = float(BURST), time.monotonic()
+        self.late: dict[tuple[int, str], Message] = {}
+
+    async def head(self, *args: str) -> None:
+        """There is nothing to look at."""
+        raise HTTPError(405)
+
+    @property
+    def person(self) -> Person:
+        """Who it is."""
+        return self.current_user  # type: ignore[no-any-return]
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Begin."""
+        self.set_nodelay(True)
+        connection: Any = self.ws_connection
+        self.stream: IOStream = connection.stream
+        self.stream.max_write_buffer_size = BUFFER
+        self.hub.sockets.add(self)
+        if self.hub.closed:
+            self.close(1001)
+
+    def on_message(self, data: str | bytes) -> None:
+        """Watch a list, or watch it no more."""
+        now = time.monotonic()
+        self.tokens = min(BURST, self.tokens + RATE * (now - self.counted)) - 1
+        self.counted = now
+        if self.tokens < 0 and self.settings["config"].throttle:
+            self.close(1008, "too many messages")
+            return
+        try:
+            asked = json.loads(data)
+            kind, number = asked["type"], asked["list"]
+            if kind not in ("watch", "unwatch") or not ID.fullmatch(json.dumps(number)):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self.tell(message("error", status=400))
+            self.bad += 1
+            if self.bad >= 3:
+                self.close(1008, "not understood")
+            return
+        if kind == "unwatch":
+            self.watched.discard(number)
+            self.hub.drop(self, number)
+            return
+        try:
+            seen = self.look(lists.one, self.person, number)
+        except NotFound:
+            self.tell(message("error", number, status=404))
+        except Unavailable:
+            self.tell(message("error", number, status=503))
+        else:
+            if len(self.watched) < LISTS:
+                self.watched.add(number)
+                self.hub.add(self, number)
+            self.tell(message("watching", number, version=seen.version))
+
+    def tell(self, news: Message) -> None:
+        """Send a message; to a slow reader the last of its kind, when it has read the others.
+
+        The frame goes straight to the stream: `write_message` would take a task for each.
+        """
+        try:
+            if self.stream.writing():
+                if not self.late:
+                    self.stream.write(b"").add_done_callback(lambda _: self.catch_up())
+                self.late[news.list, news.kind] = news
+            else:
+                self.stream.write(news.frame).add_done_callback(forget)
+        except (StreamClosedError, BufferError, WebSocketClosedError):
+            self.stream.close()
+
+    def catch_up(self) -> None:
+        """Send what had to wait."""
+        late, self.late = self.late, {}
+        for news in late.values():
+            self.tell(news)
+
+    def lose(self) -> None:
+        """End, as the session has ended."""
+        self.close(4401, "the session has ended")
+
+    def on_close(self) -> None:
+        """Count it out."""
+        self.hub.sockets.discard(self)
+        for list_id in self.watched:
+            self.hub.drop(self, list_id)
+
+
+def forget(sent: "asyncio.Future[None]") -> None:
+    """Take note of how a write ended, so that nobody complains that none did."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+class WaitingHandler(PageHandler):
+    """What the other two doors share: one list, from a version on."""
+
+    public = True  # who is not logged in gets 401 here, and no page to log in
+
+    def begin(self) -> tuple[Watcher, Message | None]:
+        """Return a watcher, and the news that there are already. Raises NotFound."""
+        if self.current_user is None:
+            raise HTTPError(401)
+        asked = self.get_query_argument("list", "")
+        known = self.request.headers.get("Last-Event-ID") or self.get_query_argument("version", "")
+        if not ID.fullmatch(asked) or not re.fullmatch("[0-9]{1,15}", known):
+            raise HTTPError(400)
+        number = int(asked)
+        self.watcher = Watcher(
+            self.settings["hub"], number, self.current_user, self.session_key() or ""
+        )
+        try:
+            version = self.look(lists.one, self.current_user, number).version
+        except BaseException:
+            self.watcher.end()
+            raise
+        news = message("changed", number, version=version) if version != int(known) else None
+        return self.watcher, news
+
+    def on_connection_close(self) -> None:
+        """End with the page."""
+        super().on_connection_close()
+        if watcher := getattr(self, "watcher", None):
+            watcher.end()
+
+
+class EventsHandler(WaitingHandler):
+    """The second door: an event stream, for where sockets can't get through."""
+
+    async def get(self) -> None:
+        """Send the news as they come."""
+        watcher, first = self.begin()
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
+        alive = message("alive")
+        news = [first or alive]
+        try:
+            while True:
+                for each in news:
+                    number = f"id: {each.version}\n" if each.version else ""
+                    self.write(f"{number}data: {each.text}\n\n")
+                await self.flush()
+                if watcher.ended or not self.look(tokens.visit, watcher.key):
+                    return
+                news = await watcher.wait() or [alive]
+        except StreamClosedError:
+            pass  # the page has gone
+        finally:
+            watcher.end()
+
+
+class PollHandler(WaitingHandler):
+    """The third door: an answer when there are news, or after a while."""
+
+    async def get(self) -> None:
+        """Wait for news."""
+        watcher, first = self.begin()
+        try:
+            news = [first] if first else await watcher.wait(POLL)
+        finally:
+            watcher.end()
+        if news:
+            self.set_header("Content-Type", "application/json; charset=utf-8")
+            self.finish(f"[{','.join(each.text for each in news)}]")
+        else:
+            self.set_status(204)

@@ -1,0 +1,293 @@
+"""News as they come: by socket, by stream, by poll; what hostile and broken clients get."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import requests
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from checks.api import Program
+from checks.cast import Server, Visitor
+
+
+class Socket:
+    """A visitor's socket."""
+
+    def __init__(self, visitor: Visitor, **headers: str) -> None:
+        cookies = "; ".join(f"{c.name}={c.value}" for c in visitor.http.cookies)
+        address = visitor.server.url.replace("http", "ws") + "/live"
+        self.request = HTTPRequest(address, headers={"Cookie": cookies, **headers})
+
+    async def __aenter__(self) -> "Socket":
+        self.connection: WebSocketClientConnection = await websocket_connect(self.request)
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        self.connection.close()
+
+    async def say(self, **message: Any) -> None:
+        """Send a message."""
+        await self.connection.write_message(json.dumps(message))
+
+    async def hear(self) -> Any:
+        """Wait for a message; None when the socket is closed."""
+        text = await asyncio.wait_for(self.connection.read_message(), 10)
+        return text and json.loads(text)
+
+    async def watch(self, number: int, version: int = 0) -> Any:
+        """Watch a list; return what is answered."""
+        await self.say(type="watch", list=number, version=version)
+        return await self.hear()
+
+
+def version(visitor: Visitor) -> int:
+    """Return the version of a visitor's list."""
+    page = visitor.get(f"/lists/{visitor.list}").text
+    return int(page.split('data-version="')[1].split('"')[0])
+
+
+async def aside(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Do blocking work in a thread."""
+    return await asyncio.to_thread(lambda: work(*args, **kwargs))
+
+
+def play(scene: Callable[[], Awaitable[None]]) -> None:
+    """Run a coroutine."""
+
+    async def main() -> None:
+        await scene()
+
+    asyncio.run(main())
+
+
+def test_a_change_is_told(ann: Visitor, cy: Visitor) -> None:
+    """To every socket that watches the list, with its version; nothing to a stranger."""
+
+    async def scene() -> None:
+        async with Socket(ann) as one, Socket(ann) as two, Socket(cy) as other:
+            now = version(ann)
+            watching = {"type": "watching", "list": ann.list, "version": now}
+            assert await one.watch(ann.list, now) == watching
+            assert await two.watch(ann.list, 99) == watching
+            refused = {"type": "error", "list": ann.list, "status": 404}
+            assert await other.watch(ann.list) == refused
+            await other.watch(cy.list)
+            await aside(ann.add, "milk")
+            changed = {"type": "changed", "list": ann.list, "version": now + 1}
+            assert await one.hear() == await two.hear() == changed
+            await one.say(type="unwatch", list=ann.list)
+            await aside(ann.add, "bread")
+            assert (await two.hear())["version"] == now + 2
+            await aside(cy.add, "honey")
+            assert (await other.hear())["list"] == cy.list
+            assert (await one.watch(ann.list))["type"] == "watching"
+
+    play(scene)
+
+
+def test_many_changes_end_in_the_last(ann: Visitor) -> None:
+    """However many come at once."""
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            adding = [aside(ann.add, f"{number}") for number in range(30)]
+            await asyncio.gather(*adding)
+            last = await aside(version, ann)
+            while (await socket.hear())["version"] != last:
+                pass
+
+    play(scene)
+
+
+def test_other_processes_are_heard(start: Callable[..., Server]) -> None:
+    """Of four on one file, each tells what any of them has stored."""
+    servers = [start() for _ in range(4)]
+    ann = Visitor(servers[0], "ann")
+    ann.sign_up()
+    others = []
+    for server in servers[1:]:
+        other = Visitor(server, ann.name)
+        other.name, other.list = ann.name, ann.list
+        other.log_in()
+        others.append(other)
+
+    async def scene() -> None:
+        async with Socket(ann) as a, Socket(others[0]) as b, Socket(others[1]) as c:
+            for socket in (a, b, c):
+                await socket.watch(ann.list)
+            for number, writer in enumerate((ann, *others), 2):
+                await aside(writer.add, "milk")
+                for socket in (a, b, c):
+                    assert (await socket.hear())["version"] == number
+
+    play(scene)
+    for server in servers:
+        server.stop()
+
+
+def test_who_is_removed_hears_no_more(ann: Visitor, cy: Visitor) -> None:
+    """At once, and so when the list is deleted."""
+    program = Program(ann.server, ann.name)
+    program.post(f"/lists/{ann.list}/members", {"username": cy.name, "role": "viewer"})
+
+    async def scene() -> None:
+        gone = {"type": "gone", "list": ann.list}
+        async with Socket(cy) as other, Socket(ann) as mine:
+            await other.watch(ann.list)
+            await mine.watch(ann.list)
+            await aside(program.delete, f"/lists/{ann.list}/members/{cy.name}")
+            assert await other.hear() == gone
+            assert (await mine.hear())["type"] == "changed"
+            await aside(ann.add, "secret")
+            assert (await mine.hear())["type"] == "changed"
+            assert (await other.watch(ann.list))["status"] == 404
+            await aside(ann.post, f"/lists/{ann.list}/delete")
+            assert await mine.hear() == gone
+
+    play(scene)
+
+
+def test_a_session_that_ends_closes_its_sockets(ann: Visitor) -> None:
+    """With a code of its own, so that the page goes to log in; others stay."""
+    other = Visitor(ann.server, ann.name)
+    other.name, other.list = ann.name, ann.list
+    other.log_in()
+
+    async def scene() -> None:
+        async with Socket(ann) as socket, Socket(other) as stays:
+            await socket.watch(ann.list)
+            await stays.watch(ann.list)
+            await aside(ann.post, "/logout")
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 4401
+            await aside(other.add, "milk")
+            assert (await stays.hear())["type"] == "changed"
+
+    play(scene)
+
+
+def test_who_may_not_come_in(ann: Visitor, nobody: Visitor) -> None:
+    """401 without a session at all three doors, 403 from elsewhere."""
+    asked = f"?list={ann.list}&version=1"
+    for path in (f"/live/events{asked}", f"/live/poll{asked}"):
+        assert nobody.get(path).status_code == 401
+
+    async def scene() -> None:
+        for socket, status in (
+            (Socket(nobody), 401),
+            (Socket(ann, Origin="https://elsewhere.example"), 403),
+            (Socket(ann, Origin="null"), 403),
+        ):
+            with pytest.raises(HTTPClientError) as refused:
+                async with socket:
+                    pass
+            assert refused.value.code == status
+
+    play(scene)
+    assert ann.get("/live").status_code in (400, 426)
+
+
+BAD = [
+    *("", "x", "[]", "7", "{}", '{"type":"watch"}', '{"type":"watch","list":"7"}'),
+    *('{"type":"watch","list":-1}', '{"type":"watch","list":true}', '{"type":"x","list":1}'),
+    *('{"type":"watch","list":1e99}', "[" * 50_000, b"\x00\xff"),
+]
+
+
+@pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text)[:20])
+def test_what_can_not_be_read(ann: Visitor, text: Any) -> None:
+    """Is answered so, and the third time ends the socket, not the house."""
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            for _ in range(3):
+                await socket.connection.write_message(text, binary=isinstance(text, bytes))
+                assert await socket.hear() == {"type": "error", "status": 400}
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 1008
+
+    play(scene)
+
+
+def test_too_much(ann: Visitor, start: Callable[..., Server]) -> None:
+    """Large messages, too many messages, too many sockets: only those are refused."""
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.connection.write_message("x" * 70_000)
+            assert await socket.hear() is None
+        async with Socket(ann) as socket:
+            for _ in range(200):
+                await socket.say(type="unwatch", list=1)
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 1008
+        sockets = [Socket(ann) for _ in range(21)]
+        for socket in sockets[:20]:
+            await socket.__aenter__()
+        with pytest.raises(HTTPClientError) as refused:
+            await sockets[20].__aenter__()
+        assert refused.value.code == 429
+        for socket in sockets[:20]:
+            await socket.__aexit__()
+
+    play(scene)
+
+
+def test_the_stream_and_the_poll(ann: Visitor) -> None:
+    """The same messages; what differs is said at once, the rest as it comes."""
+    now = version(ann)
+    changed = {"type": "changed", "list": ann.list, "version": now}
+    poll = f"/live/poll?list={ann.list}&version="
+    assert ann.get(poll + "0").json() == [changed]
+    assert ann.get(poll + "99").json() == [changed]
+
+    async def scene() -> None:
+        waiting = asyncio.create_task(aside(ann.get, poll + str(now)))
+        other = Visitor(ann.server, ann.name)
+        other.name, other.list = ann.name, ann.list
+        await aside(other.log_in)
+        await aside(other.add, "milk")
+        assert (await waiting).json() == [changed | {"version": now + 1}]
+
+    play(scene)
+    url = f"{ann.server.url}/live/events?list={ann.list}&version={now}"
+    with ann.http.get(url, stream=True, timeout=20) as answer:
+        lines = (line.decode() for line in answer.iter_lines(chunk_size=1) if line)
+        assert next(lines) == f"id: {now + 1}"
+        assert json.loads(next(lines)[6:]) == changed | {"version": now + 1}
+        Program(ann.server, ann.name).post("/todos", {"title": "bread"})
+        assert next(lines) == f"id: {now + 2}"
+    last = {"Last-Event-ID": str(now + 2)}
+    with ann.http.get(url, headers=last, stream=True, timeout=20) as answer:
+        lines = (line.decode() for line in answer.iter_lines(chunk_size=1) if line)
+        assert json.loads(next(lines)[6:]) == {"type": "alive"}
+    for query in ("", f"list={ann.list}", f"list={ann.list}&version=x", "list=0&version=1"):
+        assert ann.get(f"/live/poll?{query}").status_code == 400
+    assert ann.get("/live/poll?list=999999&version=1").status_code == 404
+
+
+def test_the_house_closes_with_company(start: Callable[..., Server]) -> None:
+    """Sockets are told (1001), polls and streams end, and it takes no time."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            poll = f"/live/poll?list={ann.list}&version={version(ann)}"
+            waiting = asyncio.create_task(aside(ann.get, poll))
+            closing = asyncio.create_task(aside(server.stop))
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 1001
+            with suppress(requests.ConnectionError):  # it may have come too late
+                assert (await waiting).status_code == 204
+            await closing
+
+    play(scene)
