@@ -167,7 +167,8 @@ def test_tokens(ann: Visitor, cy: Visitor, program: Program) -> None:
     refusals = [program.post("/tokens", {"username": n, **wrong}) for n in (ann.name, "nobody")]
     assert [answer.status_code for answer in refusals] == [403, 403]
     assert refusals[0].json() == refusals[1].json()
-    for body in ({"scope": "all"}, {"expires": "2020-01-01T00:00:00Z"}, {"expires": "tomorrow"}):
+    odd = ({"scope": "all"}, {"expires": ""}, {"username": "\ud800"}, {"password": "\ud800"})
+    for body in (*odd, {"expires": "2020-01-01T00:00:00Z"}, {"expires": "tomorrow"}):
         account = {"username": ann.name, "password": PASSWORD, "name": "x", **body}
         assert program.post("/tokens", account).status_code == 422, body
     for header in ("", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + "é" * 40, "x" * 9000):
@@ -265,6 +266,8 @@ def test_other_bad_requests(ann: Visitor, cy: Visitor, program: Program) -> None
     assert program.patch(theirs["url"], {"title": "mine"}).json() == never
     assert program.delete(theirs["url"]).json() == never
     assert program.post("/todos", {"title": "x", "list": theirs["list"]}).json() == never
+    elsewhere = {"title": "x", "list": theirs["list"]}
+    assert program.post(f"/lists/{ann.list}/todos", elsewhere).status_code == 422
     answer = program.ask("PUT", "/todos", json={"title": "x"})
     assert answer.status_code == 405 and "DELETE" in answer.headers["Allow"]
     french = program.get("/todos/0", headers={"Accept-Language": "fr"}).json()
@@ -301,7 +304,7 @@ def test_versions(ann: Visitor, program: Program, list_url: str) -> None:
     paths = ("/todos", todo["url"], "/lists", list_url, f"{list_url}/members", "/tokens")
     for path in (*paths, f"{list_url}/messages", f"{list_url}/changes"):
         etag = program.get(path).headers["ETag"]
-        for value in (etag, f'"x", {etag}', f"W/{etag}", "*"):
+        for value in (etag, f'"x", {etag}', f'"x",{etag}', f"W/{etag}", "*"):
             answer = program.get(path, headers={"If-None-Match": value})
             assert answer.status_code == 304 and answer.content == b"", (path, value)
         assert program.get(path, headers={"If-None-Match": '"x"'}).status_code == 200
@@ -333,6 +336,9 @@ def test_a_repeat_does_nothing_twice(program: Program, list_url: str) -> None:
     assert len(program.get("/todos").json()) == 1
     assert program.post("/todos", {"title": "bread"}, headers=key).status_code == 409
     assert program.post(f"{list_url}/messages", {"text": "x"}, headers=key).status_code == 409
+    large = program.post("/todos", {"title": "x", "notes": "x" * 300_000})
+    assert large.status_code == 413
+    assert program.get("/todos", headers={"Host": "x" * 300}).status_code == 400
     long = {"Idempotency-Key": "x" * 256}
     assert program.post("/todos", {"title": "x"}, headers=long).status_code == 400
 
@@ -443,6 +449,8 @@ def test_a_stream_ends_with_the_right_to_it(ann: Visitor, cy: Visitor, program: 
     live = {"Accept": "text/event-stream"}
     version = program.get(path).json()["version"]
     assert program.get(f"{path}/changes?since={version}").json() == []
+    streaming = program.ask("HEAD", f"{path}/changes?since={version}", headers=live)
+    assert streaming.status_code == 200
     assert program.get(f"{path}/changes?since={version + 1}").status_code == 410
     assert program.get(f"{path}/changes?since={version + 1}", headers=live).status_code == 410
     for whose, end in (

@@ -9,7 +9,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
 from checks.cast import Visitor, alerts, rows
@@ -71,7 +71,9 @@ def facts(visitor: Visitor, number: int) -> list[Any]:
 def test_a_list_comes_back_identical(full: Visitor, suffix: str) -> None:
     """As a file, seen before it is stored, then as a new list: all that people wrote."""
     answer = full.get(f"/lists/{full.list}.{suffix}")
-    assert f'filename="Things to do.{suffix}"' in answer.headers["Content-Disposition"]
+    named = rf'attachment; filename="todos-\d{{4}}-\d\d-\d\d.{suffix}"'
+    assert re.fullmatch(named, answer.headers["Content-Disposition"])
+    assert answer.headers["Content-Security-Policy"].endswith("; sandbox")
     page = send(full, f"Things to do.{suffix}", answer.content)
     assert page.status_code == 200 and f"{len(TITLES)} todos were understood" in page.text
     assert set(re.findall(r"/lists/(\d+)", full.get("/lists").text)) == {str(full.list)}
@@ -138,10 +140,10 @@ def test_what_is_not_understood_is_told(ann: Visitor) -> None:
     assert [(row.title, row.completed) for row in found] == [("milk", True), ("honey", False)]
 
 
-def bomb() -> bytes:
+def bomb(method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return a small zip that becomes very large."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", method) as archive:
         archive.writestr("lists/1.json", b" " * 50_000_000)
     return file.getvalue()
 
@@ -154,6 +156,11 @@ def bomb() -> bytes:
         ("photo.jpg", b"\xff\xd8\xff\xe0" * 100, 422),
         ("broken.zip", b"PK\x03\x04" + b"x" * 100, 422),
         ("bomb.zip", bomb(), 422),
+        ("bzip2.zip", bomb(zipfile.ZIP_BZIP2), 422),
+        ("lzma.zip", bomb(zipfile.ZIP_LZMA), 422),
+        ("none.json", b"[]", 422),
+        ("none.txt", b"\n\n", 422),
+        ("numbers.json", b"[" + b"0," * 100_000 + b"0]", 422),
         ("broken.json", b'{"todos": [', 422),
         ("other.json", b'{"name": "x"}', 422),
         ("deep.json", b"[" * 100_000, 422),
@@ -172,6 +179,18 @@ def test_bad_files(ann: Visitor, name: str, data: bytes, status: int) -> None:
     assert answer.status_code == status or (status == 0 and answer.status_code in (400, 413))
     if status:
         assert len(alerts(answer.text)) == 1
+
+
+def test_what_can_not_be_shown_is_shown(ann: Visitor) -> None:
+    """Half a character in a title or a name; names of any length, with anything in them."""
+    todos = [{"title": "\ud800"}, {"title": "milk", "created": "2026-01-01"}]
+    data = json.dumps({"name": "a\0\n\ud800" + "x" * 300, "todos": todos}).encode()
+    page = send(ann, "odd.json", data)
+    assert page.status_code == 200 and "1 todo was understood" in page.text
+    number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+    found = ann.get(f"/lists/{number}.json").json()
+    assert found["name"].startswith("a ?xx") and len(found["name"]) == 200
+    assert found["todos"][0]["created"] == "2026-01-01T00:00:00.000Z"
 
 
 def test_an_import_can_not_be_forged(ann: Visitor, nobody: Visitor) -> None:
@@ -215,6 +234,7 @@ WRITTEN = some.fixed_dictionaries(
 def test_what_is_written_is_read(todos: list[Any]) -> None:
     """Whatever people typed, by CSV and by todo.txt."""
     sound = [*files.clean(iter(enumerate(todos)), [])]
+    assume(sound)
     for suffix, write in (("csv", files.write_csv), ("txt", files.write_txt)):
         text = "".join(write([row | {"updated": row["created"]} for row in sound]))
         (sheet,) = files.read(f"a.{suffix}", text.encode()).sheets

@@ -263,6 +263,7 @@ def test_the_stream_and_the_poll(ann: Visitor) -> None:
         assert json.loads(next(lines)[6:]) == changed | {"version": now + 1}
         Program(ann.server, ann.name).post("/todos", {"title": "bread"})
         assert next(lines) == f"id: {now + 2}"
+    assert ann.http.head(url, timeout=5).status_code == 200
     last = {"Last-Event-ID": str(now + 2)}
     with ann.http.get(url, headers=last, stream=True, timeout=20) as answer:
         lines = (line.decode() for line in answer.iter_lines(chunk_size=1) if line)

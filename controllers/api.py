@@ -18,7 +18,7 @@ from tornado.web import HTTPError
 
 from controllers.base import HEADERS, BaseHandler, PageHandler
 from controllers.live import Watcher
-from controllers.schema import Operation, Refused, check_body, describe, read_json
+from controllers.schema import STRICT, Operation, Refused, check_body, describe, read_json
 from models import answered, history, lists, members, messages, todos, tokens, users
 from models.errors import Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
 from models.tables import Person
@@ -89,6 +89,7 @@ class ApiHandler(BaseHandler):
     public = False
     open_methods: tuple[str, ...] = ()  # those that need no token
     looked = False  # at If-None-Match
+    versioned = False  # what is written here, so that If-Match can be answered
     body: dict[str, Any]
 
     def check_xsrf_cookie(self) -> None:
@@ -176,7 +177,8 @@ class ApiHandler(BaseHandler):
     def made(self, thing: dict[str, Any], place: str = "") -> None:
         """Answer with an object that was made, and where it is."""
         thing = self.linked(thing)
-        self.set_header("Location", thing.get("url") or place)
+        if place := thing.get("url") or place:
+            self.set_header("Location", place)
         self.give(self.encoded(thing))
 
     def known(self, version: object) -> bool:
@@ -187,7 +189,7 @@ class ApiHandler(BaseHandler):
         if "If-None-Match" not in self.request.headers:
             return False
         asked = self.request.headers["If-None-Match"]
-        if asked == "*" or etag in asked.replace("W/", "").split(", "):
+        if asked == "*" or etag in tags(asked.replace("W/", "")):
             self.set_status(304)
             return True
         return False
@@ -219,7 +221,7 @@ class ApiHandler(BaseHandler):
             return otherwise
         try:
             (value,) = self.get_query_arguments("cursor")
-            place = json.loads(urlsafe_b64decode(value.encode()))
+            place = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
             if type(otherwise) is tuple:
                 order, number = place
                 return (float(order), self.plain(number))  # type: ignore[return-value]
@@ -254,14 +256,14 @@ class ApiHandler(BaseHandler):
     def current(self) -> tuple[object, dict[str, Any] | None]:
         """Return the version that If-Match speaks of, and the object; a unit of work that reads.
 
-        By default there is nothing here that has one version.
+        Where nothing is `versioned`, If-Match says nothing.
         """
-        return "", None
+        raise NotImplementedError
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` under the conditions of the request's headers."""
         match = self.request.headers.get("If-Match")
-        if match:
+        if match and self.versioned:
             work = partial(self.matching, match, work)
         key = self.request.headers.get("Idempotency-Key", "")
         if not key or self.request.method != "POST" or self.public or not self.current_user:
@@ -275,13 +277,18 @@ class ApiHandler(BaseHandler):
     def matching(self, match: str, work: Callable[[], T]) -> T:
         """Do the work if the object is still as the program knows it (RFC 9110, 13.1.1)."""
         version, thing = self.current()
-        if match != "*" and f'"{version}"' not in re.split(r"\s*,\s*", match):
+        if match != "*" and f'"{version}"' not in tags(match):
             raise Stale(thing)
         return work()
 
     def person(self) -> Person:
         """Return whose token it is."""
         return self.current_user  # type: ignore[no-any-return]
+
+
+def tags(header: str) -> list[str]:
+    """Return the entity tags of a header (RFC 9110, 8.8.3); ours have no commas."""
+    return [tag.strip() for tag in header.split(",")]
 
 
 class MissingApiHandler(ApiHandler):
@@ -323,6 +330,8 @@ class ListsHandler(ApiHandler):
 class ListHandler(ApiHandler):
     """One list."""
 
+    versioned = True
+
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
         seen = lists.seen_by(self.person(), int(self.path_args[0]))
@@ -358,6 +367,8 @@ class ListHandler(ApiHandler):
 class OfListHandler(ApiHandler):
     """What belongs to one list, the first of mine when the address names none."""
 
+    versioned = True
+
     def prepare(self) -> None:
         """Find out which list it is. Raises NotFound."""
         super().prepare()
@@ -389,29 +400,35 @@ class TodosHandler(OfListHandler):
             return
         after, limit = self.after(FIRST), self.limit()
 
-        async def draw() -> list[bytes]:
-            _, rows = await self.read(todos.part, self.person(), seen.id, after, limit + 1)
-            place = b""
+        def draw() -> list[bytes]:
+            _, rows = todos.part(self.person(), seen.id, after, limit + 1)
+            more = b""
             if len(rows) > limit:
                 rows = rows[:limit]
-                place = json.dumps([rows[-1]["order"], rows[-1]["id"]]).encode()
-            return [self.encoded(rows), place]
+                more = json.dumps([rows[-1]["order"], rows[-1]["id"]]).encode()
+            return [self.encoded(rows), more]
 
         place = (self.request.protocol, self.request.host)
-        key = (seen.id, seen.version, "api", place, after, limit)
-        body, more = self.settings["kept"].get(key) or await self.drawn(key, draw)
+        key = (seen.id, seen.version, "api", place)
+        if after != FIRST or limit != MOST:
+            body, more = await self.read(draw)
+        else:  # which is what most ask for, and kept
+            kept = self.settings["kept"].get(key)
+            body, more = kept or await self.drawn(key, lambda: self.read(draw))
         self.give_page(body, more)
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:
         """Add a todo"""
-        list_id = self.body.pop("list", None)
-        number = list_id if list_id and not args else self.number
-        self.made(await self.commit(self.add, number, self.body))
+        number = self.body.pop("list", self.number)
+        if args and number != self.number:
+            raise Invalid("list", "This is another list than that of the address.")
+        self.number = number
+        self.made(await self.commit(self.add, self.body))
 
-    def add(self, number: int, new: dict[str, Any]) -> dict[str, Any]:
+    def add(self, new: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
-        seen = lists.seen_by(self.person(), number, "editor")
+        seen = lists.seen_by(self.person(), self.number, "editor")
         return todos.insert(self.person(), seen, [new])[0]
 
 
@@ -426,6 +443,8 @@ class FirstTodosHandler(TodosHandler):
 
 class TodoHandler(ApiHandler):
     """One todo."""
+
+    versioned = True
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
@@ -506,16 +525,18 @@ class ChangesHandler(OfListHandler):
     async def get(self, list_id: str) -> None:
         """The changes of a list after a version; as an event stream it goes on"""
         since, limit = self.whole("since", 0, 0), self.limit()
-        if "text/event-stream" in self.request.headers.get("Accept", ""):
+        streams = "text/event-stream" in self.request.headers.get("Accept", "")
+        if streams and self.request.method == "GET":
             await self.stream(since)
             return
         seen, rows = await self.read(history.since, self.person(), int(list_id), since, limit + 1)
         if self.known(f"{seen.id}-{seen.version}"):
             return
-        if len(rows) > limit:
+        rows = rows[:limit]
+        if rows and rows[-1][0] < seen.version:
             where = f"{self.base}{self.request.path}?limit={limit}"
-            self.set_header("Link", f'<{where}&since={rows[limit - 1]["version"]}>; rel="next"')
-        self.give(self.encoded(rows[:limit]))
+            self.set_header("Link", f'<{where}&since={rows[-1][0]}>; rel="next"')
+        self.give(f"[{','.join(text for _, text in rows)}]".encode())
 
     async def stream(self, since: int) -> None:
         """Send changes as they come, until the program goes, or may not read them any more."""
@@ -524,19 +545,19 @@ class ChangesHandler(OfListHandler):
         self.watcher = Watcher(self.settings["hub"], self.number, self.person())
         changes = partial(history.since, self.person(), self.number)
         try:
-            _, rows = await self.read(changes, since, MOST)
+            seen, rows = await self.read(changes, since, MOST)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.write(": this goes on\n\n")
             await self.flush()
             while not self.watcher.ended and self.visit():
-                for row in rows:
-                    self.write(f"id: {row['version']}\ndata: {compact(row)}\n\n")
-                    since = row["version"]
+                for version, text in rows:
+                    self.write(f"id: {version}\ndata: {text}\n\n")
+                    since = version
                 await self.flush()
-                if len(rows) < MOST and not await self.watcher.wait():
+                if since == seen.version and not await self.watcher.wait():
                     self.write(": alive\n\n")
-                _, rows = await self.read(changes, since, MOST)
+                seen, rows = await self.read(changes, since, MOST)
         except StreamClosedError:
             pass  # the program has gone
         except (NotFound, Gone, Unavailable):
@@ -581,6 +602,7 @@ class TokenHandler(ApiHandler):
     async def delete(self, token_id: str) -> None:
         """End a token"""
         await self.commit(tokens.end, self.person(), int(token_id))
+        self.settings["hub"].stir(self.person())
 
 
 class OpenApiHandler(ApiHandler):

@@ -83,6 +83,7 @@ HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
+HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 
@@ -164,6 +165,8 @@ class BaseHandler(RequestHandler):
         """Count this request as under way."""
         self.settings["under_way"].begin(self)
         self.check_method()
+        if len(self.request.host) > HOST_LIMIT:
+            raise HTTPError(400)
         return None
 
     def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
@@ -224,13 +227,19 @@ class BaseHandler(RequestHandler):
         """Return what is kept under `key`, or drawn now; who asks meanwhile waits for the same."""
         kept: Kept = self.settings["kept"]
         parts = kept.get(key)
-        if parts is None:
+        while parts is None:
             drawing = kept.drawing.get(key)
+            first = drawing is None
             if drawing is None:
                 drawing = kept.drawing[key] = asyncio.ensure_future(draw())
                 drawing.add_done_callback(lambda _: kept.drawing.pop(key))
-            parts = await drawing
-            kept.put(key, parts)
+            try:
+                parts = await drawing
+            except NotFound:  # whoever drew it may not read it any more; others may
+                if first:
+                    raise
+            else:
+                kept.put(key, parts)
         return parts
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

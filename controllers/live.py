@@ -188,6 +188,13 @@ class Hub:
         """Begin to keep company."""
         self.keeping = asyncio.get_running_loop().create_task(self.keep())
 
+    def stir(self, person: Person) -> None:
+        """Have someone's streams look whether they may go on."""
+        for watchers in self.watchers.values():
+            for watcher in watchers:
+                if isinstance(watcher, Watcher) and watcher.person.id == person.id:
+                    watcher.came.set()
+
     def close(self) -> None:
         """Send everyone home."""
         self.closed = True
@@ -339,6 +346,10 @@ class WaitingHandler(PageHandler):
             raise
         news = message("changed", number, version=version) if version != int(known) else None
         return self.watcher, news
+
+    async def head(self, *args: str) -> None:
+        """Answer at once, as there is no body that could come later."""
+        self.begin()[0].end()
 
     def on_connection_close(self) -> None:
         """End with the page."""

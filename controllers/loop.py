@@ -18,6 +18,7 @@ T = TypeVar("T")
 Door = Callable[[Callable[[], Any], Answer], None]
 
 KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
+ENTRY = 1000  # bytes that keeping something takes beside it
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 

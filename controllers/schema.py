@@ -16,6 +16,7 @@ from models import lists, messages, todos, tokens, users
 from models.errors import Invalid
 from models.text import N_
 
+BODY_LIMIT = 256 * 1024  # bytes: notes of 16,000 characters fit, however they are written
 DEPTH, DIGITS = 32, 19  # of objects in objects, of a number
 SAFE = 2**53  # up to here every whole number is a double, and so the same in JavaScript
 
@@ -155,6 +156,8 @@ def read_json(body: bytes, content_type: str, encoding: str) -> Any:
     fair = not charset or re.fullmatch(r'\s*charset="?utf-8"?\s*', charset)
     if kind.strip() != "application/json" or encoding not in ("", "identity") or not fair:
         raise Refused(415, "content_type", N_("Send application/json, not compressed."))
+    if len(body) > BODY_LIMIT:
+        raise Refused(413, "too_large", N_("The body is too large."))
     try:
         value = STRICT.decode(body.decode())
         if too_deep(value):
@@ -164,10 +167,19 @@ def read_json(body: bytes, content_type: str, encoding: str) -> Any:
     return value
 
 
-def too_deep(value: Any, left: int = DEPTH) -> bool:
+def too_deep(value: Any) -> bool:
     """Say whether there is more inside of each other than is allowed."""
-    inside = value.values() if type(value) is dict else value if type(value) is list else ()
-    return left < 0 or any(too_deep(each, left - 1) for each in inside)
+    level = [value]
+    for _ in range(DEPTH):
+        level = [
+            each
+            for outer in level
+            if type(outer) in (dict, list)
+            for each in (outer.values() if type(outer) is dict else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def check_body(body: Any, operation: Operation) -> dict[str, Any]:
@@ -197,6 +209,8 @@ def check_value(name: str, value: Any) -> None:
     fits = [t for t in types if isinstance(value, TYPES[t])]  # type: ignore[arg-type]
     if not fits or (type(value) is bool and "boolean" not in types):
         raise Invalid(name, N_("This must be of the type {type}."), type=" / ".join(types))
+    if type(value) is str and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Invalid(name, "This has characters that can't be stored.")
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and not least <= value <= most:
         raise Invalid(name, N_("This number is too small or too large."))

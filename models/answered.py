@@ -1,18 +1,23 @@
-"""Repeats: a unit of work that comes with a key is done once, however often it is sent."""
+"""Repeats: a unit of work that comes with a key is done once a day, however often it is sent."""
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from models.database import Given, Prepared, now
+from models.database import Given, Prepared, instant, now
 from models.errors import Conflict
 from models.tables import Answered, Person
 
 FIND = Prepared(
-    Answered.select(Answered.answer).where(
+    Answered.select(Answered.answer, Answered.at).where(
         Answered.user == Given("user"), Answered.key == Given("key")
     )
 )
+FORGET = Prepared(
+    Answered.delete().where(Answered.user == Given("user"), Answered.key == Given("key"))
+)
+KEPT = timedelta(hours=24)
 NOTE = Prepared(Answered.insert({name: Given(name) for name in ("user", "key", "answer", "at")}))
 
 
@@ -22,7 +27,10 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
     The answer is noted in the same transaction. Raises Conflict when `key` came before with
     something else `asked`.
     """
-    for (row,) in FIND(user=person.id, key=key):
+    for row, at in FIND(user=person.id, key=key):
+        if at < instant(datetime.now(UTC) - KEPT):
+            FORGET(user=person.id, key=key)
+            break
         before, answer = json.loads(row)
         if before != asked:
             raise Conflict("This was sent before, as part of another request.")

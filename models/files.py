@@ -9,7 +9,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -20,6 +20,7 @@ from models.tables import Person, User
 
 ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
 ALL = 10**9  # rows
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack all at once
 NAMES = ("title", "notes", "completed", "order", "created")
 TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
 UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
@@ -84,25 +85,20 @@ def whole(person: Person, list_id: int) -> dict[str, Any]:
     return about | {"todos": rows, "members": people, "messages": said}
 
 
-def one(person: Person, list_id: int, suffix: str) -> tuple[str, bytes]:
-    """Return a list's name, and the list as a file of that kind. Raises NotFound."""
-    seen, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
+def one(person: Person, list_id: int, suffix: str) -> bytes:
+    """Return a list as a file of that kind. Raises NotFound."""
     if suffix == "json":
-        return seen.name, encoded(whole(person, list_id))
+        return encoded(whole(person, list_id))
+    _, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
     write = write_txt if suffix == "txt" else write_csv
-    return seen.name, "".join(write(rows)).encode()
+    return "".join(write(rows)).encode()
 
 
-def everything(person: Person) -> bytes:
-    """Return a zip of everything that is `person`'s: about them, and every list they share."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        columns = (User.username, User.email, User.join_date, User.language)
-        query: Any = User.select(*columns).where(User.id == person.id).dicts()
-        archive.writestr("account.json", encoded(query.get()))
-        for seen in lists.mine(person):
-            archive.writestr(f"lists/{seen.id}.json", encoded(whole(person, seen.id)))
-    return file.getvalue()
+def about(person: Person) -> bytes:
+    """Return what is known of `person`."""
+    columns = (User.username, User.email, User.join_date, User.language)
+    query: Any = User.select(*columns).where(User.id == person.id).dicts()
+    return encoded(query.get())
 
 
 def encoded(value: Any) -> bytes:
@@ -116,12 +112,27 @@ def encoded(value: Any) -> bytes:
 def read(name: str, data: bytes) -> Reading:
     """Return what a file says; nothing is stored. Raises Invalid for `file`, as a whole."""
     problems: list[Problem] = []
-    sheets = [
-        Sheet(title, [*clean(rows, problems)]) for title, rows in sheets_in(name, data, problems)
-    ]
-    if sum(len(sheet.todos) for sheet in sheets) + len(problems) > ROWS_LIMIT:
-        raise Invalid("file", "These are too many at once: at most {limit}.", limit=ROWS_LIMIT)
+    sheets, count = [], 0
+    for title, rows in sheets_in(name, data, problems):
+        sheets.append(Sheet(plain(title)[: lists.NAME_LIMIT], []))
+        for row in clean(rows, problems):
+            sheets[-1].todos.append(row)
+            count += 1
+            if count + len(problems) > ROWS_LIMIT:
+                raise too_many()
+    if not count and not problems:
+        raise Invalid("file", "There are no todos in this file.")
     return Reading(sheets, problems)
+
+
+def too_many() -> Invalid:
+    """Return the refusal of a file with more than ROWS_LIMIT rows."""
+    return Invalid("file", "These are too many at once: at most {limit}.", limit=ROWS_LIMIT)
+
+
+def plain(words: str) -> str:
+    """Return what can be shown of a text: one line, nothing that can't be sent."""
+    return text.CONTROLS.sub("", " ".join(words.split())).encode("utf-8", "replace").decode()
 
 
 def sheets_in(
@@ -147,6 +158,8 @@ def unzipped(data: bytes) -> list[bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
+                if archive.getinfo(name).compress_type not in PACKED:
+                    raise Invalid("file", "This zip is damaged, or none of ours.")
                 if re.fullmatch(r"lists/\d{1,18}\.json", name):
                     with archive.open(name) as file:
                         parts.append(file.read(left + 1))  # whatever size it says it has
@@ -240,7 +253,10 @@ def clean(rows: Iterator[tuple[int, Row]], problems: list[Problem]) -> Iterator[
         try:
             yield checked(row)
         except Invalid as reason:
-            problems.append(Problem(at, str(row.get("title", ""))[:200], reason))
+            title = plain(str(row.get("title", ""))[:200])
+            problems.append(Problem(at, title, reason.with_traceback(None)))
+            if len(problems) > ROWS_LIMIT:
+                raise too_many() from None
 
 
 def checked(row: Row) -> Row:
@@ -258,7 +274,8 @@ def checked(row: Row) -> Row:
         new["order"] = float(order)
     if row.get("created"):
         try:
-            new["created"] = instant(datetime.fromisoformat(str(row["created"])))
+            when = datetime.fromisoformat(str(row["created"]))
+            new["created"] = instant(when if when.tzinfo else when.replace(tzinfo=UTC))
         except (ValueError, OverflowError):
             raise Invalid("created", "There is no such day.") from None
     return new
@@ -275,8 +292,8 @@ def take_in(person: Person, sheets: list[Sheet], into: int | None, otherwise: st
         sheets = [Sheet("", rows)]
     list_id = into
     for sheet in sheets:
-        name = " ".join(sheet.name.split())[: lists.NAME_LIMIT]
-        list_id = into or lists.create(person, otherwise if text.blank(name) else name)
+        name = otherwise if text.blank(sheet.name) else sheet.name
+        list_id = into or lists.create(person, name)
         seen = lists.seen_by(person, list_id, "editor")
         todos.insert(person, seen, sheet.todos, field="file", most=ROWS_LIMIT)
     return list_id

@@ -13,6 +13,7 @@ from models.errors import Conflict, Gone, NotFound
 from models.tables import Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
+CHANGES_SIZE = 1_000_000  # characters that are read of a list's changes at once
 NEAR = 50  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
 # Verb and kind; for one todo or list, and for several todos.
@@ -40,6 +41,7 @@ SENTENCES = {
     "leave member": (N_("Left the list"), ""),
 }
 COLUMNS = (Change.id, Change.version, Change.verb, Change.kind, Change.at)
+FACTS = ("id", "version", "verb", "kind", "at", "user")
 ROWS = (Change.before, Change.after)
 LAST = Prepared(
     Change.select(*COLUMNS, *ROWS)
@@ -115,10 +117,11 @@ def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.S
 
 def since(
     person: Person, list_id: int, version: int, limit: int
-) -> tuple[lists.Seen, list[dict[str, Any]]]:
-    """Return the list, and its first changes after `version`, the oldest first.
+) -> tuple[lists.Seen, list[tuple[int, str]]]:
+    """Return the list, and the versions and JSON of its first changes after `version`.
 
-    Raises NotFound, and Gone when some of them aren't kept any more, or were never made.
+    They are `limit` at most, and a million characters or little more, the oldest first. Raises
+    NotFound, and Gone when some of them aren't kept any more, or were never made.
     """
     seen = lists.seen_by(person, list_id)
     query: Any = (
@@ -128,10 +131,14 @@ def since(
         .order_by(Change.version)
         .limit(limit)
     )
-    changes = [told(row)._asdict() for row in query.tuples()]
-    for change in changes:
-        del change["undoable"]
-    first = changes[0]["version"] if changes else seen.version + 1
+    changes, size = [], 0
+    for *facts, before, after in query.tuples().iterator():
+        about = json.dumps(dict(zip(FACTS, facts, strict=True)))[:-1]
+        changes.append((facts[1], f'{about}, "before": {before}, "after": {after}}}'))
+        size += len(before) + len(after)
+        if size > CHANGES_SIZE:
+            break
+    first = changes[0][0] if changes else seen.version + 1
     if first != version + 1:
         raise Gone
     return seen, changes

@@ -118,6 +118,7 @@ def give(
     name = text.line("name", name, 200)
     if scope not in SCOPES:
         raise Invalid("scope", "There is no such scope: read and write are there.")
+    Token.delete().where(Token.user == person.id, Token.expires < now()).execute()
     if Token.select().where(Token.user == person.id).count() >= TOKENS_LIMIT:
         limit = TOKENS_LIMIT
         raise Invalid("name", "These are enough tokens: at most {limit}.", limit=limit)
@@ -128,7 +129,7 @@ def give(
         name=name,
         scope=scope,
         created=now(),
-        expires=ending(expires) if expires else None,
+        expires=None if expires is None else ending(expires),
     )
     return {"id": made.id, "name": name, "token": token}
 
