@@ -128,9 +128,30 @@ class Window:
             arg=text,
         )
 
+    def close(self) -> None:
+        """Close it, and find that it was never left unasked, nor broke."""
+        fair = ("Failed to load resource", "Clear-Site-Data header", "WebSocket connection to")
+        complaints = [c for c in self.complaints if not c.startswith(fair)]
+        assert complaints == []
+        self.stayed()
+        self.page.context.close()
+
     def alert(self) -> str:
         """Wait for what is complained of."""
         return str(self.page.locator("[role=alert]").text_content())
+
+
+DEAF = "globalThis.WebSocket = class { send() {} close() {} };"
+
+
+@pytest.fixture
+def deaf(browser: Any, ann: Visitor) -> Iterator[Window]:
+    """Ann's window, where no news arrive: what others do is not seen before an answer says so."""
+    context = browser.new_context(viewport={"width": 900, "height": 700})
+    context.add_init_script(DEAF)
+    window = Window(context, ann)
+    yield window
+    window.close()
 
 
 @pytest.fixture
@@ -139,11 +160,7 @@ def window(browser: Any, ann: Visitor) -> Iterator[Window]:
     context = browser.new_context(viewport={"width": 900, "height": 700})
     window = Window(context, ann)
     yield window
-    fair = ("Failed to load resource", "Clear-Site-Data header")
-    complaints = [c for c in window.complaints if not c.startswith(fair)]
-    assert complaints == []
-    window.stayed()
-    context.close()
+    window.close()
 
 
 def test_adding_and_completing(window: Window) -> None:
@@ -323,8 +340,9 @@ def test_a_server_that_is_away_for_a_moment(window: Window) -> None:
     until(page, "!document.querySelector('.status').textContent.includes('connection')")
 
 
-def test_a_refusal_is_said_and_put_right(window: Window) -> None:
+def test_a_refusal_is_said_and_put_right(deaf: Window) -> None:
     """Next to where it happened; what was typed is still there, and the page goes on."""
+    window = deaf
     page = window.page
     window.write("milk", "bread")
     window.shows("milk", "bread")
@@ -351,8 +369,9 @@ def test_a_refusal_is_said_and_put_right(window: Window) -> None:
     assert page.locator("[role=alert]").count() == 0
 
 
-def test_a_session_that_ended_keeps_the_text(window: Window) -> None:
+def test_a_session_that_ended_keeps_the_text(deaf: Window) -> None:
     """And leads through log-in back to it, by any way out."""
+    window = deaf
     page = window.page
     copy = window.ann.http.cookies.copy()
     window.ann.post("/logout")
@@ -374,8 +393,9 @@ def test_a_session_that_ended_keeps_the_text(window: Window) -> None:
     window.ann.http.cookies.update(copy)
 
 
-def test_undo(window: Window) -> None:
+def test_undo(deaf: Window) -> None:
     """By the button and by z, for every verb; kindly refused when someone was quicker."""
+    window = deaf
     page = window.page
     window.write("milk", "bread")
     window.shows("milk", "bread")
@@ -420,8 +440,9 @@ def test_undo_means_what_was_done_last(window: Window) -> None:
     assert page.locator("[role=alert]").count() == 0
 
 
-def test_a_lists_new_name_can_be_undone(window: Window) -> None:
+def test_a_lists_new_name_can_be_undone(deaf: Window) -> None:
     """With the page that shows it; that a list was restored is not for one key to undo."""
+    window = deaf
     page = window.page
     window.ann.post(f"/lists/{window.ann.list}/rename", name="Casa")
     window.open()
@@ -436,8 +457,9 @@ def test_a_lists_new_name_can_be_undone(window: Window) -> None:
     assert page.locator(".undo").count() == 0
 
 
-def test_a_row_opens_while_others_wait(window: Window) -> None:
+def test_a_row_opens_while_others_wait(deaf: Window) -> None:
     """And keeps its draft when they are answered; so does a refusal in between keep its word."""
+    window = deaf
     page = window.page
     window.write("1", "2", "3")
     window.shows("1", "2", "3")
@@ -485,8 +507,9 @@ def test_moving_among_rows_that_come_and_go(window: Window) -> None:
     assert page.locator("[role=alert]").count() == 0
 
 
-def test_an_older_answer_changes_nothing(window: Window) -> None:
+def test_an_older_answer_changes_nothing(deaf: Window) -> None:
     """A look at the list that was on its way when something was done."""
+    window = deaf
     page = window.page
     window.write("1")
     window.shows("1")
@@ -511,8 +534,9 @@ def test_an_older_answer_changes_nothing(window: Window) -> None:
     window.shows("1", "2")
 
 
-def test_other_forms_wait_for_what_was_done(window: Window) -> None:
+def test_other_forms_wait_for_what_was_done(deaf: Window) -> None:
     """Logging out, say, comes after what was done before it."""
+    window = deaf
     page = window.page
     copy = window.ann.http.cookies.copy()
     road = Roadblock(page)

@@ -1,24 +1,23 @@
 // What the page does by forms and links, done at once and without leaving it.
 //
-// Every action is still a form of the page: it is sent in the background, and the answer is the same
-// page without its frame, drawn by the server. That is always right; what is shown before it comes
-// only bridges the wait. Without this file everything works, a page at a time.
+// Every action is still a form: it is sent in the background, and the answer is the page without its
+// frame, drawn by the server. That is always right; what is shown before only bridges the wait.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const ROW = ".todo-list > li:not([hidden], [inert])"; // not those that go, nor those that come
-const act = $("#act[data-live]"); // the form that all single buttons belong to; readers have none
+const act = $("#act[data-live]"); // the form of all single buttons; readers have none
 const field = $(".new-todo");
 const language = document.documentElement.lang;
 const title = document.title.replace(/^\(\d+\) /, "");
 
-// ---------------------------------------------------------------- sending, in the order of typing
+// ---- sending, in the order of typing
 
-const waiting = []; // actions that are not acknowledged yet: {address, body, form, row}
+const waiting = []; // not acknowledged yet: {address, body, form, row}
 let sending = false;
 let stuck = false; // there was no answer, and the first of them is tried again
-let acts = 0; // how many there were, to know an answer that is older than the last
-let leaving = null; // what to do when all is sent: a link was followed, another form submitted
+let acts = 0; // how many, to know an answer that is older than the last
+let leaving = null; // to do when all is sent: follow a link, submit another form
 
 document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
@@ -27,7 +26,7 @@ document.addEventListener("submit", (event) => {
     if (waiting.length && !stuck) {
       event.preventDefault();
       leaving = () => form.requestSubmit(button);
-    }
+    } else lines += 1;
     return;
   }
   event.preventDefault();
@@ -84,7 +83,7 @@ async function send() {
   deed?.();
 }
 
-// The answer with its text, or nothing when there was none or the server is away for a moment.
+// The answer with its text, or nothing when there is none for the moment.
 async function ask({ address, body }, headers = {}) {
   try {
     const answer = await fetch(address, {
@@ -103,7 +102,7 @@ async function ask({ address, body }, headers = {}) {
 function pausing(time) {
   return new Promise((go) => {
     setTimeout(go, time);
-    addEventListener("online", go, { once: true });
+    for (const sign of ["online", "line"]) addEventListener(sign, go, { once: true });
   });
 }
 
@@ -116,10 +115,8 @@ async function refuse(action, answer) {
   const login = $("#login", page);
   leaving = null;
   if (login) {
-    const texts = (row ? waiting : [action, ...waiting]).map(typed).filter(Boolean);
-    sessionStorage.setItem("typed", JSON.stringify([reader(), texts.join("\n")]));
-    waiting.length = 0;
-    return location.assign(login.getAttribute("href"));
+    if (!row) waiting.unshift(action);
+    return logIn(login.getAttribute("href"));
   }
   await refresh(true);
   let reason = $("[role=alert]", page)?.textContent || act.dataset.failed;
@@ -129,7 +126,15 @@ async function refuse(action, answer) {
   complain(reason, open ? openRow(row, typed(action), !busy) : keep(typed(action)), open && row);
 }
 
-// Puts text that could not be saved where there is room for it, and returns the field.
+// The session has ended: what was typed is kept for the same person.
+function logIn(href) {
+  const texts = [...waiting.map(typed), field?.value, $(".edit")?.value];
+  sessionStorage.setItem("typed", JSON.stringify([reader(), texts.filter(Boolean).join("\n")]));
+  waiting.length = 0;
+  location.assign(href);
+}
+
+// Puts text that was not saved where there is room for it, and returns the field.
 function keep(text) {
   const lines = $("#lines");
   const several = text.includes("\n") || (field.value && text);
@@ -160,7 +165,7 @@ function forget() {
   $$("[aria-describedby=refused]").forEach((wrong) => wrong.removeAttribute("aria-invalid"));
 }
 
-// What is still waiting when the page is left all the same is sent by the browser on its own.
+// What still waits when the page is left all the same is sent by the browser on its own.
 addEventListener("beforeunload", (event) => {
   if (stuck || waiting.length > 1) event.preventDefault();
 });
@@ -169,7 +174,7 @@ addEventListener("pagehide", () => {
   for (const { address, body } of waiting) fetch(address, { ...options, body }).catch(() => {});
 });
 
-// ------------------------------------------------------------------- showing what the server drew
+// ---- showing what the server drew
 
 const policy = globalThis.trustedTypes?.createPolicy("server", { createHTML: (html) => html });
 let etag = "";
@@ -183,31 +188,33 @@ function parse(html) {
 async function refresh(certainly = false) {
   const before = acts;
   const headers = etag && !certainly ? { "If-None-Match": etag } : {};
-  const answer = await ask({ address: $("[name=back]", act).value }, headers);
+  const answer = await ask({ address: page() }, headers);
   if (answer?.ok && !waiting.length && acts === before) apply(answer);
 }
 
 function apply(answer) {
   const fresh = parse(answer.html);
-  if (!$(".rows", fresh)) return location.reload(); // this is another page by now, such as log-in
+  if (!$(".rows", fresh)) return location.reload(); // another page, such as log-in
   if ($(".dragged")) return; // whoever drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
   const draft = open && !fresh.getElementById(open.id) ? $(".edit", open).value : "";
   const said = $(".status").textContent;
-  $(".status", fresh).dataset.fresh = "";
+  const news = $(".status", fresh).textContent !== said;
+  if (news || "fresh" in $(".status").dataset) $(".status", fresh).dataset.fresh = "";
   keepingFocus(() => {
     morph($(".rows"), $(".rows", fresh));
     morph($(".status"), $(".status", fresh));
   });
   if (draft) complain(act.dataset.gone, keep(draft));
-  // It hides itself after a while: what is new is seen for as long.
-  if ($(".status").textContent !== said) $(".said")?.getAnimations().forEach((a) => a.play());
+  // It hides itself after a while; new words are seen for as long.
+  if (news) $(".said")?.getAnimations().forEach((a) => a.play());
+  wanted = Math.max(wanted, shown());
   tell(0);
 }
 
-// Make the element `old` what `fresh` is, touching only what differs: focus, selection and scroll
-// stay. Children with an id are found by it, others by their order, name and first class.
+// Make `old` what `fresh` is, touching only what differs: focus, selection and scroll stay.
+// Children with an id are found by it, others by their order, name and first class.
 function morph(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;
@@ -263,7 +270,7 @@ function place(parent, node, before) {
   else parent.insertBefore(node, before);
 }
 
-// Focus never falls to the body: when what had it goes, the same control of a neighbour gets it.
+// Focus never falls to the body: the same control of a neighbour gets it.
 function keepingFocus(change) {
   const active = document.activeElement;
   const row = active.closest(ROW);
@@ -290,7 +297,7 @@ function say(text) {
   $(".status").dataset.fresh = "";
 }
 
-// The number of open todos, wherever it is shown, after so many more.
+// The number of open todos, wherever it is shown.
 function tell(more) {
   const count = $(".todo-count");
   const open = Math.max(0, Number(count.firstElementChild.textContent) + more);
@@ -305,7 +312,77 @@ function tell(more) {
   document.title = open ? `(${open}) ${title}` : title;
 }
 
-// -------------------------------------------------------- what an action will do, shown beforehand
+// ---- news of other windows
+
+const list = Number($("[data-list]")?.dataset.list);
+const page = () => (act ? $("[name=back]", act).value : location.pathname);
+const shown = () => Number($(".main").dataset.version);
+let line; // by which news come
+let lines = 0; // how many: an older one is not listened to
+let failures = 0;
+let wanted = 0; // the version that the list has by now
+let began, heard, retrying, pulling;
+
+// Where a socket doesn't get through, a stream may; where that doesn't, single answers do.
+const doors = [
+  (lost) => {
+    const socket = new WebSocket(`ws${location.origin.slice(4)}/live`);
+    socket.onopen = () => socket.send(JSON.stringify({ type: "watch", list, version: shown() }));
+    socket.onclose = ({ code }) => lost(code);
+    return socket;
+  },
+  (lost) => {
+    const stream = new EventSource(`/live/events?list=${list}&version=${shown()}`);
+    stream.onerror = lost;
+    return stream;
+  },
+  (lost, hear) => {
+    const stop = new AbortController();
+    const known = document.body.dataset.live === "on" ? wanted : 0; // else it answers at once
+    fetch(`/live/poll?list=${list}&version=${known}`, { signal: stop.signal })
+      .then((answer) => (answer.ok ? answer.text() : Promise.reject()))
+      .then((text) => [...JSON.parse(text || "[]"), {}].forEach(hear))
+      .then(connect, lost);
+    return { close: () => stop.abort() };
+  },
+];
+
+function connect() {
+  const number = (lines += 1);
+  const current = (deed) => (value) => number === lines && deed(value);
+  clearTimeout(retrying);
+  line?.close();
+  began = heard = Date.now();
+  line = doors[Math.floor(failures / 3) % 3](current(lost), current(hear));
+  line.onmessage = current(({ data }) => hear(JSON.parse(data)));
+}
+
+function lost(code) {
+  lines += 1;
+  if (code === 4401) return logIn(location.href);
+  failures = Date.now() - began > 10_000 ? 1 : failures + 1;
+  document.body.dataset.live = "off";
+  const most = failures < 9 ? 1_000 : 15_000; // by then each door was tried
+  retrying = setTimeout(connect, Math.random() * Math.min(250 * 2 ** failures, most));
+}
+
+function hear({ type, version }) {
+  heard = Date.now();
+  const { live } = document.body.dataset;
+  document.body.dataset.live = "on";
+  if (live === "off") dispatchEvent(new Event("line"));
+  if (type === "gone") location.reload();
+  wanted = version ?? wanted;
+  catchUp();
+}
+
+// Many news are one look; the answer to what waits brings them along.
+function catchUp() {
+  clearTimeout(pulling);
+  pulling = setTimeout(() => sending || wanted === shown() || refresh(), 25);
+}
+
+// ---- what an action will do, shown beforehand
 
 // Returns whether there is anything to send.
 function foresee(form, button, row, body) {
@@ -375,7 +452,7 @@ function hide(rows) {
   keepingFocus(() => rows.forEach((row) => (row.hidden = true)));
 }
 
-// --------------------------------------------------------------------------------------- renaming
+// ---- renaming
 
 function openRow(row, text = $("label", row).textContent, focus = true) {
   const other = $(".editing");
@@ -424,7 +501,7 @@ document.addEventListener("mousedown", (event) => {
   if (event.target.closest(".editor button")) event.preventDefault(); // the field keeps the focus
 });
 
-// ------------------------------------------------------------------------------------------ order
+// ---- order
 
 function before(row) {
   do row = row.previousElementSibling;
@@ -459,7 +536,7 @@ document.addEventListener("pointerdown", (event) => {
   let y = event.clientY;
   row.classList.add("dragged");
 
-  // The others move around the row: one that left the page for a moment would let go of the finger.
+  // The others move around the row: one that leaves the page lets go of the finger.
   function sort() {
     let other;
     while ((other = row.previousElementSibling) && y < middle(other)) row.after(other);
@@ -489,7 +566,7 @@ document.addEventListener("pointerdown", (event) => {
   on("keydown", ({ key }) => key === "Escape" && end(false));
 });
 
-// ------------------------------------------------------------------------------------------- keys
+// ---- keys
 
 const single = {
   n: () => field?.focus(),
@@ -521,7 +598,7 @@ function undo() {
   $(".undo")?.click();
 }
 
-// What is to be undone is what was done last, which the page can name when it is answered.
+// What was done last has a name when it is answered.
 function undoLater() {
   if (!waiting.some(undoing)) document.addEventListener("idle", undo, { once: true });
 }
@@ -532,9 +609,9 @@ function step(row, by) {
   $(".toggle, label", next ?? row ?? document)?.focus();
 }
 
-// --------------------------------------------------------------------------------- small comforts
+// ---- small comforts
 
-// Following a link waits for what was done before, so that the next page shows it.
+// Following a link waits for what was done before.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
   if (!link || !waiting.length || stuck || event.defaultPrevented) return;
@@ -567,7 +644,7 @@ for (const time of $$("time")) {
 const reader = () => $(".bar [href='/account']").textContent;
 
 if (field) {
-  // What the same person typed before logging in anew; and a row is open once, in this window.
+  // What the same person typed before; and a row is open once, in this window.
   const [person, text] = JSON.parse(sessionStorage.getItem("typed") ?? "[]");
   sessionStorage.removeItem("typed");
   if (person === reader() && text) {
@@ -575,5 +652,19 @@ if (field) {
     keep(text);
   }
   if (location.search) history.replaceState(null, "", location.pathname);
-  document.addEventListener("visibilitychange", () => document.hidden || sending || refresh());
+}
+
+if (list) {
+  connect();
+  const again = () => {
+    failures = 0;
+    if (document.body.dataset.live !== "on") connect();
+    sending || refresh();
+  };
+  document.addEventListener("idle", catchUp);
+  document.addEventListener("visibilitychange", () => document.hidden || again());
+  addEventListener("online", again);
+  addEventListener("pagehide", () => line.close());
+  addEventListener("pageshow", ({ persisted }) => persisted && connect());
+  setInterval(() => Date.now() - heard > 45_000 && lost(), 5_000);
 }
