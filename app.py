@@ -45,6 +45,9 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
     url(rf"/lists/{ID}/(history|trash)", history.RecordHandler, name="record"),
     url(rf"/lists/{ID}/(toggle-all|clear-completed|delete)", todos.ListVerbHandler),
+    url(rf"/lists/{ID}/members", lists.MembersHandler, name="members"),
+    url(rf"/lists/{ID}/members/{NAME}/remove", lists.RemoveHandler, name="remove"),
+    url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
     url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),

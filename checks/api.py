@@ -218,6 +218,7 @@ BODIES = [
     (b'{"title": "\\ud800"}', "title"),
     (b'{"title": "a\\nb"}', "title"),
     (json.dumps({"title": "x" * 1001}).encode(), "title"),
+    (json.dumps({"title": " " + "x" * 1000}).encode(), "title"),
     (json.dumps({"title": "x", "notes": "x" * 16001}).encode(), "notes"),
     (b'{"title": "x", "completed": 1}', "completed"),
     (b'{"title": "x", "completed": "true"}', "completed"),

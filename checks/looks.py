@@ -17,7 +17,13 @@ from checks.script import Window, until
 AXE = Path(sys.prefix) / "node_modules/axe-core/axe.min.js"
 PAGES = (
     *("/lists", "/lists/LIST", "/lists/LIST/active", "/lists/LIST?edit=TODO", "/todos/TODO"),
-    *("/lists/LIST/history", "/lists/LIST/trash", "/lists/EMPTY", "/account"),
+    *(
+        "/lists/LIST/history",
+        "/lists/LIST/trash",
+        "/lists/LIST/members",
+        "/lists/EMPTY",
+        "/account",
+    ),
     *("/account/import", "/api", "/nothing"),
 )
 PUBLIC = ("/login", "/signup")

@@ -1,7 +1,10 @@
-"""The lists a person may read, and making them."""
+"""The lists a person may read, making them, and sharing them."""
 
 from controllers.base import PageHandler, form
-from models import lists
+from models import lists, members, users
+from models.text import N_
+
+ROLES = {"editor": N_("may change it"), "viewer": N_("may read it"), "owner": N_("owns it")}
 
 
 class HomeHandler(PageHandler):
@@ -37,3 +40,36 @@ class ListsHandler(PageHandler):
         """Make another one and go to it."""
         made = await self.commit(lists.create, self.current_user, self.field("name"))
         self.see_other(self.reverse_url("list", made))
+
+
+class MembersHandler(PageHandler):
+    """Who shares a list."""
+
+    async def get(self, list_id: str) -> None:
+        """Show them."""
+        await self.show(list_id)
+
+    async def show(self, list_id: str) -> None:
+        """Draw them, with what an owner may change."""
+        seen, people = await self.read(members.every, self.current_user, int(list_id))
+        rights = {"owned": seen.may("owner"), "roles": ROLES}
+        saved = "saved" in self.request.query_arguments
+        self.render("lists/members.html", list=seen, people=people, saved=saved, **rights)
+
+    @form
+    async def post(self, list_id: str) -> None:
+        """Share the list with someone, or give them another role."""
+        username, role = self.field("username"), self.field("role")
+        await self.commit(members.put, self.current_user, int(list_id), username, role)
+        self.see_other(f"{self.reverse_url('members', list_id)}?saved=1")
+
+
+class RemoveHandler(PageHandler):
+    """Someone's place in a list, by the one who gave it or the one who has it."""
+
+    async def post(self, list_id: str, username: str | None = None) -> None:
+        """Share the list with them no more; without a name, leave it."""
+        person = self.current_user
+        await self.commit(members.remove, person, int(list_id), username or person.username)
+        stays = username and users.fold(username) != person.username
+        self.see_other(self.reverse_url("members", list_id) if stays else self.reverse_url("lists"))

@@ -211,6 +211,9 @@ def check_value(name: str, value: Any) -> None:
         raise Invalid(name, N_("This must be of the type {type}."), type=" / ".join(types))
     if type(value) is str and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise Invalid(name, "This has characters that can't be stored.")
+    if type(value) is str and len(value) > schema.get("maxLength", len(value)):
+        limit = schema["maxLength"]
+        raise Invalid(name, "This is too long: at most {limit} characters.", limit=limit)
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and not least <= value <= most:
         raise Invalid(name, N_("This number is too small or too large."))

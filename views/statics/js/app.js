@@ -43,7 +43,7 @@ document.addEventListener("submit", (event) => {
 });
 
 function enqueue(action) {
-  // Whatever happens to the answer, the server does a thing with the same `op` once.
+  // Whatever happens to the answer, the server does a thing with one `op` once.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   action.body.set("op", Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""));
   if (!stuck && !undoing(action)) $(".said")?.remove(); // it was about something older
@@ -134,7 +134,7 @@ function logIn(href) {
   location.assign(href);
 }
 
-// Puts text that was not saved where there is room for it, and returns the field.
+// Puts text that was not saved where there is room; returns the field.
 function keep(text) {
   const lines = $("#lines");
   const several = text.includes("\n") || (field.value && text);
@@ -194,8 +194,9 @@ async function refresh(certainly = false) {
 
 function apply(answer) {
   const fresh = parse(answer.html);
-  if (!$(".rows", fresh)) return location.reload(); // another page, such as log-in
-  if ($(".dragged")) return; // whoever drags asks again
+  const same = $(".rows", fresh) && !act === !$(".toggle-all", fresh);
+  if (!same) return location.reload(); // log-in, or other rights
+  if ($(".dragged")) return; // who drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
   const draft = open && !fresh.getElementById(open.id) ? $(".edit", open).value : "";
@@ -418,7 +419,7 @@ function foresee(form, button, row, body) {
   return true;
 }
 
-// The title alone, until the server's row comes.
+// Until the server's row comes.
 function addRow(title) {
   tell(1);
   if ($(".filters .selected").href.endsWith("/completed")) return;
