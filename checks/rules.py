@@ -14,8 +14,8 @@ from playhouse.schema_diff import diff_models
 from checks.cast import ask
 from models import answered, history, lists, text, todos, tokens, users
 from models.database import Doors, db, instant
-from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import Change, List, Member, Person, Session, Table, Todo
+from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from models.tables import Answered, Change, List, Member, Person, Session, Table, Todo
 
 BROWSER = tokens.Browser("127.0.0.1", "a browser")
 
@@ -602,3 +602,39 @@ def test_a_stranger_by_number(house: House) -> None:
     with pytest.raises(NotFound):
         house.do(todos.rows, Person(10**17, "ghost"), house.list)
     assert house.do(lambda: Todo.select().count()) == 0
+
+
+def test_changes_that_are_not_kept(house: House) -> None:
+    """Who asks for more than there is, or than there ever was, is told to begin anew."""
+    house.add("milk", "bread")
+    _, rows = house.do(history.since, house.ann, house.list, 0, 10)
+    assert [version for version, _ in rows] == [1, 2, 3]
+    assert house.do(history.since, house.ann, house.list, 3, 10)[1] == []
+    with pytest.raises(Gone):
+        house.do(history.since, house.ann, house.list, 4, 10)
+    house.do(lambda: Change.delete().where(Change.version < 3).execute())
+    assert len(house.do(history.since, house.ann, house.list, 2, 10)[1]) == 1
+    for version in (0, 1):
+        with pytest.raises(Gone):
+            house.do(history.since, house.ann, house.list, version, 10)
+
+
+def test_a_large_change_is_a_page_of_its_own(house: House, monkeypatch: Any) -> None:
+    """However many are asked for."""
+    house.add("milk", "bread", "honey")
+    monkeypatch.setattr(history, "CHANGES_SIZE", 300)
+    seen, rows = house.do(history.since, house.ann, house.list, 0, 10)
+    assert 1 <= len(rows) < seen.version == 4
+
+
+def test_repeats_are_forgotten_after_a_day(house: House) -> None:
+    """The same key then is another one."""
+
+    def ask() -> Any:
+        unit = partial(todos.add, house.ann, house.list, "milk")
+        return answered.once(house.ann, "key", "asked", unit)
+
+    first = house.do(ask)
+    assert house.do(ask) == first
+    house.do(lambda: Answered.update(at="2020-01-01T00:00:00.000Z").execute())
+    assert house.do(ask) != first
