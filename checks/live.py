@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -13,6 +13,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from checks.api import Program
 from checks.cast import Server, Visitor
+from controllers.live import Hub, Watcher
+from models.tables import Person
 
 
 class Socket:
@@ -290,5 +292,25 @@ def test_the_house_closes_with_company(start: Callable[..., Server]) -> None:
             with suppress(requests.ConnectionError):  # it may have come too late
                 assert (await waiting).status_code == 204
             await closing
+
+    play(scene)
+
+
+def test_one_broken_watcher_robs_nobody() -> None:
+    """Whatever it raises; and who leaves while others are told is no trouble."""
+
+    class Broken(Watcher):
+        def tell(self, news: Any) -> None:
+            raise ZeroDivisionError
+
+    async def scene() -> None:
+        hub: Any = Hub(cast(Any, None))
+        person = Person(1, "ann")
+        watchers = [Broken(hub, 7, person), *(Watcher(hub, 7, person) for _ in range(300))]
+        hub.announce(7, 42, "todo")
+        watchers[1].end()
+        heard = await asyncio.gather(*(each.wait(5) for each in watchers[2:]))
+        assert {news[0].version for news in heard} == {42}
+        assert watchers[1] not in hub.watchers[7]
 
     play(scene)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
+from tornado.log import app_log
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
@@ -160,7 +161,10 @@ class Hub:
                 watchers = [*self.watchers.get(news.list, ())]
                 for begin in range(0, len(watchers), AT_ONCE):
                     for watcher in watchers[begin : begin + AT_ONCE]:
-                        watcher.tell(news)
+                        try:
+                            watcher.tell(news)
+                        except Exception:  # whatever is wrong with one is not for the others
+                            app_log.exception("A watcher could not be told")
                     await asyncio.sleep(0)
         finally:
             self.telling = None
