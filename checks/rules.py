@@ -12,7 +12,7 @@ import pytest
 from playhouse.schema_diff import diff_models
 
 from checks.cast import ask
-from models import answered, history, lists, text, todos, tokens, users
+from models import answered, files, history, lists, members, messages, text, todos, tokens, users
 from models.database import Doors, db, instant
 from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from models.tables import Answered, Change, List, Member, Person, Session, Table, Todo
@@ -170,6 +170,19 @@ ACTIONS: dict[str, tuple[Any, str]] = {
     "undo": (lambda h, p: history.undo(p, h.last_change), "editor"),
     "complete all": (lambda h, p: todos.complete_all(p, h.list, True), "editor"),
     "clear": (lambda h, p: todos.clear_completed(p, h.list), "editor"),
+    "read a part": (lambda h, p: todos.part(p, h.list, (0, 0), 9), "viewer"),
+    "read the changes": (lambda h, p: history.since(p, h.list, 0, 9), "viewer"),
+    "read the messages": (lambda h, p: messages.page(p, h.list, 0, 9), "viewer"),
+    "see who shares it": (lambda h, p: members.every(p, h.list), "viewer"),
+    "take it as a file": (lambda h, p: files.one(p, h.list, "json"), "viewer"),
+    "take in a file": (
+        lambda h, p: files.take_in(p, [files.Sheet("", [{"title": "x"}])], h.list, "x"),
+        "editor",
+    ),
+    "delete every todo": (lambda h, p: todos.delete_all(p, h.list), "editor"),
+    "say something": (lambda h, p: messages.say(p, h.list, "x"), "editor"),
+    "share it": (lambda h, p: members.put(p, h.list, "cy", "viewer"), "owner"),
+    "change a role": (lambda h, p: members.put(p, h.list, "bob", "editor"), "owner"),
     "rename the list": (lambda h, p: lists.rename(p, h.list, "x"), "owner"),
     "delete the list": (lambda h, p: lists.delete(p, h.list), "owner"),
     "undo a new name": (lambda h, p: history.undo(p, h.renaming), "owner"),
@@ -193,6 +206,25 @@ def test_who_may_do_what(house: Any, action: str) -> None:
             with pytest.raises(Forbidden):
                 house.do(unit, house, person)
     house.do(unit, house, cast[least])
+
+
+def test_who_may_send_whom_away(house: House) -> None:
+    """An owner everyone, everyone themselves, nobody the last owner; a stranger learns nothing."""
+    away = (members.remove, house.ann, house.list)
+    for person in (house.ed, house.bob):
+        with pytest.raises(Forbidden):
+            house.do(members.remove, person, house.list, "ann")
+    with pytest.raises(NotFound):
+        house.do(members.remove, house.cy, house.list, "bob")
+    with pytest.raises(Conflict):
+        house.do(*away, "ann")
+    house.do(*away, "bob")
+    house.do(members.remove, house.ed, house.list, " ED ")
+    assert house.do(members.every, house.ann, house.list)[1] == [
+        {"username": "ann", "role": "owner"}
+    ]
+    with pytest.raises(NotFound):
+        house.do(*away, "bob")
 
 
 def test_a_deleted_todo_is_not_found(house: House) -> None:
