@@ -174,6 +174,29 @@ def test_a_session_that_ends_closes_its_sockets(ann: Visitor) -> None:
     play(scene)
 
 
+def test_any_process_may_end_a_session(start: Callable[..., Server]) -> None:
+    """The sockets and streams that others hold for it end, too."""
+    here, there = start(), start()
+    ann = Visitor(here, "ann")
+    ann.sign_up()
+    other = Visitor(there, ann.name)
+    other.http.cookies.update(ann.http.cookies)
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            poll = f"/live/poll?list={ann.list}&version={version(ann)}"
+            waiting = asyncio.create_task(aside(ann.get, poll))
+            await aside(other.post, "/logout")
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 4401
+            assert (await waiting).status_code in (204, 401)
+
+    play(scene)
+    for server in (here, there):
+        server.stop()
+
+
 def test_who_may_not_come_in(ann: Visitor, nobody: Visitor) -> None:
     """401 without a session at all three doors, 403 from elsewhere."""
     asked = f"?list={ann.list}&version=1"

@@ -170,15 +170,26 @@ class Hub:
             self.telling = None
 
     async def keep(self) -> None:
-        """Say now and then that all is well, and let go of those whose session has ended."""
-        alive = message("alive")
+        """Say now and then that all is well, and let go of those whose session has ended.
+
+        Any process may have ended it, so who is here is looked at each second in which anyone
+        has committed anything.
+        """
+        alive, seconds, as_of = message("alive"), 0, None
         while True:
-            await asyncio.sleep(ALIVE)
-            for number, socket in enumerate([*self.sockets]):
-                if self.alive(socket.key):
-                    socket.tell(alive)
-                else:
-                    socket.lose()
+            await asyncio.sleep(1)
+            seconds += 1
+            with suppress(Unavailable):
+                commits = self.lookups.doors.commits()
+                if commits == as_of and seconds % ALIVE:
+                    continue
+                as_of = commits
+            watching = {each for every in self.watchers.values() for each in every if each.key}
+            for number, each in enumerate(watching | self.sockets):
+                if not self.alive(each.key):
+                    each.lose()
+                elif each in self.sockets and not seconds % ALIVE:
+                    each.tell(alive)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
 
