@@ -1,5 +1,8 @@
 """A server to be measured: `python -m bench.serve KIND PATH`, of a database, or of a bare page.
 
+The app runs on uvloop where that is installed, the bare handler on asyncio's own loop; so their
+ratio is that of the house as it is run to the handler as a tutorial runs it.
+
 KINDs are `app` (a third argument: how many units share a commit), `changing` and `bare`.
 
 Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most.

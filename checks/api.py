@@ -19,7 +19,6 @@ import requests
 from checks.cast import PASSWORD, ROOT, Server, Visitor
 
 HEADERS = "authorization,content-type,if-match,if-none-match,idempotency-key,last-event-id"
-ERRORS = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found"}
 
 
 class Program:

@@ -14,7 +14,7 @@ from tornado.web import HTTPError
 
 from models import lists, messages, todos, tokens, users
 from models.errors import Invalid
-from models.text import N_
+from models.text import N_, check
 
 BODY_LIMIT = 256 * 1024  # bytes: notes of 16,000 characters fit, however they are written
 DEPTH, DIGITS = 32, 19  # of objects in objects, of a number
@@ -209,11 +209,8 @@ def check_value(name: str, value: Any) -> None:
     fits = [t for t in types if isinstance(value, TYPES[t])]  # type: ignore[arg-type]
     if not fits or (type(value) is bool and "boolean" not in types):
         raise Invalid(name, N_("This must be of the type {type}."), type=" / ".join(types))
-    if type(value) is str and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise Invalid(name, "This has characters that can't be stored.")
-    if type(value) is str and len(value) > schema.get("maxLength", len(value)):
-        limit = schema["maxLength"]
-        raise Invalid(name, "This is too long: at most {limit} characters.", limit=limit)
+    if type(value) is str:
+        check(name, value, schema.get("maxLength", len(value)))
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and not least <= value <= most:
         raise Invalid(name, N_("This number is too small or too large."))
