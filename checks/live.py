@@ -37,9 +37,12 @@ class Socket:
         await self.connection.write_message(json.dumps(message))
 
     async def hear(self) -> Any:
-        """Wait for a message; None when the socket is closed."""
-        text = await asyncio.wait_for(self.connection.read_message(), 10)
-        return text and json.loads(text)
+        """Wait for news; None when the socket is closed. That all is well, is said at any time."""
+        while True:
+            text = await asyncio.wait_for(self.connection.read_message(), 10)
+            message = text and json.loads(text)
+            if message != {"type": "alive"}:
+                return message
 
     async def watch(self, number: int, version: int = 0) -> Any:
         """Watch a list; return what is answered."""
