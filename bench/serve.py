@@ -1,7 +1,6 @@
 """A server to be measured: `python -m bench.serve KIND PATH`, of a database, or of a bare page.
 
-The app runs on uvloop where that is installed, the bare handler on asyncio's own loop; so their
-ratio is that of the house as it is run to the handler as a tutorial runs it.
+All run on the event loop that the house runs on: uvloop's where that is installed.
 
 KINDs are `app` (a third argument: how many units share a commit), `changing` and `bare`.
 
@@ -91,5 +90,4 @@ async def main(kind: str, path: str, group: str = "128") -> None:
 
 
 if __name__ == "__main__":
-    run = asyncio.run if sys.argv[1] == "bare" else app.run  # as a tutorial would, and as we do
-    run(main(*sys.argv[1:]))
+    app.run(main(*sys.argv[1:]))

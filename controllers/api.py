@@ -150,12 +150,6 @@ class ApiHandler(BaseHandler):
 
     # -------------------------------------------------------------------------- answering
 
-    @functools.cached_property
-    def base(self) -> str:
-        """The address of the house, as programs know it."""
-        public = self.settings["config"].public_url.rstrip("/")
-        return public or f"{self.request.protocol}://{self.request.host}"
-
     def linked(self, thing: dict[str, Any]) -> dict[str, Any]:
         """Return an object with its address, if it has one."""
         if "title" in thing:
@@ -622,9 +616,7 @@ class GuideHandler(PageHandler):
 
     async def get(self) -> None:
         """Show what there is, with examples."""
-        base = self.settings["config"].public_url.rstrip("/")
-        base = base or f"{self.request.protocol}://{self.request.host}"
-        paths = describe(self.settings["api"], base)["paths"]
+        paths = describe(self.settings["api"], self.base)["paths"]
         # Their rows are kept in English, as is all that programmers write.
         rows = [
             (path, method.upper(), told["summary"])
@@ -632,4 +624,4 @@ class GuideHandler(PageHandler):
             for method, told in methods.items()
             if method != "parameters"
         ]
-        self.render("api/index.html", rows=rows, base=base, codes=sorted(CODES.items()))
+        self.render("api/index.html", rows=rows, base=self.base, codes=sorted(CODES.items()))

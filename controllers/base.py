@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -12,7 +13,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
 
 from tornado import locale
-from tornado.httputil import parse_cookie
+from tornado.httputil import HTTPHeaders, format_timestamp, parse_cookie
 from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
@@ -40,6 +41,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Server": "todo",
+    "Content-Type": "text/html; charset=UTF-8",
 }
 
 
@@ -108,6 +110,12 @@ def signed_by_us(secret: str, name: str, value: str) -> str | None:
     return content.decode() if content else None
 
 
+@functools.lru_cache(maxsize=2)
+def written(second: int) -> str:
+    """Return an instant as headers have it (RFC 9110, 5.6.7)."""
+    return format_timestamp(second)
+
+
 @functools.lru_cache(maxsize=1000)
 def cookies_in(header: str) -> dict[str, str]:
     """Return the cookies of a request."""
@@ -119,11 +127,17 @@ class BaseHandler(RequestHandler):
 
     default_headers = HEADERS
 
-    def set_default_headers(self) -> None:
-        """Set what every answer has. Errors too: Tornado clears all else for them."""
-        self._headers.update(self.default_headers)  # set_header would look for line ends in each
+    def clear(self) -> None:
+        """Begin with the headers that every answer has, errors too; all else is as in Tornado.
+
+        Its own way costs a tenth of a request: it writes the date anew and looks at each header.
+        """
+        now = {"Date": written(int(time.time()))}
+        self._headers = HTTPHeaders(self.default_headers | now)
         if self.settings["config"].secure:
-            self.set_header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+            self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        self._write_buffer: list[bytes] = []
+        self._status_code, self._reason = 200, "OK"
 
     def get_user_locale(self) -> locale.Locale | None:
         """Return the language chosen in the account, if one was."""
@@ -217,6 +231,12 @@ class BaseHandler(RequestHandler):
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` so that a repeat of this request does nothing twice, if it can be told."""
         return work
+
+    @functools.cached_property
+    def base(self) -> str:
+        """The address of the house, as people and programs know it."""
+        public = self.settings["config"].public_url.rstrip("/")
+        return public or f"{self.request.protocol}://{self.request.host}"
 
     async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for work on a password, which has threads of its own."""
