@@ -42,12 +42,17 @@ ADDRESSES: list[Any] = [
     # lists
     url(r"/lists", lists.ListsHandler, name="lists"),
     url(rf"/lists/{ID}", todos.ListHandler, name="list"),
-    url(rf"/lists/{ID}/(active|completed)", todos.FilterHandler, name="filter"),
+    url(rf"/lists/{ID}/(active|completed|mine)", todos.FilterHandler, name="filter"),
+    url(rf"/lists/{ID}/messages", todos.MessagesHandler, name="messages"),
+    url(rf"/messages/{ID}/delete", todos.TakeBackHandler, name="take-back"),
     url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
     url(rf"/lists/{ID}/(history|trash)", history.RecordHandler, name="record"),
     url(rf"/lists/{ID}/(toggle-all|clear-completed|delete)", todos.ListVerbHandler),
     url(rf"/lists/{ID}/members", lists.MembersHandler, name="members"),
     url(rf"/lists/{ID}/members/{NAME}/remove", lists.RemoveHandler, name="remove"),
+    url(rf"/lists/{ID}/invites", lists.InvitesHandler, name="invites"),
+    url(rf"/lists/{ID}/invites/{ID}/revoke", lists.RevokeHandler, name="revoke"),
+    url(r"/join/([\w-]{22})", lists.JoinHandler, name="join"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos

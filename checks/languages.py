@@ -113,7 +113,7 @@ def test_pages_speak_the_readers_language(ann: Visitor, server: Server) -> None:
     guest = Visitor(server, "guest")
     guest.http.headers.update(french)
     guest.sign_up()
-    assert '<h1 dir="auto">Choses à faire</h1>' in guest.get(f"/lists/{guest.list}").text
+    assert 'dir="auto">Choses à faire</h1>' in guest.get(f"/lists/{guest.list}").text
     guest.add("du lait")
     history = guest.get(f"/lists/{guest.list}/history").text
     assert re.search(

@@ -180,6 +180,10 @@ ACTIONS: dict[str, tuple[Any, str]] = {
         "editor",
     ),
     "delete every todo": (lambda h, p: todos.delete_all(p, h.list), "editor"),
+    "assign": (lambda h, p: todos.edit(p, h.todo, assigned="ann"), "editor"),
+    "read the last messages": (lambda h, p: messages.latest(p, h.list, None, 9), "viewer"),
+    "make a link": (lambda h, p: members.invite(p, h.list, "viewer"), "owner"),
+    "end a link": (lambda h, p: members.revoke(p, h.list, h.link), "owner"),
     "say something": (lambda h, p: messages.say(p, h.list, "x"), "editor"),
     "share it": (lambda h, p: members.put(p, h.list, "cy", "viewer"), "owner"),
     "change a role": (lambda h, p: members.put(p, h.list, "bob", "editor"), "owner"),
@@ -197,6 +201,8 @@ def test_who_may_do_what(house: Any, action: str) -> None:
     house.todo, house.gone = house.add("milk", "bread")
     house.do(todos.delete, house.ann, house.gone)
     house.last_change = house.last()
+    house.do(members.invite, house.ann, house.list, "viewer")
+    house.link = house.do(members.invites, house.list)[0].id
     unit, least = ACTIONS[action]
     cast = {"viewer": house.bob, "editor": house.ed, "owner": house.ann}
     with pytest.raises(NotFound):
@@ -248,7 +254,7 @@ def test_order_and_filters(house: House) -> None:
     house.do(todos.complete, house.ann, second)
     assert [row.title for row in house.page()[1].rows] == ["1", "2", "4"]
     assert [row.title for row in house.page("active")[1].rows] == ["1", "4"]
-    assert house.page("completed")[1] == ([(second, "2", True, False)], 2, 1)
+    assert house.page("completed")[1] == ([(second, "2", True, False, (None, None, None))], 2, 1)
     assert house.page()[1].rows[0].id == first
 
 
@@ -492,11 +498,11 @@ def test_preferences(house: House) -> None:
     """A language we speak, or the browser's; single keys on or off."""
     key = house.do(tokens.log_in, house.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
-        house.do(users.prefer, house.ann, language, shortcuts)
+        house.do(users.prefer, house.ann, language, shortcuts, not shortcuts)
         person = tokens.visit(key, house.doors.look).person
-        assert (person.language, person.shortcuts) == (language or None, shortcuts)
+        assert person[2:] == (language or None, shortcuts, not shortcuts)
     with pytest.raises(Invalid):
-        house.do(users.prefer, house.ann, "tlh", True)
+        house.do(users.prefer, house.ann, "tlh", True, True)
 
 
 def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
@@ -507,8 +513,8 @@ def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
     second = house.do(lists.create, house.ann, "Second")
     mine = [tuple(seen) for seen in house.do(lists.mine, house.ann)]
     assert mine == [
-        (house.list, "Things to do", 5, 1, 3, "owner"),
-        (second, "Second", 1, 0, 0, "owner"),
+        (house.list, "Things to do", 5, 1, 3, "owner", 1, 0),
+        (second, "Second", 1, 0, 0, "owner", 1, 0),
     ]
     assert mine == [tuple(seen) for seen in lists.mine(house.ann, house.doors.look)]
     assert [entry.role for entry in house.do(lists.mine, house.bob)] == ["owner", "viewer"]

@@ -1,13 +1,17 @@
 """Sharing a list: who comes in, in which role, and who goes."""
 
 import re
-from collections.abc import Iterator
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from checks.cast import Server, Visitor, alerts
-from checks.script import Window
+from checks.script import Window, until
 from checks.together import live, see
 
 
@@ -103,3 +107,206 @@ def test_two_people_see_each_other(windows: list[Window], server: Server) -> Non
     with theirs.page.expect_navigation():
         mine.ann.post(f"{page}/members/{theirs.ann.name}/remove")
     assert "Nothing here" in theirs.page.inner_text("h1")
+
+
+def link_of(ann: Visitor, role: str) -> str:
+    """Make a link into Ann's list; return its path."""
+    made = ann.post(f"/lists/{ann.list}/invites", link=role)
+    assert made.status_code == 201
+    (link,) = re.findall(r'value="(http[^"]+/join/[^"]+)"', made.text)
+    assert link.startswith(ann.server.url)
+    return str(link.removeprefix(ann.server.url))
+
+
+def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server) -> None:
+    """Whoever has one, in its role, after logging in; an ended one lets in nobody."""
+    link = link_of(ann, "viewer")
+    assert nobody.get(link).headers["Location"] == "/login?" + urlencode({"next": link})
+    assert "may read it" in cy.get(link).text
+    assert cy.get(f"/lists/{ann.list}").status_code == 404  # looking changes nothing
+    for _ in range(2):
+        assert cy.post(link).headers["Location"] == f"/lists/{ann.list}"
+    assert people(ann, ann.list) == [ann.name, cy.name]
+    assert "Joined the list by a link" in ann.get(f"/lists/{ann.list}/history").text
+    assert cy.post(f"/lists/{ann.list}", title="no").status_code == 403
+    assert ann.post(link_of(ann, "editor")).status_code == 303
+    assert ann.post(f"/lists/{ann.list}", title="still mine").status_code == 303
+    late = Visitor(server, "late")
+    late.sign_up()
+    shown = ann.get(f"/lists/{ann.list}/members").text
+    assert link not in shown  # only its hash is kept
+    for number in re.findall(r"/invites/(\d+)/revoke", shown):
+        assert ann.post(f"/lists/{ann.list}/invites/{number}/revoke").status_code == 303
+    assert late.get(link).status_code == late.post(link).status_code == 404
+    assert late.get("/join/" + "x" * 22).status_code == 404
+    refused = ann.post(f"/lists/{ann.list}/invites", link="owner")
+    assert refused.status_code == 422 and "editors or viewers" in alerts(refused.text)[0]
+    with sqlite3.connect(server.database) as database:
+        assert link.rpartition("/")[2] not in "".join(database.iterdump())
+
+
+def test_links_end_by_themselves(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """After seven days, and with their list."""
+    link, gone = link_of(ann, "viewer"), link_of(ann, "viewer")
+    with sqlite3.connect(server.database) as database:
+        ends = "SELECT MIN(expires) FROM invite WHERE list_id = ?"
+        week = datetime.now(UTC) + timedelta(days=7)
+        (end,) = database.execute(ends, (ann.list,)).fetchone()
+        assert abs(datetime.fromisoformat(end) - week) < timedelta(minutes=1)
+        first = database.execute("SELECT MIN(id) FROM invite WHERE list_id = ?", (ann.list,))
+        past = ("2020-01-01T00:00:00.000Z", *first.fetchone())
+        database.execute("UPDATE invite SET expires = ? WHERE id = ?", past)
+    assert cy.get(link).status_code == cy.post(link).status_code == 404
+    assert cy.get(gone).status_code == 200
+    ann.post(f"/lists/{ann.list}/delete")
+    assert cy.get(gone).status_code == cy.post(gone).status_code == 404
+
+
+def test_a_conversation(ann: Visitor, cy: Visitor) -> None:
+    """Text with links, the newest at hand, older ones on demand; who wrote one may take it back."""
+    join(ann, cy)
+    page = f"/lists/{ann.list}/messages"
+    words = "see <b>https://example.org/?a=1&b=2</b>\njavascript:alert(1)"
+    assert ann.post(page, text=words).headers["Location"] == page
+    shown = cy.get(page).text
+    assert 'href="https://example.org/?a=1&amp;b=2' in shown
+    assert "&lt;b&gt;" in shown and 'href="javascript' not in shown
+    for number in range(40):
+        cy.post(page, text=f"number {number}.")
+    shown = ann.get(page).text
+    assert "number 39." in shown and "number 10." in shown and "number 9." not in shown
+    (older,) = re.findall(r'href="([^"]+before=\d+)"', shown)
+    shown = ann.get(older).text
+    assert "number 9." in shown and "number 10." not in shown and "see &lt;b&gt;" in shown
+    mine = re.findall(r"/messages/(\d+)/delete", shown)
+    assert len(mine) == 1
+    assert cy.post(f"/messages/{mine[0]}/delete").status_code == 403
+    assert ann.post(f"/messages/{mine[0]}/delete").headers["Location"] == page
+    assert ann.post(f"/messages/{mine[0]}/delete").status_code == 404
+    assert f'id="message-{mine[0]}"' not in cy.get(older).text
+    for empty in ("", " \n "):
+        assert ann.post(page, text=empty).status_code == 422
+    long = ann.post(page, text="x" * 4001, back=page)
+    assert long.status_code == 422 and "x" * 4001 in long.text
+
+
+def test_what_is_new_is_counted(ann: Visitor, cy: Visitor) -> None:
+    """Until it is read on its page; one's own messages are never new."""
+    join(ann, cy)
+    page = f"/lists/{ann.list}/messages"
+    for number in range(3):
+        ann.post(page, text=f"number {number}")
+    assert unread(cy, ann.list) == "3" and unread(ann, ann.list) == ""
+    cy.get(f"/lists/{ann.list}")  # there they may be out of sight
+    assert unread(cy, ann.list) == "3"
+    cy.get(page)
+    wait(lambda: unread(cy, ann.list) == "")
+    ann.post(page, text="one more")
+    assert unread(cy, ann.list) == "1"
+    cy.post(page, text="I see")
+    assert unread(cy, ann.list) == "" and unread(ann, ann.list) == "1"
+
+
+def wait(told: Callable[[], bool]) -> None:
+    """Wait until something is so; ten seconds at most."""
+    end = time.monotonic() + 10
+    while not told():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def unread(visitor: Visitor, number: int) -> str:
+    """Return how many messages of a list are new, as its page says."""
+    pattern = r'id="talking"[^>]*>.*?</a>(?: <b>(\d+)</b>)?'
+    return str(re.findall(pattern, visitor.get(f"/lists/{number}").text)[0])
+
+
+def titles(visitor: Visitor, path: str) -> list[str]:
+    """Return the titles of the rows on a page."""
+    return re.findall(r'<label id="t-\d+" dir="auto">(.*?)</label>', visitor.get(path).text)
+
+
+def test_who_did_what(ann: Visitor, cy: Visitor) -> None:
+    """A row of a shared list says who added and who completed it, and who shall do it."""
+    ann.add("milk", "bread")
+    assert "added by" not in ann.get(f"/lists/{ann.list}").text
+    join(ann, cy)
+    cy.post(f"/todos/{ann.find('milk')}/complete")
+    page = ann.get(f"/lists/{ann.list}").text
+    assert f"added by {ann.name} · completed by {cy.name}" in page
+    bread = f"/todos/{ann.find('bread')}"
+    form = {"title": "bread", "notes": ""}
+    assert f"<option>{cy.name}</option>" in ann.get(bread).text
+    assert ann.post(bread, **form, assigned=cy.name).status_code == 303
+    assert f"added by {ann.name} · for {cy.name}" in ann.get(f"/lists/{ann.list}").text
+    mine = f"/lists/{ann.list}/mine"
+    assert titles(cy, mine) == ["bread"]
+    assert "Nothing here is for you." in ann.get(mine).text
+    wrong = ann.post(bread, **form, assigned="nobody")
+    assert wrong.status_code == 422 and "share this list" in alerts(wrong.text)[0]
+    change = re.findall(r'name="change" value="(\d+)"', ann.get(f"/lists/{ann.list}/history").text)
+    assert ann.post("/undo", change=change[0]).status_code == 303
+    assert titles(cy, mine) == []
+    assert cy.post("/undo", change=change[0]).status_code == 409
+
+
+def test_who_is_here(windows: list[Window], server: Server) -> None:
+    """Others see it come and go, unless it is switched off in the account."""
+    mine, theirs = windows
+    for window in windows:
+        live(window)
+    here = "document.querySelector('#talk .here').textContent"
+    until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
+    until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")
+    theirs.page.goto(f"{server.url}/lists")
+    until(mine.page, f"{here} === 'Nobody else is here just now.'")
+    theirs.ann.post("/account", language="", shortcuts="on")
+    theirs.page.goto(f"{server.url}/lists/{mine.ann.list}")
+    live(theirs)
+    until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")
+    assert mine.page.inner_text("#talk .here") == "Nobody else is here just now."
+
+
+def test_talking_live(windows: list[Window]) -> None:
+    """Messages come at once, drafts stay, and what others did is said, not more than needed."""
+    mine, theirs = windows
+    for window in windows:
+        live(window)
+    theirs.page.fill(".say textarea", "half a thou")
+    mine.page.fill(".say textarea", "Hello!")
+    mine.page.press(".say textarea", "Enter")
+    assert mine.page.input_value(".say textarea") == ""
+    theirs.page.wait_for_selector(".messages >> text=Hello!")
+    assert theirs.page.input_value(".say textarea") == "half a thou"
+    until(theirs.page, "document.querySelector('.news').textContent.includes('Wrote “Hello!”')")
+    until(mine.page, "!document.querySelector('.messages [inert]')")
+    mine.page.hover(".messages li")
+    mine.page.click(".take-back")
+    theirs.page.wait_for_selector(".messages li", state="detached")
+    theirs.page.press(".say textarea", "Shift+Enter")
+    assert theirs.page.input_value(".say textarea") == "half a thou\n"
+    theirs.page.fill(".say textarea", "x" * 4001)
+    theirs.page.press(".say textarea", "Enter")
+    theirs.page.wait_for_selector(".say [role=alert]")
+    assert theirs.page.input_value(".say textarea") == "x" * 4001
+
+
+def test_another_list_calls(windows: list[Window], ann: Visitor, cy: Visitor) -> None:
+    """Its name, what is left in it and what was said there is in the navigation of every window."""
+    mine, theirs = windows
+    other = mine.ann.post("/lists", name="Casa").headers["Location"]
+    shared = {"username": theirs.ann.name, "role": "editor"}
+    assert mine.ann.post(f"{other}/members", **shared).status_code == 303
+    theirs.page.reload()
+    live(theirs)
+    theirs.ann.post(f"{other}/messages", text="mine")
+    link = f".side [href='{other}']"
+    mine.ann.post(f"{other}/messages", text="are you there?")
+    theirs.page.wait_for_selector(f"{link} b", state="attached")
+    mine.ann.post(other, title="milk")
+    mine.ann.post(f"{other}/rename", name="Home")
+    said = f"""document.querySelector("{link}").textContent.trim().split(/ +/).join(" ")"""
+    until(theirs.page, f"{said} === 'Home 1 1'")
+    mine.ann.post(f"/lists/{mine.ann.list}/rename", name="Errands")
+    until(theirs.page, "document.querySelector('h1').textContent === 'Errands'")
+    until(theirs.page, "document.title.startsWith('Errands')")

@@ -5,7 +5,7 @@ from models import users
 
 
 class AccountHandler(PageHandler):
-    """The language, and whether single keys do something."""
+    """The language, whether single keys do something, and whether others see where one is."""
 
     async def get(self) -> None:
         """Show the form."""
@@ -19,6 +19,6 @@ class AccountHandler(PageHandler):
     @form
     async def post(self) -> None:
         """Keep what was chosen."""
-        language, shortcuts = self.field("language"), bool(self.field("shortcuts"))
-        await self.commit(users.prefer, self.current_user, language, shortcuts)
+        switches = bool(self.field("shortcuts")), bool(self.field("presence"))
+        await self.commit(users.prefer, self.current_user, self.field("language"), *switches)
         self.see_other(self.reverse_url("account") + "?saved=1")

@@ -350,7 +350,7 @@ class ListHandler(ApiHandler):
         number = int(self.path_args[0])
         if "name" in self.body:
             lists.rename(self.person(), number, self.body["name"])
-        return as_object(lists.seen_by(self.person(), number, "owner"))
+        return as_object(lists.seen_by(self.person(), number, "rename"))
 
     @operation(204)
     async def delete(self, list_id: str) -> None:
@@ -422,7 +422,7 @@ class TodosHandler(OfListHandler):
 
     def add(self, new: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
-        seen = lists.seen_by(self.person(), self.number, "editor")
+        seen = lists.seen_by(self.person(), self.number, "change")
         return todos.insert(self.person(), seen, [new])[0]
 
 

@@ -98,7 +98,7 @@ class ImportHandler(PageHandler):
             values["rows"] = json.dumps(rows, ensure_ascii=False)
             values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
             values["several"] = len(reading.sheets)
-        writable = [one for one in self.look(lists.mine, self.current_user) if one.may("editor")]
+        writable = [one for one in self.look(lists.mine, self.current_user) if one.may("change")]
         self.render("account/import.html", lists=writable, **values)
 
     @form

@@ -19,7 +19,7 @@ class RecordHandler(PageHandler):
         part = {"offset": (number - 1) * SIZE, "limit": SIZE + 1}
         seen, rows = await self.read(RECORDS[name], self.current_user, int(list_id), **part)
         values = {"list": seen, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
-        rights = {"writable": seen.may("editor"), "owned": seen.may("owner")}
+        rights = {"writable": seen.may("change"), "owned": seen.may("rename")}
         self.render(f"history/{name}.html", **values, **rights)
 
 

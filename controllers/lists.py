@@ -49,12 +49,13 @@ class MembersHandler(PageHandler):
         """Show them."""
         await self.show(list_id)
 
-    async def show(self, list_id: str) -> None:
-        """Draw them, with what an owner may change."""
+    async def show(self, list_id: str, link: str = "") -> None:
+        """Draw them, with what an owner may change, and a `link` that is shown this once."""
         seen, people = await self.read(members.every, self.current_user, int(list_id))
-        rights = {"owned": seen.may("owner"), "roles": ROLES}
+        links = await self.read(members.invites, seen.id) if seen.may("share") else []
+        values = {"owned": seen.may("share"), "roles": ROLES, "links": links, "link": link}
         saved = "saved" in self.request.query_arguments
-        self.render("lists/members.html", list=seen, people=people, saved=saved, **rights)
+        self.render("lists/members.html", list=seen, people=people, saved=saved, **values)
 
     @form
     async def post(self, list_id: str) -> None:
@@ -73,3 +74,38 @@ class RemoveHandler(PageHandler):
         await self.commit(members.remove, person, int(list_id), username or person.username)
         stays = username and users.fold(username) != person.username
         self.see_other(self.reverse_url("members", list_id) if stays else self.reverse_url("lists"))
+
+
+class InvitesHandler(MembersHandler):
+    """Links by which others come into a list."""
+
+    @form
+    async def post(self, list_id: str) -> None:
+        """Make one, and show it; only its hash is kept."""
+        role = self.field("link")
+        key = await self.commit(members.invite, self.current_user, int(list_id), role)
+        self.set_status(201)
+        await self.show(list_id, f"{self.base}{self.reverse_url('join', key)}")
+
+
+class RevokeHandler(PageHandler):
+    """A link that shall let in nobody else."""
+
+    async def post(self, list_id: str, invite_id: str) -> None:
+        """End it."""
+        await self.commit(members.revoke, self.current_user, int(list_id), int(invite_id))
+        self.see_other(self.reverse_url("members", list_id))
+
+
+class JoinHandler(PageHandler):
+    """The other end of a link."""
+
+    async def get(self, key: str) -> None:
+        """Say where it leads."""
+        led = await self.read(members.invited, key)
+        self.render("lists/join.html", led=led, meaning=ROLES[led.role])
+
+    async def post(self, key: str) -> None:
+        """Come in."""
+        list_id = await self.commit(members.join, self.current_user, key)
+        self.see_other(self.reverse_url("list", list_id))

@@ -7,9 +7,11 @@ its own rights, language and filter. So a lost message costs nothing: the next o
 import asyncio
 import json
 import re
+import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
@@ -19,7 +21,7 @@ from tornado.websocket import WebSocketHandler
 
 from controllers.base import ID, PageHandler
 from controllers.loop import Lookups
-from models import lists, tokens
+from models import lists, members, tokens
 from models.errors import NotFound, Unavailable
 from models.tables import Person
 
@@ -30,6 +32,8 @@ PER_PERSON, PER_ADDRESS = 20, 100  # sockets
 RATE, BURST = 20, 100  # messages that a socket may send in a second, and at once
 BUFFER = 1024 * 1024  # bytes that a slow reader may leave unread
 LISTS = 50  # that one socket may watch
+LINGER = 3  # seconds that someone counts as here who has gone: a page that reloads
+NOTED = 15  # seconds after which it is noted anew for other processes who is here
 
 
 class Message(NamedTuple):
@@ -60,10 +64,12 @@ class Watcher:
         self.list = list_id
         self.person = person
         self.key = key
+        self.watched, self.present = {list_id}, set[int]()
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
         self.ended = hub.closed
-        hub.add(self, list_id)
+        hub.add(self, list_id, present=bool(key))  # a program isn't someone who is here
+        hub.come(self)
 
     def tell(self, news: Message) -> None:
         """Take a message."""
@@ -91,6 +97,63 @@ class Watcher:
         self.ended = True
         self.came.set()
         self.hub.drop(self, self.list)
+        self.hub.go(self)
+
+
+class Company:
+    """Who has which list open: those who watch it here, and those noted by other processes."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        self.lookups = lookups
+        self.process = secrets.token_hex(16)
+        self.here: defaultdict[int, Counter[Person]] = defaultdict(Counter)
+        self.left: dict[tuple[int, Person], float] = {}
+        self.told: dict[int, tuple[str, ...]] = {}
+        self.noted: tuple[set[tuple[int, int]], float] = (set(), 0)
+
+    def come(self, list_id: int, person: Person) -> None:
+        """Count a window in."""
+        if person.presence:
+            self.here[list_id][person] += 1
+
+    def go(self, list_id: int, person: Person) -> None:
+        """Count a window out."""
+        if person in self.here[list_id]:
+            self.here[list_id][person] -= 1
+            if not self.here[list_id][person]:
+                del self.here[list_id][person]
+                self.left[list_id, person] = time.monotonic()
+        if not self.here[list_id]:
+            del self.here[list_id]
+
+    def news(self) -> list[Message]:
+        """Return what has changed since the last time."""
+        since = time.monotonic() - LINGER
+        self.left = {place: at for place, at in self.left.items() if at > since}
+        people: defaultdict[int, set[str]] = defaultdict(set)
+        for list_id, windows in self.here.items():
+            people[list_id] |= {person.username for person in windows}
+        for list_id, person in self.left:
+            people[list_id].add(person.username)
+        with suppress(Unavailable):
+            for list_id, name in self.lookups(members.elsewhere, self.process):
+                people[list_id].add(name)
+        now = {list_id: tuple(sorted(names)) for list_id, names in people.items()}
+        before, self.told = self.told, now
+        return [
+            message("present", number, people=now.get(number, ()))
+            for number in before | now
+            if before.get(number) != now.get(number)
+        ]
+
+    def to_note(self) -> set[tuple[int, int]] | None:
+        """Return who is here, as ids of lists and people, if that should be noted now."""
+        places, at = self.noted
+        here = {(number, person.id) for number, each in self.here.items() for person in each}
+        if here == places and not (here and at < time.monotonic() - NOTED):
+            return None
+        self.noted = (here, time.monotonic())
+        return here
 
 
 class Hub:
@@ -98,22 +161,48 @@ class Hub:
 
     def __init__(self, lookups: Lookups) -> None:
         self.lookups = lookups
+        self.company = Company(lookups)
         self.watchers: defaultdict[int, set[Any]] = defaultdict(set)
         self.sockets: set[LiveHandler] = set()
+        self.sessions: defaultdict[str, set[Any]] = defaultdict(set)
         self.waiting: dict[tuple[int, str], Message] = {}
         self.telling: asyncio.Task[None] | None = None
         self.closed = False
 
-    def add(self, watcher: Any, list_id: int) -> None:
-        """Count a watcher in."""
-        self.watchers[list_id].add(watcher)
+    def come(self, each: Any) -> None:
+        """Count someone in with their session; programs have none."""
+        if each.key:
+            self.sessions[each.key].add(each)
+
+    def go(self, each: Any) -> None:
+        """Count someone out of their session, if they were in."""
+        here = self.sessions.get(each.key, set())
+        here.discard(each)
+        if not here:
+            self.sessions.pop(each.key, None)
+
+    def add(self, watcher: Any, list_id: int, *, present: bool = True) -> None:
+        """Count a watcher in, and its person as present, or not."""
+        if watcher not in self.watchers[list_id]:
+            self.watchers[list_id].add(watcher)
+            if present:
+                watcher.present.add(list_id)
+                self.company.come(list_id, watcher.person)
 
     def drop(self, watcher: Any, list_id: int) -> None:
         """Count a watcher out, if it was in."""
+        watcher.watched.discard(list_id)
         here = self.watchers.get(list_id, set())
         here.discard(watcher)
         if not here:
             self.watchers.pop(list_id, None)
+        if list_id in watcher.present:
+            watcher.present.remove(list_id)
+            self.company.go(list_id, watcher.person)
+
+    def others(self, list_id: int, username: str) -> tuple[str, ...]:
+        """Return who else has a list open."""
+        return tuple(name for name in self.company.told.get(list_id, ()) if name != username)
 
     def announce(self, list_id: int, version: int, kind: str) -> None:
         """Tell the watchers of a list that it has another version; of many at once, the last."""
@@ -179,26 +268,32 @@ class Hub:
         while True:
             await asyncio.sleep(1)
             seconds += 1
+            for news in self.company.news():
+                self.tell_all(news)
+            here = self.company.to_note()
+            if here is not None:
+                note = partial(members.be_here, self.company.process, here)
+                self.lookups.doors.write(note, lambda result, error: None)
             with suppress(Unavailable):
                 commits = self.lookups.doors.commits()
                 if commits == as_of and seconds % ALIVE:
                     continue
                 as_of = commits
-            watching = {each for every in self.watchers.values() for each in every if each.key}
-            for number, each in enumerate(watching | self.sockets):
-                if not self.alive(each.key):
-                    each.lose()
-                elif each in self.sockets and not seconds % ALIVE:
-                    each.tell(alive)
+            for number, key in enumerate([*self.sessions]):
+                if not self.alive(key):
+                    self.end_session(key)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
+            if not seconds % ALIVE:
+                for number, each in enumerate([*self.sockets]):
+                    each.tell(alive)
+                    if number % AT_ONCE == 0:
+                        await asyncio.sleep(0)
 
     def end_session(self, key: str | None) -> None:
         """Let go of those who came with a session that has ended just now."""
-        watching = {watcher for every in self.watchers.values() for watcher in every}
-        for each in watching | self.sockets:
-            if each.key == key:
-                each.lose()
+        for each in [*self.sessions.get(key or "", ())]:
+            each.lose()
 
     def open(self) -> None:
         """Begin to keep company."""
@@ -242,6 +337,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.key = self.session_key() or ""
         self.address = self.request.remote_ip
         self.watched: set[int] = set()
+        self.present: set[int] = set()
         self.bad = 0
         self.tokens, self.counted = float(BURST), time.monotonic()
         self.late: dict[tuple[int, str], Message] = {}
@@ -262,6 +358,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.stream: IOStream = connection.stream
         self.stream.max_write_buffer_size = BUFFER
         self.hub.sockets.add(self)
+        self.hub.come(self)
         if self.hub.closed:
             self.close(1001)
 
@@ -275,7 +372,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
             return
         try:
             asked = json.loads(data)
-            kind, number = asked["type"], asked["list"]
+            kind, number = asked["type"], asked["list"]  # who says no version only listens
             if kind not in ("watch", "unwatch") or not ID.fullmatch(json.dumps(number)):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -285,7 +382,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
                 self.close(1008, "not understood")
             return
         if kind == "unwatch":
-            self.watched.discard(number)
             self.hub.drop(self, number)
             return
         try:
@@ -295,9 +391,11 @@ class LiveHandler(WebSocketHandler, PageHandler):
         except Unavailable:
             self.tell(message("error", number, status=503))
         else:
-            if len(self.watched) < LISTS:
-                self.watched.add(number)
-                self.hub.add(self, number)
+            if len(self.watched | {number}) > LISTS:
+                self.tell(message("error", number, status=429))
+                return
+            self.watched.add(number)
+            self.hub.add(self, number, present="version" in asked)
             self.tell(message("watching", number, version=seen.version))
 
     def tell(self, news: Message) -> None:
@@ -306,14 +404,15 @@ class LiveHandler(WebSocketHandler, PageHandler):
         The frame goes straight to the socket, five times as fast as by `write_message`.
         """
         try:
-            if self.stream.writing():
+            if self.late or self.stream.writing():
                 if not self.late:
                     self.stream.write(b"").add_done_callback(lambda _: self.catch_up())
                 self.late[news.list, news.kind] = news
                 return
-            sent = 0
-            with suppress(BlockingIOError):
+            try:  # which costs a third of suppress()
                 sent = self.stream.socket.send(news.frame)
+            except BlockingIOError:
+                sent = 0
             if sent < len(news.frame):
                 self.stream.write(news.frame[sent:])
         except (OSError, AttributeError, StreamBufferFullError):  # gone, or it will never read
@@ -332,7 +431,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
     def on_close(self) -> None:
         """Count it out."""
         self.hub.sockets.discard(self)
-        for list_id in self.watched:
+        self.hub.go(self)
+        for list_id in [*self.watched]:
             self.hub.drop(self, list_id)
 
 

@@ -1,22 +1,28 @@
 """A list's page, a todo's own, and the forms on them: each a verb of the models."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from tornado.escape import xhtml_escape
+from tornado.escape import linkify, xhtml_escape
 
 from controllers.base import ID, PageHandler, fill, form
-from models import history, lists, text, todos
+from controllers.loop import Kept
+from models import history, lists, members, messages, text, todos, users
 from models.errors import NotFound
+from models.tables import Person
+from models.text import N_
 
 LIST_VERBS: dict[str, Callable[..., None]] = {
     "toggle-all": todos.complete_all,
     "clear-completed": todos.clear_completed,
     "delete": lists.delete,
 }
+WHO = (N_("added by {name}"), N_("completed by {name}"), N_("for {name}"))
+OWN = ("status", "news", "talking", "talk")  # parts of own.html
+MESSAGES_SHOWN = 30
+LINK = 'rel="noopener noreferrer nofollow"'
 VERBS: dict[str, Callable[..., int]] = {
     "complete": todos.complete,
     "reopen": partial(todos.complete, completed=False),
@@ -24,6 +30,22 @@ VERBS: dict[str, Callable[..., int]] = {
     "restore": todos.restore,
     "move": todos.move,
 }
+
+
+def own_parts(
+    person: Person, seen: lists.Seen, before: int | None
+) -> tuple[history.Told | None, history.Told | None, list[lists.Described]]:
+    """Return a reader's last change of a list, the last one by others, and messages."""
+    _, said = messages.latest(person, seen.id, before, MESSAGES_SHOWN + 1)
+    return history.last(person, seen), history.last(person, seen, history.BY_OTHERS), said
+
+
+def whole(person: Person, todo_id: int) -> tuple[lists.Seen, todos.Columns, list[str]]:
+    """Return a todo as it is shown on its own page, after its list and before its members."""
+    seen, todo = todos.find(person, todo_id)
+    assigned = users.names({todo["assigned"]} if todo["assigned"] else set())
+    people = [member["username"] for member in members.every(person, seen.id)[1]]
+    return seen, todo | {"assigned": assigned.get(todo["assigned"], "")}, people
 
 
 class Mould:
@@ -41,75 +63,121 @@ class Mould:
         return (b"%d" % number).join(self.between)
 
 
-class TodoPageHandler(PageHandler):
-    """What all of these share: the page of one list."""
+class Place(NamedTuple):
+    """A page of one list, as one reader has it.
 
-    async def show_list(self, list_id: int, shown: str, editing: int = 0) -> None:
-        """Draw it; for a script without its frame, or 304 when it has that version already.
+    `shown` is one of todos.FILTERS, or "messages"; `here` are the others who have it open.
+    """
 
-        `shown` is one of todos.FILTERS, `editing` the todo whose row is open. What was drawn
-        before is kept; whose lists they are and at which versions is looked up every time.
+    seen: lists.Seen
+    shown: str
+    mine: list[lists.Seen]
+    digest: str  # of those, which differs when any of them does
+    here: tuple[str, ...]
+    person: Person
+    language: str
+
+    def values(self) -> dict[str, Any]:
+        """Return what templates are told of it."""
+        address = f"/lists/{self.seen.id}"
+        return {
+            "address": address,
+            "back": address if self.shown == "all" else f"{address}/{self.shown}",
+            "shown": self.shown,
+            "shared": self.seen.people > 1,
+            "writable": self.seen.may("change"),
+            "sayable": self.seen.may("say"),
+        }
+
+
+class ListPageHandler(PageHandler):
+    """What the pages of a list share: parts, which a script fetches anew, and what is around.
+
+    What was drawn before is kept; which lists there are and at which versions is looked up.
+    """
+
+    async def show_list(
+        self, list_id: int, shown: str, editing: int = 0, before: int | None = None
+    ) -> None:
+        """Draw it, with the row `editing` open; or the messages `before` one.
+
+        A script gets the parts alone, or 304 when it has them already.
         """
         self._headers["Vary"] = "X-Fragment"
-        person, language, kept = self.current_user, self.locale.code, self.settings["kept"]
-        mine = self.look(lists.mine, person)
+        person: Person = self.current_user
+        mine, digest = self.look(lists.navigation, person)
         seen = next((seen for seen in mine if seen.id == list_id), None)
         if seen is None:
             raise NotFound
-        fragment = self.fragment
-        if fragment:
-            etag = f'"{list_id}-{seen.version}-{shown}-{language}-{person.id}-{seen.role}"'
+        here = self.settings["hub"].others(list_id, person.username)
+        place = Place(seen, shown, mine, digest, here, person, self.locale.code)
+        if seen.unread and (shown == "messages" or "X-Seen" in self.request.headers):
+            read = partial(messages.read_all, person, list_id)
+            self.settings["doors"].write(read, lambda result, error: None)
+        if self.fragment:
+            etag = f'"{digest}-{list_id}-{shown}-{place.language}-{person.id}-{"-".join(here)}"'
             self._headers["ETag"] = etag
             if self.request.headers.get("If-None-Match") == etag:
                 self.set_status(304)
                 return
-        address, writable = f"/lists/{list_id}", seen.may("editor")
-        back = address if shown == "all" else f"{address}/{shown}"
-        place = {"address": address, "back": back, "shown": shown, "writable": writable}
-        # All who may do the same with a list share its rows. After a while, undo isn't offered.
-        shared = (list_id, seen.version, shown, language, writable)
-        own = (
-            list_id,
-            seen.version,
-            seen.role,
-            language,
-            person.id,
-            time.time() // history.RECENT.seconds,
-        )
-        rows, said = kept.get(shared), kept.get(own)
-        if not (rows and said) or editing:
-
-            async def draw_rows() -> list[bytes]:
-                page = await self.read(todos.rows, person, list_id, shown)
-                return [self.draw_rows(place, *page, editing)]
-
-            async def draw_last() -> list[bytes]:
-                return [self.draw_last(seen, await self.read(history.last, person, seen))]
-
-            rows, said = await asyncio.gather(
-                draw_rows() if editing else self.drawn(shared, draw_rows),
-                self.drawn(own, draw_last),
-            )
-        if fragment:
-            self.finish(said[0] + rows[0])
+        parts = await self.draw(place, editing, before)
+        if self.fragment:
+            self.finish(b"".join(parts.values()))
             return
-        names = tuple([(one.id, one.name, one.open) for one in mine])
-        frame = place | {"list": seen._replace(version=0, total=0), "mine": names, "person": person}
         plain = not (editing or self.error or self.request.query_arguments)
-        holes = {"said": said[0], "token": self.xsrf_token, "rows": rows[0]}
-        values = frame | {"editing": editing, "owned": seen.may("owner")}
-        self.finish(fill(self.sample("todos/page.html", holes, values, keep=plain), **holes))
+        holes = parts | {"token": self.xsrf_token}
+        own = {"list": seen._replace(version=0, total=0, people=0, unread=0), "person": person}
+        values = (
+            place.values()
+            | own
+            | {"editing": editing, "owned": seen.may("rename"), "live": before is None}
+        )
+        template = "todos/messages.html" if shown == "messages" else "todos/page.html"
+        self.finish(fill(self.sample(template, holes, values, keep=plain), **holes))
 
-    def draw_last(self, seen: lists.Seen, last: history.Told | None) -> bytes:
-        """Return what the reader did last, and the way back."""
-        holes, values = {}, {"verb": "", "kind": "", "mine": False}
+    async def draw(self, place: Place, editing: int, before: int | None) -> dict[str, bytes]:
+        """Return the parts of the page."""
+        seen, person, language = place.seen, place.person, place.language
+        # All who may do the same with a list share its rows. After a while, undo isn't offered.
+        theirs = person.id if place.shown == "mine" else 0
+        shared = (seen.id, seen.version, place.shown, language, seen.may("change"), theirs)
+        age = time.time() // history.RECENT.seconds
+        alone = (seen.id, seen.version, seen[5:], language, person.id, place.here, age, before)
+        around = ("side", place.digest, language, seen.id)
+
+        async def draw_rows() -> list[bytes]:
+            found = await self.read(todos.rows, person, seen.id, place.shown)
+            return [self.draw_rows(place.values(), *found, editing)]
+
+        kept: Kept = self.settings["kept"]
+        rows: list[bytes] | None = [b""]
+        if place.shown != "messages":
+            rows = None if editing else kept.get(shared)
+        own, side = kept.get(alone), kept.get(around)
+        if rows is None:
+            rows = await (draw_rows() if editing else self.drawn(shared, draw_rows))
+        if own is None:
+            own = await self.drawn(alone, partial(self.draw_own, place, before))
+        if side is None:
+            side = [self.render_string("todos/side.html", mine=place.mine, here=seen.id)]
+            kept.put(around, side)
+        return {"side": side[0], "rows": rows[0]} | dict(zip(OWN, own, strict=True))
+
+    async def draw_own(self, place: Place, before: int | None) -> list[bytes]:
+        """Return what is the reader's alone: their last change and that of others, messages."""
+        last, news, said = await self.read(own_parts, place.person, place.seen, before)
         # No key undoes that a list was made or brought back.
-        if last and (last.kind == "todo" or (last.before and last.after)):
-            message = xhtml_escape(last.message(self.locale.translate))
-            holes = {"message": message.encode(), "change": b"%d" % last.id}
-            may = seen.may("editor" if last.kind == "todo" else "owner")
-            values = {"verb": last.verb, "kind": last.kind, "mine": may}
-        return fill(self.sample("todos/status.html", holes, values), **holes)
+        if last and last.kind == "list" and not (last.before and last.after):
+            last = None
+        action = "change" if last and last.kind == "todo" else "rename"
+        told = {"last": last, "undoable": place.seen.may(action), "news": news}
+        shown = said[-MESSAGES_SHOWN:]
+        older = shown[0]["id"] if len(said) > len(shown) else None
+        linked = [(m, linkify(m["text"], False, LINK, True)) for m in shown]
+        shared = place.seen.people > 1 or bool(said)
+        values = place.values() | told | {"messages": linked, "older": older, "shared": shared}
+        values |= {"list": place.seen, "here": place.here, "person": place.person}
+        return self.sample("todos/own.html", ("cut",), values, keep=False)[::2]
 
     def draw_rows(
         self, place: dict[str, Any], seen: lists.Seen, rows: todos.Rows, editing: int
@@ -122,8 +190,8 @@ class TodoPageHandler(PageHandler):
         titles = xhtml_escape("\n".join([row.title for row in rows.rows])).encode().split(b"\n")
         kinds = {kind: Mould(self.draw_kind(place, *kind)) for kind in {r[2:] for r in rows.rows}}
         items = [
-            kinds[completed, noted].cast(number, title)
-            for (number, _, completed, noted), title in zip(rows.rows, titles, strict=False)
+            kinds[row[2:]].cast(row[0], title)
+            for row, title in zip(rows.rows, titles, strict=False)
         ]
         if editing and place["writable"]:
             for at, row in enumerate(rows.rows):
@@ -134,10 +202,21 @@ class TodoPageHandler(PageHandler):
         return fill(self.sample("todos/rows.html", holes, values), **holes)
 
     def draw_kind(
-        self, place: dict[str, Any], completed: bool, noted: bool, editor: bytes = b""
+        self,
+        place: dict[str, Any],
+        completed: bool,
+        noted: bool,
+        who: tuple[str | None, ...],
+        editor: bytes = b"",
     ) -> list[bytes]:
         """Return a row without its number and title; `editor` is what opens it for renaming."""
+        told = [
+            self.locale.translate(words).format(name=name)
+            for words, name in zip(WHO, who, strict=True)
+            if name
+        ]
         values = place | {"completed": completed, "noted": noted, "editor": editor}
+        values["who"] = " · ".join(told)
         return self.sample("todos/row.html", ("id", "title"), values, keep=not editor)
 
     def open_row(
@@ -147,7 +226,7 @@ class TodoPageHandler(PageHandler):
         typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
         moves = {"id": b"%d" % row.id, "up": around[0], "down": around[1]}
         editor = self.render_string("todos/editor.html", **place, **typed, **moves)
-        kind = self.draw_kind(place, row.completed, row.noted, editor)
+        kind = self.draw_kind(place, *row[2:], editor)
         return fill(kind, id=moves["id"], title=title)
 
     async def show(self, list_id: str) -> None:
@@ -171,7 +250,7 @@ class TodoPageHandler(PageHandler):
         await self.show_list(int(list_id), shown, int(edit) if ID.fullmatch(edit) else 0)
 
 
-class ListHandler(TodoPageHandler):
+class ListHandler(ListPageHandler):
     """A list."""
 
     async def get(self, list_id: str) -> None:
@@ -188,15 +267,45 @@ class ListHandler(TodoPageHandler):
         self.see_other(self.reverse_url("list", list_id))
 
 
-class FilterHandler(TodoPageHandler):
+class FilterHandler(ListPageHandler):
     """A list, under one of its filters."""
 
     async def get(self, list_id: str, shown: str) -> None:
-        """Show the active or the completed todos."""
+        """Show the active or the completed todos, or those that are for the reader."""
         await self.show_asked(list_id, shown)
 
 
-class RenameListHandler(TodoPageHandler):
+class MessagesHandler(ListPageHandler):
+    """The conversation of a list, on a page of its own."""
+
+    async def get(self, list_id: str) -> None:
+        """Show the last messages, or those `?before=` one."""
+        before = self.get_query_argument("before", "")
+        number = int(before) if ID.fullmatch(before) else None
+        await self.show_list(int(list_id), "messages", before=number)
+
+    async def show(self, list_id: str) -> None:
+        """Show it again for a message that was refused, where it was written."""
+        there = "messages" if self.field("back").endswith("/messages") else self.shown_before()
+        await self.show_list(int(list_id), there)
+
+    @form
+    async def post(self, list_id: str) -> None:
+        """Say something."""
+        await self.commit(messages.say, self.current_user, int(list_id), self.field("text"))
+        self.see_other(self.reverse_url("messages", list_id))
+
+
+class TakeBackHandler(PageHandler):
+    """A message of one's own."""
+
+    async def post(self, message_id: str) -> None:
+        """Delete it."""
+        list_id = await self.commit(messages.take_back, self.current_user, int(message_id))
+        self.see_other(self.reverse_url("messages", list_id))
+
+
+class RenameListHandler(ListPageHandler):
     """The name of a list."""
 
     @form
@@ -217,7 +326,7 @@ class ListVerbHandler(PageHandler):
         self.see_other(self.reverse_url("list", list_id) if there else self.reverse_url("lists"))
 
 
-class TodoHandler(TodoPageHandler):
+class TodoHandler(ListPageHandler):
     """One todo in full."""
 
     async def get(self, todo_id: str) -> None:
@@ -226,8 +335,9 @@ class TodoHandler(TodoPageHandler):
 
     async def show_todo(self, todo_id: int) -> None:
         """Draw its page, with its notes."""
-        seen, todo = await self.read(todos.find, self.current_user, todo_id)
-        self.render("todos/todo.html", list=seen, todo=todo, writable=seen.may("editor"))
+        seen, todo, people = await self.read(whole, self.current_user, todo_id)
+        values = {"list": seen, "todo": todo, "people": people, "writable": seen.may("change")}
+        self.render("todos/todo.html", **values)
 
     async def show(self, todo_id: str) -> None:
         """Draw the page again that a refused form came from: its own, or its list, the row open."""
@@ -244,7 +354,9 @@ class TodoHandler(TodoPageHandler):
         if text.blank(title):
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
-            todo = await self.commit(todos.edit, self.current_user, int(todo_id), title, notes)
+            assigned = self.typed.get("assigned")
+            edit = partial(todos.edit, assigned=assigned)
+            todo = await self.commit(edit, self.current_user, int(todo_id), title, notes)
             list_id = todo["list"]
         self.see_other(self.reverse_url("list", list_id))
 

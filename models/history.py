@@ -39,22 +39,28 @@ SENTENCES = {
     "role member": (N_("Gave {title} another role"), ""),
     "remove member": (N_("Shares the list no more with {title}"), ""),
     "leave member": (N_("Left the list"), ""),
+    "say message": (N_("Wrote “{title}”"), ""),
+    "delete message": (N_("Took back “{title}”"), ""),
+    "join member": (N_("Joined the list by a link"), ""),
+    "assign todo": (N_("Changed who shall do “{title}”"), ""),
 }
 COLUMNS = (Change.id, Change.version, Change.verb, Change.kind, Change.at)
 FACTS = ("id", "version", "verb", "kind", "at", "user")
 ROWS = (Change.before, Change.after)
-LAST = Prepared(
-    Change.select(*COLUMNS, *ROWS)
+NEWLY = (
+    Change.select(*COLUMNS, User.username, *ROWS)
+    .join(User)
     .where(
         Change.list == Given("list"),
         Change.version > Given("since"),
-        Change.user == Given("person"),
-        Change.kind.in_(("todo", "list")),
         Change.at > Given("recent"),
     )
     .order_by(Change.version.desc())
     .limit(1)
 )
+KIND = Change.kind.in_(("todo", "list"))
+LAST = Prepared(NEWLY.where(Change.user == Given("person"), KIND))
+BY_OTHERS = Prepared(NEWLY.where(Change.user != Given("person")))
 NEWEST = Prepared(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
 NEWS = Prepared(
     Change.select(Change.id, Change.list, Change.version, Change.kind)
@@ -82,16 +88,18 @@ class Told(NamedTuple):
         one, several = SENTENCES[f"{self.verb} {self.kind}"]
         sentence = translate(one, several, len(rows)) if several else translate(one)
         before, after = rows[0], (self.after or rows)[0]
-        name = {"todo": "title", "member": "username"}.get(self.kind, "name")
+        name = {"todo": "title", "member": "username", "message": "text"}.get(self.kind, "name")
         return sentence.format(title=after[name], before=before[name], count=len(rows))
 
 
-def last(person: Person, seen: lists.Seen) -> Told | None:
-    """Return the person's own last change of the list, if it is recent enough to regret."""
-    recent = instant(datetime.now(UTC) - RECENT)
-    since = seen.version - NEAR
-    for *facts, before, after in LAST(list=seen.id, person=person.id, since=since, recent=recent):
-        return told((*facts, person.username, before, after))
+def last(person: Person, seen: lists.Seen, query: Prepared = LAST) -> Told | None:
+    """Return the person's own last change of the list, if it is recent enough to regret.
+
+    Or, by another `query`, the last one BY_OTHERS.
+    """
+    since, recent = seen.version - NEAR, instant(datetime.now(UTC) - RECENT)
+    for row in query(list=seen.id, person=person.id, since=since, recent=recent):
+        return told(row)
     return None
 
 
@@ -187,7 +195,7 @@ def undo(person: Person, change_id: int) -> int | None:
     for list_id, *row in query.where(Change.id == change_id).tuples():
         change = told(row)
         if change.kind == "todo":
-            undo_todos(person, lists.seen_by(person, list_id, "editor"), change)
+            undo_todos(person, lists.seen_by(person, list_id, "change"), change)
         else:
             undo_list(person, list_id, change)
         return int(list_id) if change.before or change.kind == "todo" else None
@@ -205,8 +213,9 @@ def undo_todos(person: Person, seen: lists.Seen, change: Told) -> None:
         new = todo | {"deleted_at": None if old else now()}
         if old:
             new |= {"title": old["title"], "notes": old["notes"], "position": old["order"]}
+            new["assigned"] = todos.member_called(seen.id, old.get("assigned", ""))
             if old["completed"] != (todo["completed_at"] is not None):
-                new["completed_at"] = now() if old["completed"] else None
+                new |= todos.ticked(person, old["completed"])
         pairs.append((todo, new))
     todos.rewrite(person, seen, back(change), pairs)
 
@@ -214,7 +223,8 @@ def undo_todos(person: Person, seen: lists.Seen, change: Told) -> None:
 def undo_list(person: Person, list_id: int, change: Told) -> None:
     """Make the list what it was before `change`: of that name, in the trash, or out of it."""
     gone = not change.after
-    seen = lists.seen_by(person, list_id, "owner", lists.ANY if gone else lists.SEEN_BY)
+    action = "rename" if change.before and change.after else "delete"
+    seen = lists.seen_by(person, list_id, action, lists.ANY if gone else lists.SEEN_BY)
     check(seen, change, {})
     after = seen._replace(name=change.before[0]["name"]) if change.before else None
     lists.rewrite(person, seen, back(change), after, gone=gone)

@@ -1,28 +1,51 @@
 """Lists: who may do what with them, and what became of them, change by change."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import SQL, Select, fn
 
 from models import text
 from models.database import Given, Prepared, instant, now
 from models.errors import Forbidden, Invalid, NotFound
-from models.tables import Change, List, Member, Person
+from models.tables import Change, List, Member, Message, Person
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
+# The one table of rights: which role each action needs at least. For everyone else, a list that
+# they are no member of isn't there.
+NEEDS = {
+    "read": "viewer",
+    "leave": "viewer",
+    "change": "editor",
+    "say": "editor",
+    "rename": "owner",
+    "delete": "owner",
+    "share": "owner",
+}
 NAME_LIMIT = 200
 LISTS_LIMIT = 500  # a page looks them all up
+UNREAD_LIMIT = 100  # from here on they are many
 KEPT = timedelta(days=30)  # how long what was deleted can be brought back
 
-SEEN = (List.id, List.name, List.version, List.open, List.total, Member.role)
+SEEN = (List.id, List.name, List.version, List.open, List.total, Member.role, List.people)
 ROLE_OF = List.select(*SEEN).join(Member)
-MINE = Prepared(
-    ROLE_OF.where(Member.user == Given("person"), List.deleted_at.is_null()).order_by(
-        Member.position, Member.id
+UNREAD = (
+    Message.select(Message.id)
+    .where(
+        Message.list == List.id,
+        Message.id > Member.read,
+        Message.user != Member.user,
+        Message.deleted_at.is_null(),
     )
+    .limit(UNREAD_LIMIT)
+)
+MINE = Prepared(
+    ROLE_OF.select_extend(Select((UNREAD,), (fn.COUNT(SQL("*")),)))
+    .where(Member.user == Given("person"), List.deleted_at.is_null())
+    .order_by(Member.position, Member.id)
 )
 ONE = ROLE_OF.where(List.id == Given("list"), Member.user == Given("person"))
 SEEN_BY = Prepared(ONE.where(List.deleted_at.is_null()))
@@ -32,8 +55,11 @@ COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
 RECORD = Prepared(Change.insert({name: Given(name) for name in COLUMNS}))
 STEP = Prepared(
     List.update(
-        version=Given("version"), open=List.open + Given("more"), total=List.total + Given("all")
-    ).where(List.id == Given("list"))
+        version=Given("version"),
+        open=List.open + Given("open"),
+        total=List.total + Given("todo"),
+        people=List.people + Given("member"),
+    ).where(List.id == Given("list_id"))
 )
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
@@ -43,7 +69,7 @@ class Seen(NamedTuple):
     """A list as one person may use it.
 
     `version` is that of its last change, `open` the number of todos that are left to do, `total`
-    that of all.
+    that of all, `people` that of its members, and `unread` that of messages, in `mine` alone.
     """
 
     id: int
@@ -52,25 +78,28 @@ class Seen(NamedTuple):
     open: int
     total: int
     role: str
+    people: int = 1
+    unread: int = 0
 
-    def may(self, least: str) -> bool:
-        """Say whether the person's role is `least` or more."""
-        return ROLES.index(self.role) >= ROLES.index(least)
+    def may(self, action: str) -> bool:
+        """Say whether the person's role is enough for an action of NEEDS."""
+        return ROLES.index(self.role) >= ROLES.index(NEEDS[action])
 
 
-def seen_by(person: Person, list_id: int, least: str = "viewer", query: Prepared = SEEN_BY) -> Seen:
+def seen_by(person: Person, list_id: int, action: str = "read", query: Prepared = SEEN_BY) -> Seen:
     """Return the list as `person` may use it; with `ANY` also when it is in the trash.
 
-    Raises NotFound when they are no member of it, Forbidden when their role is less than `least`.
+    Raises NotFound when they are no member of it, Forbidden when their role isn't enough for an
+    action of NEEDS.
     """
     for row in query(list=list_id, person=person.id):
-        return allowed(Seen(*row), least)
+        return allowed(Seen(*row), action)
     raise NotFound
 
 
-def allowed(seen: Seen, least: str) -> Seen:
-    """Return `seen` unchanged; raises Forbidden when the person's role is less than `least`."""
-    if not seen.may(least):
+def allowed(seen: Seen, action: str) -> Seen:
+    """Return `seen` unchanged; raises Forbidden when the person may not do that."""
+    if not seen.may(action):
         raise Forbidden
     return seen
 
@@ -95,9 +124,10 @@ def changed(
     version = seen.version + 1
     rows = {"before": json.dumps(before), "after": json.dumps(after)}
     RECORD(list=seen.id, version=version, user=person.id, verb=verb, kind=kind, at=now(), **rows)
-    more = left(after) - left(before) if kind == "todo" else 0
-    every = len(after) - len(before) if kind == "todo" else 0
-    STEP(list=seen.id, version=version, more=more, all=every)
+    more = {"open": 0, "todo": 0, "member": 0, kind: len(after) - len(before)}
+    if kind == "todo":
+        more["open"] = left(after) - left(before)
+    STEP(**more, list_id=seen.id, version=version)
 
 
 def left(rows: list[Described]) -> int:
@@ -108,6 +138,12 @@ def left(rows: list[Described]) -> int:
 def mine(person: Person, look: Callable[..., list[Any]] = Prepared.__call__) -> list[Seen]:
     """Return the lists that `person` may read, in their own order."""
     return [Seen(*row) for row in look(MINE, person=person.id)]
+
+
+def navigation(person: Person, look: Callable[..., list[Any]]) -> tuple[list[Seen], str]:
+    """Return what `mine` does, and a digest that differs when any of it does."""
+    rows = mine(person, look)
+    return rows, hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
 
 
 def trash(person: Person) -> list[Any]:
@@ -154,7 +190,7 @@ def create(person: Person, name: str) -> int:
 
 def rename(person: Person, list_id: int, name: str) -> None:
     """Give the list another name. Raises NotFound, Forbidden unless `person` owns it, Invalid."""
-    seen = seen_by(person, list_id, "owner")
+    seen = seen_by(person, list_id, "rename")
     name = text.line("name", name, NAME_LIMIT)
     if name != seen.name:
         rewrite(person, seen, "rename", seen._replace(name=name))
@@ -162,7 +198,7 @@ def rename(person: Person, list_id: int, name: str) -> None:
 
 def delete(person: Person, list_id: int) -> None:
     """Put the list in the trash. Raises NotFound, Forbidden unless `person` owns it."""
-    rewrite(person, seen_by(person, list_id, "owner"), "delete", None)
+    rewrite(person, seen_by(person, list_id, "delete"), "delete", None)
 
 
 def rewrite(

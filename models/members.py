@@ -1,14 +1,36 @@
 """Members: who shares a list, and in which role."""
 
-from typing import Any
+import secrets
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from peewee import fn
 
 from models import lists, users
+from models.database import Given, Prepared, instant, now
 from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import Member, Person, User
+from models.tables import Invite, List, Member, Person, Presence, User
+from models.tokens import hash_of
 
 MEMBERS_LIMIT = 200
+INVITES_LIMIT = 20  # of one list
+INVITED = timedelta(days=7)  # how long a link lets in
+HERE = timedelta(seconds=40)  # how long another process is believed who is there
+ELSEWHERE = Prepared(
+    Presence.select(Presence.list, User.username)
+    .join(User)
+    .where(Presence.process != Given("process"), Presence.at > Given("since"))
+)
+
+
+class Invited(NamedTuple):
+    """What a link leads to: a list and a role in it, given by someone."""
+
+    list: int
+    name: str
+    role: str
+    by: str
 
 
 def every(person: Person, list_id: int) -> tuple[lists.Seen, list[lists.Described]]:
@@ -22,7 +44,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
 
     Raises NotFound, Forbidden unless `person` owns the list, Conflict for its last owner, Invalid.
     """
-    seen = lists.seen_by(person, list_id, "owner")
+    seen = lists.seen_by(person, list_id, "share")
     if role not in lists.ROLES:
         raise Invalid("role", "There is no such role: owner, editor and viewer are there.")
     members = {name: (number, had) for number, name, had in present(list_id)}
@@ -64,7 +86,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     seen = lists.seen_by(person, list_id)
     members = {name: (number, had) for number, name, had in present(list_id)}
     name = users.fold(username)
-    if name != person.username and not seen.may("owner"):
+    if name != person.username and not seen.may("share"):
         raise Forbidden
     if name not in members:
         raise NotFound
@@ -73,6 +95,76 @@ def remove(person: Person, list_id: int, username: str) -> None:
     Member.delete().where(Member.id == number).execute()
     verb = "leave" if name == person.username else "remove"
     lists.changed(person, seen, verb, "member", [described(name, role)], [])
+
+
+def invite(person: Person, list_id: int, role: str) -> str:
+    """Make a link's key, 128 random bits, for whoever has it to join the list in that role.
+
+    Raises NotFound, Forbidden, Invalid.
+    """
+    lists.seen_by(person, list_id, "share")
+    if role not in lists.ROLES[:2]:
+        raise Invalid("link", "A link makes editors or viewers.")
+    if len(invites(list_id)) >= INVITES_LIMIT:
+        limit = INVITES_LIMIT
+        raise Invalid("link", "These are enough links: at most {limit}.", limit=limit)
+    key = secrets.token_urlsafe(16)
+    ends = instant(datetime.now(UTC) + INVITED)
+    Invite.create(list=list_id, user=person.id, hash=hash_of(key), role=role, expires=ends)
+    return key
+
+
+def invites(list_id: int) -> list[Any]:
+    """Return the links into a list: id, role, expires."""
+    query: Any = Invite.select(Invite.id, Invite.role, Invite.expires)
+    return list(query.where(Invite.list == list_id, Invite.expires > now()).namedtuples())
+
+
+def revoke(person: Person, list_id: int, invite_id: int) -> None:
+    """End a link. Raises NotFound, Forbidden."""
+    lists.seen_by(person, list_id, "share")
+    if not Invite.delete().where(Invite.id == invite_id, Invite.list == list_id).execute():
+        raise NotFound
+
+
+def invited(key: str) -> Invited:
+    """Return what a link leads to. Raises NotFound when it never did, or does no more."""
+    query: Any = Invite.select(List.id, List.name, Invite.role, User.username)
+    query = query.join(List).join_from(Invite, User).where(List.deleted_at.is_null())
+    for row in query.where(Invite.hash == hash_of(key), Invite.expires > now()).tuples():
+        return Invited(*row)
+    raise NotFound
+
+
+def join(person: Person, key: str) -> int:
+    """Come into the list that a link leads to; return its id. Who is in it stays what they are.
+
+    Raises NotFound, Invalid.
+    """
+    led = invited(key)
+    members = {name for _, name, _ in present(led.list)}
+    if person.username not in members:
+        come(led.list, person.username, led.role, len(members))
+        seen = lists.seen_by(person, led.list)
+        joined = [described(person.username, led.role)]
+        lists.changed(person, seen, "join", "member", [], joined)
+    return led.list
+
+
+def be_here(process: str, places: Collection[tuple[int, int]]) -> None:
+    """Note who has which list open in a process, as ids of lists and people; nobody else has."""
+    at = now()
+    old = Presence.at < instant(datetime.now(UTC) - HERE)
+    Presence.delete().where((Presence.process == process) | old).execute()
+    rows = [{"process": process, "list": a, "user": b, "at": at} for a, b in places]
+    if rows:
+        Presence.insert_many(rows).execute()
+
+
+def elsewhere(process: str, look: Callable[..., list[Any]]) -> list[tuple[int, str]]:
+    """Return list and name of those who have one open in another process."""
+    since = instant(datetime.now(UTC) - HERE)
+    return look(ELSEWHERE, process=process, since=since)
 
 
 def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | None) -> None:

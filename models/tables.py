@@ -32,7 +32,8 @@ class Table(Model):
 class User(Table):
     """A person with an account: the folded name, an argon2id hash, an address, and preferences.
 
-    `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys.
+    `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
+    `presence` is whether others see where they are.
     """
 
     username = CharField(40, unique=True)
@@ -41,6 +42,7 @@ class User(Table):
     join_date = CharField(24)
     language = CharField(10, null=True)
     shortcuts = BooleanField(default=True)
+    presence = BooleanField(default=True)
 
 
 class Session(Table):
@@ -69,30 +71,55 @@ class Token(Table):
 class List(Table):
     """A list of todos. `version` counts its changes, making it is the first.
 
-    `open` counts what is left to do, `total` all outside the trash; `lists.changed` keeps them.
+    `open` counts what is left to do, `total` all outside the trash, `people` who share it;
+    `lists.changed` keeps them.
     """
 
     name = CharField(200)
     version = BigIntegerField()
     open = BigIntegerField(default=0)
     total = BigIntegerField(default=0)
+    people = BigIntegerField(default=1)
     deleted_at = CharField(24, null=True)
 
 
 class Member(Table):
-    """Someone's place in a list, and the list's place among theirs."""
+    """Someone's place in a list, the list's place among theirs, and the last message they read."""
 
     list = ForeignKeyField(List, backref="+", index=False)
     user = ForeignKeyField(User, backref="+")
     role = CharField(6)
     position = DoubleField()
+    read = BigIntegerField(default=0)
 
     class Meta:
         indexes = ((("list", "user"), True),)
 
 
+class Invite(Table):
+    """A way into a list for whoever has the link; `hash` is the SHA-256 of the key in it."""
+
+    list = ForeignKeyField(List, backref="+")
+    user = ForeignKeyField(User, backref="+", index=False)
+    hash = CharField(64, unique=True)
+    role = CharField(6)
+    expires = CharField(24)
+
+
+class Presence(Table):
+    """Who has a list open in one of the house's processes, as of the instant `at`."""
+
+    process = CharField(32)
+    list = ForeignKeyField(List, backref="+", index=False)
+    user = ForeignKeyField(User, backref="+", index=False)
+    at = CharField(24)
+
+
 class Todo(Table):
-    """A thing to do. `version` is the list's version at its last change."""
+    """A thing to do. `version` is the list's version at its last change.
+
+    `added` and `ticked` are who did that, `assigned` who shall do it.
+    """
 
     list = ForeignKeyField(List, backref="+", index=False)
     title = CharField(1000)
@@ -103,6 +130,9 @@ class Todo(Table):
     updated = CharField(24)
     version = BigIntegerField()
     deleted_at = CharField(24, null=True)
+    added = ForeignKeyField(User, backref="+", index=False, null=True)
+    ticked = ForeignKeyField(User, backref="+", index=False, null=True)
+    assigned = ForeignKeyField(User, backref="+", index=False, null=True)
 
     class Meta:
         indexes = ((("list", "position"), False),)
@@ -156,3 +186,4 @@ class Person(NamedTuple):
     username: str
     language: str | None = None
     shortcuts: bool = True
+    presence: bool = True

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
-from models import lists, text
+from models import lists, text, users
 from models.database import Given, Prepared, now
 from models.errors import Invalid, NotFound
 from models.tables import Change, List, Member, Person, Todo, User
@@ -13,7 +13,7 @@ from models.tables import Change, List, Member, Person, Todo, User
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
 TODOS_LIMIT = 10_000  # in a list
-FILTERS = ("all", "active", "completed")
+FILTERS = ("all", "active", "completed", "mine")
 
 
 COLUMNS = Todo._meta.sorted_fields
@@ -25,20 +25,22 @@ PRESENT = Prepared(
     .order_by(Todo.position, Todo.id)
 )
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
-ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED))
+WHO = (Todo.added, Todo.ticked, Todo.assigned)
+ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
 FIND = Prepared(
     Todo.select(*lists.SEEN, *COLUMNS)
     .join(List)
     .join(Member)
     .where(Todo.id == Given("todo"), Member.user == Given("person"), List.deleted_at.is_null())
 )
-GIVEN = ("list", "title", "notes", "completed_at", "created", "updated", "version")
+CHANGING = ("title", "notes", "completed_at", "updated", "version", "ticked")
+GIVEN = ("list", "created", "added", *CHANGING)
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Given("list"))
 PLACE = {"position": fn.COALESCE(Given("position"), END)}
 ADD = Prepared(
     Todo.insert({name: Given(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
 )
-WRITTEN = ("title", "notes", "completed_at", "position", "updated", "version", "deleted_at")
+WRITTEN = (*CHANGING, "position", "deleted_at", "assigned")
 REWRITE = Prepared(
     Todo.update({name: Given(name) for name in WRITTEN}).where(Todo.id == Given("id"))
 )
@@ -58,15 +60,21 @@ PART = Prepared(
 )
 
 Columns = dict[str, Any]  # a todo's columns by name
+UNTICKED = {"completed_at": None, "ticked": None}
+WIDTH = len(lists.SEEN)
 
 
 class Row(NamedTuple):
-    """A todo as its list's page shows it."""
+    """A todo as its list's page shows it; `who` added it, completed it, and shall do it.
+
+    These are names, or None; in a list that isn't shared, all are.
+    """
 
     id: int
     title: str
     completed: bool
     noted: bool
+    who: tuple[str | None, ...] = (None, None, None)
 
 
 class Rows(NamedTuple):
@@ -89,12 +97,19 @@ class Rows(NamedTuple):
 def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, Rows]:
     """Return the list and what it shows under one of FILTERS. Raises NotFound."""
     seen = lists.seen_by(person, list_id)
-    every = [*map(Row._make, ROWS(list=list_id))]
-    completed = sum([row.completed for row in every])
+    every = ROWS(list=list_id)
+    completed = sum([row[2] for row in every])
     through = every
-    if shown != "all":
-        through = [row for row in every if row.completed == (shown == "completed")]
-    return seen, Rows(through, len(every) - completed, completed)
+    if shown == "mine":
+        through = [row for row in every if row[6] == person.id]
+    elif shown != "all":
+        through = [row for row in every if row[2] == (shown == "completed")]
+    if seen.people > 1:
+        names = users.names({number for row in through for number in row[4:] if number})
+        made = [Row._make([*row[:4], tuple(map(names.get, row[4:]))]) for row in through]
+    else:
+        made = [Row(*row[:4]) for row in through]
+    return seen, Rows(made, len(every) - completed, completed)
 
 
 def part(
@@ -114,7 +129,7 @@ def add(person: Person, list_id: int, *titles: str, field: str = "title") -> lis
 
     Raises NotFound, Forbidden, Invalid for `field`.
     """
-    seen = lists.seen_by(person, list_id, "editor")
+    seen = lists.seen_by(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
         limit = SEVERAL_LIMIT
         raise Invalid(field, "These are too many at once: at most {limit}.", limit=limit)
@@ -145,6 +160,7 @@ def insert(
         row |= {"version": seen.version + 1, "position": new.get("order")}
         row |= {"created": new.get("created", at), "updated": at}
         row["completed_at"] = at if new.get("completed") else None
+        row |= {"added": person.id, "ticked": person.id if new.get("completed") else None}
         ((row["id"], row["position"]),) = ADD(**row)
         made.append(described(row))
     if made:
@@ -154,7 +170,7 @@ def insert(
 
 def complete(person: Person, todo_id: int, completed: bool = True) -> int:
     """Tick the todo, or open it again; return its list's id. Raises NotFound, Forbidden."""
-    seen, todo = find(person, todo_id, "editor")
+    seen, todo = find(person, todo_id, "change")
     tick(person, seen, [todo], completed)
     return seen.id
 
@@ -166,12 +182,15 @@ def edit(
     notes: str | None = None,
     completed: bool | None = None,
     order: float | None = None,
+    assigned: str | None = None,
 ) -> lists.Described:
     """Change what isn't None of the todo, as one change; return it.
 
+    `assigned` is the name of a member, or empty for nobody.
+
     Raises NotFound, Forbidden, Invalid.
     """
-    seen, todo = find(person, todo_id, "editor")
+    seen, todo = find(person, todo_id, "change")
     new, verbs = todo.copy(), []
     if title is not None:
         new["title"] = text.line("title", title, TITLE_LIMIT)
@@ -180,15 +199,32 @@ def edit(
         new["notes"] = text.several("notes", notes, NOTES_LIMIT)
         verbs += ["note"] * (new["notes"] != todo["notes"])
     if completed is not None and completed != bool(todo["completed_at"]):
-        new["completed_at"] = now() if completed else None
+        new |= ticked(person, completed)
         verbs.append("complete" if completed else "reopen")
     if order is not None:
         new["position"] = float(order)
         verbs += ["move"] * (new["position"] != todo["position"])
+    if assigned is not None:
+        new["assigned"] = member_called(seen.id, assigned)
+        if assigned and not new["assigned"]:
+            raise Invalid("assigned", "They don't share this list.")
+        verbs += ["assign"] * (new["assigned"] != todo["assigned"])
     if not verbs:
         return described(todo)
     verb = "edit" if len(set(verbs) - {"note"}) > 1 else verbs[0]
     return rewrite(person, seen, verb, [(todo, new)])[0]
+
+
+def ticked(person: Person, completed: bool) -> Columns:
+    """Return the columns of a todo that `person` has completed or reopened now."""
+    return {"completed_at": now(), "ticked": person.id} if completed else UNTICKED
+
+
+def member_called(list_id: int, username: str) -> int | None:
+    """Return the id of a member, None when there is none of that name."""
+    query: Any = Member.select(Member.user).join(User)
+    query = query.where(Member.list == list_id, User.username == users.fold(username))
+    return next((int(number) for (number,) in query.tuples()), None)
 
 
 def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
@@ -196,7 +232,7 @@ def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
 
     Raises NotFound, Forbidden, Invalid.
     """
-    seen, todo = find(person, todo_id, "editor")
+    seen, todo = find(person, todo_id, "change")
     new = todo | {"deleted_at": now()}
     if notes is not None:
         new["notes"] = text.several("notes", notes, NOTES_LIMIT)
@@ -206,7 +242,7 @@ def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
 
 def restore(person: Person, todo_id: int) -> int:
     """Bring the todo back from the trash, and return its list's id. Raises NotFound, Forbidden."""
-    seen, todo = find(person, todo_id, "editor", deleted=True)
+    seen, todo = find(person, todo_id, "change", deleted=True)
     rewrite(person, seen, "restore", [(todo, todo | {"deleted_at": None})])
     return seen.id
 
@@ -216,7 +252,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 
     Raises NotFound, Forbidden, Invalid when the other isn't there.
     """
-    seen, todo = find(person, todo_id, "editor")
+    seen, todo = find(person, todo_id, "change")
     order = present(seen.id)
     others = [other for other in order if other["id"] != todo_id]
     places = {None: 0} | {other["id"]: place for place, other in enumerate(others, 1)}
@@ -241,13 +277,13 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 
 def complete_all(person: Person, list_id: int, completed: bool) -> None:
     """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
-    seen = lists.seen_by(person, list_id, "editor")
+    seen = lists.seen_by(person, list_id, "change")
     tick(person, seen, present(list_id), completed)
 
 
 def clear_completed(person: Person, list_id: int) -> None:
     """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
-    seen = lists.seen_by(person, list_id, "editor")
+    seen = lists.seen_by(person, list_id, "change")
     at = now()
     done = [todo for todo in present(list_id) if todo["completed_at"]]
     rewrite(person, seen, "clear", [(todo, todo | {"deleted_at": at}) for todo in done])
@@ -255,7 +291,7 @@ def clear_completed(person: Person, list_id: int) -> None:
 
 def delete_all(person: Person, list_id: int) -> None:
     """Put every todo of the list in the trash. Raises NotFound, Forbidden."""
-    seen = lists.seen_by(person, list_id, "editor")
+    seen = lists.seen_by(person, list_id, "change")
     at = now()
     rewrite(person, seen, "delete", [(t, t | {"deleted_at": at}) for t in present(list_id)])
 
@@ -291,24 +327,24 @@ def written(list_id: int, versions: list[int]) -> list[Columns]:
 
 
 def find(
-    person: Person, todo_id: int, least: str = "viewer", *, deleted: bool = False
+    person: Person, todo_id: int, action: str = "read", *, deleted: bool = False
 ) -> tuple[lists.Seen, Columns]:
     """Return a todo as `person` may use it, after its list; with `deleted`, one in the trash.
 
-    Raises NotFound when it isn't in a list of theirs, Forbidden when their role is below `least`.
+    Raises NotFound when it isn't in a list of theirs, Forbidden when they may not do that.
     """
     for row in FIND(todo=todo_id, person=person.id):
-        seen, todo = lists.Seen(*row[:6]), dict(zip(NAMES, row[6:], strict=True))
+        seen, todo = lists.Seen(*row[:WIDTH]), dict(zip(NAMES, row[WIDTH:], strict=True))
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
-            return lists.allowed(seen, least), todo
+            return lists.allowed(seen, action), todo
     raise NotFound
 
 
 def tick(person: Person, seen: lists.Seen, todos: list[Columns], completed: bool) -> None:
     """Complete or reopen those of `todos` that aren't so already, as one change."""
-    at = now() if completed else None
+    new = ticked(person, completed)
     others = [todo for todo in todos if (todo["completed_at"] is not None) != completed]
-    pairs = [(todo, todo | {"completed_at": at}) for todo in others]
+    pairs = [(todo, todo | new) for todo in others]
     rewrite(person, seen, "complete" if completed else "reopen", pairs)
 
 
@@ -333,7 +369,7 @@ def rewrite(
 def described(row: Columns) -> lists.Described:
     """Return a todo, given its columns, as change rows hold it."""
     same = ("id", "list", "title", "notes", "created", "updated", "version")
-    return {name: row[name] for name in same} | {
-        "completed": row["completed_at"] is not None,
-        "order": row["position"],
-    }
+    more = {"completed": row["completed_at"] is not None, "order": row["position"]}
+    if row.get("assigned"):
+        more["assigned"] = users.names({row["assigned"]})[row["assigned"]]
+    return {name: row[name] for name in same} | more

@@ -27,7 +27,7 @@ SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visi
 SCOPES = ("read", "write")  # what a token is for; who may write may read
 TOKENS_LIMIT = 50
 
-PERSON = (User.id, User.username, User.language, User.shortcuts)
+PERSON = (User.id, User.username, User.language, User.shortcuts, User.presence)
 LIVE = Prepared(
     Session.select(Session.last_seen, *PERSON)
     .join(User)

@@ -3,6 +3,7 @@
 import re
 import threading
 import unicodedata
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -95,6 +96,12 @@ def password_of(username: str) -> tuple[Person | None, str | None]:
     return (Person(user.id, user.username), user.password) if user else (None, None)
 
 
+def names(ids: set[int]) -> dict[int, str]:
+    """Return the names of the people with these ids."""
+    query: Any = User.select(User.id, User.username).where(User.id.in_(list(ids)))
+    return dict(query.tuples()) if ids else {}
+
+
 def sign_up(username: str, email: str | None, password: str | None, list_name: str) -> Person:
     """Make an account, and a list of its own, out of what was cleaned and hashed before.
 
@@ -109,12 +116,12 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     return person
 
 
-def prefer(person: Person, language: str, shortcuts: bool) -> None:
+def prefer(person: Person, language: str, shortcuts: bool, presence: bool) -> None:
     """Note how `person` likes their pages: one of LANGUAGES, or empty for the browser's.
 
     Raises Invalid.
     """
     if language not in ("", *LANGUAGES):
         raise Invalid("language", "This language isn't spoken here yet.")
-    values = {"language": language or None, "shortcuts": shortcuts}
+    values = {"language": language or None, "shortcuts": shortcuts, "presence": presence}
     User.update(values).where(User.id == person.id).execute()

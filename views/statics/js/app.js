@@ -1,15 +1,13 @@
-// What the page does by forms and links, done at once and without leaving it.
-//
-// Every action is still a form: it is sent in the background, and the answer is the page without its
-// frame, drawn by the server. That is always right; what is shown before only bridges the wait.
+// What the page does by forms and links, done at once and without leaving it. Every action is
+// still a form, sent in the background; the answer is the page without its frame, drawn by the
+// server. That is always right; what is shown before only bridges the wait.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const make = (name, values) => Object.assign(document.createElement(name), values);
 const ROW = ".todo-list > li:not([hidden], [inert])"; // not those that go, nor those that come
 const act = $("#act[data-live]"); // the form of all single buttons; readers have none
-const field = $(".new-todo");
-const language = document.documentElement.lang;
-const title = document.title.replace(/^\(\d+\) /, "");
+const field = $(".new-todo") ?? $(".say textarea");
 
 // ---- sending, in the order of typing
 
@@ -17,7 +15,8 @@ const waiting = []; // not acknowledged yet: {address, body, form, row}
 let sending = false;
 let stuck = false; // there was no answer, and the first of them is tried again
 let acts = 0; // how many, to know an answer that is older than the last
-let leaving = null; // to do when all is sent: follow a link, submit another form
+let wake; // ends the wait before the next try
+let next = null; // to do when all is sent: follow a link, submit another form, undo
 
 document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
@@ -25,12 +24,12 @@ document.addEventListener("submit", (event) => {
   if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
     if (waiting.length && !stuck) {
       event.preventDefault();
-      leaving = () => form.requestSubmit(button);
+      next = () => form.requestSubmit(button);
     } else lines += 1;
     return;
   }
   event.preventDefault();
-  if (button?.matches(".undo") && waiting.length) return undoLater();
+  if (button?.matches(".undo") && waiting.length) return undo();
   const body = new URLSearchParams(new FormData(form, button));
   const address = button?.getAttribute("formaction") ?? form.getAttribute("action");
   const row = (button ?? form).closest(ROW);
@@ -43,10 +42,10 @@ document.addEventListener("submit", (event) => {
 });
 
 function enqueue(action) {
-  // Whatever happens to the answer, the server does a thing with one `op` once.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  action.body.set("op", Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""));
-  if (!stuck && !undoing(action)) $(".said")?.remove(); // it was about something older
+  // Whatever happens to the answer, a thing with one `op` is done once.
+  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+  action.body.set("op", bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+  if (!stuck && !undoing(action) && !action.body.has("text")) $(".said")?.remove(); // it's older
   forget();
   acts += 1;
   waiting.push(action);
@@ -55,41 +54,39 @@ function enqueue(action) {
 
 async function send() {
   document.body.toggleAttribute("data-sending", (sending = true));
-  try {
-    for (let pause = 250; waiting.length; pause = Math.min(2 * pause, 15_000)) {
-      const answer = await ask(waiting[0]);
-      if (answer) {
-        pause = 125;
-        stuck = false;
-        const action = waiting.shift();
-        if (!answer.ok) await refuse(action, answer);
-        else if (!waiting.length) apply(answer); // else it is older than what is shown
-      } else {
-        if (!stuck) say(act.dataset.offline);
-        stuck = true;
-        leaving = null;
-        await pausing(pause * (0.5 + Math.random()));
-      }
+  for (let pause = 250; waiting.length; pause = Math.min(2 * pause, 15_000)) {
+    const answer = await ask(waiting[0]);
+    if (answer) {
+      pause = 125;
+      stuck = false;
+      const action = waiting.shift();
+      if (!answer.ok) await refuse(action, answer);
+      else if (!waiting.length) apply(answer); // else it is older than what is shown
+    } else {
+      const said = make("p", { className: "said", textContent: act.dataset.offline });
+      if (!stuck) $("#status").replaceChildren(said);
+      $("#status").dataset.fresh = "";
+      stuck = true;
+      next = null;
+      await new Promise((go) => setTimeout((wake = go), pause * (0.5 + Math.random())));
     }
-  } catch (error) {
-    location.reload(); // what is shown can't be trusted; what waits is sent on the way out
-    throw error;
-  } finally {
-    document.body.toggleAttribute("data-sending", (sending = false));
   }
-  document.dispatchEvent(new Event("idle"));
-  const deed = leaving;
-  leaving = null;
-  deed?.();
+  document.body.toggleAttribute("data-sending", (sending = false));
+  const deed = next;
+  next = null;
+  deed ? deed() : catchUp();
 }
 
+// After a mistake of ours what is shown can't be trusted; what waits is sent on the way out.
+addEventListener("unhandledrejection", () => location.reload());
+
 // The answer with its text, or nothing when there is none for the moment.
-async function ask({ address, body }, headers = {}) {
+async function ask({ address, body }, headers) {
   try {
     const answer = await fetch(address, {
       method: body ? "POST" : "GET",
       body,
-      headers: { "X-Fragment": "rows", ...headers },
+      headers: { "X-Fragment": "rows", ...(seeing() && { "X-Seen": "1" }), ...headers },
       signal: AbortSignal.timeout(10_000),
     });
     answer.html = await answer.text();
@@ -99,34 +96,29 @@ async function ask({ address, body }, headers = {}) {
   }
 }
 
-function pausing(time) {
-  return new Promise((go) => {
-    setTimeout(go, time);
-    for (const sign of ["online", "line"]) addEventListener(sign, go, { once: true });
-  });
-}
-
 const undoing = ({ address }) => address === "/undo";
-const typed = ({ body }) => body.get("title") || body.get("lines") || "";
+const typed = ({ body }) => body.get("title") || body.get("lines") || body.get("text") || "";
 
 async function refuse(action, answer) {
   const { form, row } = action;
   const page = parse(answer.html);
   const login = $("#login", page);
-  leaving = null;
+  next = null;
   if (login) {
     if (!row) waiting.unshift(action);
     return logIn(login.getAttribute("href"));
   }
-  await refresh(true);
+  etag = "";
+  await refresh();
   let reason = $("[role=alert]", page)?.textContent || act.dataset.failed;
   if (answer.status === 404) reason = act.dataset.gone;
   const open = form.matches(".editor") && row.isConnected;
   const busy = document.activeElement.matches("input, textarea");
-  complain(reason, open ? openRow(row, typed(action), !busy) : keep(typed(action)), open && row);
+  const wrong = open ? openRow(row, typed(action), !busy) : keep(typed(action), form);
+  complain(reason, wrong, open && row);
 }
 
-// The session has ended: what was typed is kept for the same person.
+// What was typed is kept for the same person.
 function logIn(href) {
   const texts = [...waiting.map(typed), field?.value, $(".edit")?.value];
   sessionStorage.setItem("typed", JSON.stringify([reader(), texts.filter(Boolean).join("\n")]));
@@ -135,28 +127,19 @@ function logIn(href) {
 }
 
 // Puts text that was not saved where there is room; returns the field.
-function keep(text) {
-  const lines = $("#lines");
-  const several = text.includes("\n") || (field.value && text);
-  if (several) {
-    lines.value = [lines.value.trim(), text].filter(Boolean).join("\n");
-    lines.closest("details").open = true;
-  } else {
-    field.value ||= text;
-  }
-  return text && (several ? lines : field);
+function keep(text, form) {
+  const many = text.includes("\n") || ![text, ""].includes(field.value);
+  const room = form?.matches(".say") ? $("textarea", form) : (many && $("#lines")) || field;
+  room.value = [...new Set([room.value.trim(), text])].filter(Boolean).join("\n");
+  if (room.matches("#lines")) room.closest("details").open = true;
+  return text ? room : null;
 }
 
 function complain(reason, wrong, row) {
-  const alert = document.createElement("p");
-  alert.className = "problem refused";
-  alert.id = "refused";
-  alert.setAttribute("role", "alert");
+  const alert = make("p", { className: "problem refused", id: "refused", role: "alert" });
   alert.textContent = reason;
-  if (wrong) {
-    wrong.setAttribute("aria-invalid", true);
-    wrong.setAttribute("aria-describedby", "refused");
-  }
+  wrong?.setAttribute("aria-invalid", true);
+  wrong?.setAttribute("aria-describedby", "refused");
   (row || (wrong || field).form).prepend(alert);
 }
 
@@ -165,57 +148,70 @@ function forget() {
   $$("[aria-describedby=refused]").forEach((wrong) => wrong.removeAttribute("aria-invalid"));
 }
 
-// What still waits when the page is left all the same is sent by the browser on its own.
-addEventListener("beforeunload", (event) => {
-  if (stuck || waiting.length > 1) event.preventDefault();
-});
+// What still waits when the page is left is sent by the browser on its own.
+addEventListener("beforeunload", (event) => (stuck || waiting[1]) && event.preventDefault());
 addEventListener("pagehide", () => {
   const options = { method: "POST", keepalive: true, redirect: "manual" };
   for (const { address, body } of waiting) fetch(address, { ...options, body }).catch(() => {});
+  line?.close();
 });
 
 // ---- showing what the server drew
 
 const policy = globalThis.trustedTypes?.createPolicy("server", { createHTML: (html) => html });
 let etag = "";
+let announced = 0;
 
 function parse(html) {
-  const template = document.createElement("template");
-  template.innerHTML = policy ? policy.createHTML(html) : html;
-  return template.content;
+  return make("template", { innerHTML: policy ? policy.createHTML(html) : html }).content;
 }
 
-async function refresh(certainly = false) {
+async function refresh() {
   const before = acts;
-  const headers = etag && !certainly ? { "If-None-Match": etag } : {};
-  const answer = await ask({ address: page() }, headers);
+  stale = false;
+  const answer = await ask({ address: page() }, etag && { "If-None-Match": etag });
+  stale ||= !answer;
   if (answer?.ok && !waiting.length && acts === before) apply(answer);
 }
 
 function apply(answer) {
   const fresh = parse(answer.html);
-  const same = $(".rows", fresh) && !act === !$(".toggle-all", fresh);
-  if (!same) return location.reload(); // log-in, or other rights
+  const status = $("#status", fresh);
+  const before = $("#status");
+  if (status?.dataset.role !== before.dataset.role) return location.reload(); // or no log-in
   if ($(".dragged")) return; // who drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
   const draft = open && !fresh.getElementById(open.id) ? $(".edit", open).value : "";
-  const said = $(".status").textContent;
-  const news = $(".status", fresh).textContent !== said;
-  if (news || "fresh" in $(".status").dataset) $(".status", fresh).dataset.fresh = "";
+  const news = status.textContent !== before.textContent;
+  if (news || "fresh" in before.dataset) status.dataset.fresh = "";
   keepingFocus(() => {
-    morph($(".rows"), $(".rows", fresh));
-    morph($(".status"), $(".status", fresh));
+    for (const part of [...fresh.children]) {
+      const old = document.getElementById(part.id);
+      if (part.id === "news") announce(old, part);
+      else if (old) morph(old, part);
+    }
   });
   if (draft) complain(act.dataset.gone, keep(draft));
   // It hides itself after a while; new words are seen for as long.
   if (news) $(".said")?.getAnimations().forEach((a) => a.play());
   wanted = Math.max(wanted, shown());
-  tell(0);
+  const name = $(".side [aria-current] span").textContent;
+  const count = Number($(".todo-count strong")?.textContent);
+  for (const place of $$(".list-name")) place.textContent = name;
+  tellTimes();
+  if ($(".rows")) document.title = `${count ? `(${count}) ` : ""}${name} – Afazeres`;
+}
+
+// What others did is said every five seconds at most.
+function announce(old, fresh) {
+  clearTimeout(announcing);
+  const say = () => morph(old, fresh, (announced = Date.now()));
+  announcing = setTimeout(say, Math.max(100, announced + 5_000 - Date.now()));
 }
 
 // Make `old` what `fresh` is, touching only what differs: focus, selection and scroll stay.
-// Children with an id are found by it, others by their order, name and first class.
+// Children with an id are found by it, others by their name, first class and order.
 function morph(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;
@@ -225,51 +221,28 @@ function morph(old, fresh) {
     old.classList.toggle("completed", fresh.matches(".completed"));
     return morph($(".view", old), $(".view", fresh));
   }
-  for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  }
+  const gone = [...old.attributes].filter(({ name }) => !fresh.hasAttribute(name));
+  for (const { name } of gone) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  const children = [...fresh.childNodes].filter((child) => child === solid(child));
-  const ids = new Set(children.map((child) => child.id));
-  for (const child of [...old.children]) {
-    if (child.matches("li") && !ids.has(child.id)) child.remove();
-  }
-  let at = solid(old.firstChild);
-  for (const child of children) {
-    let match = at;
-    if (child.id) match = document.getElementById(child.id);
-    else while (match && !alike(match, child)) match = solid(match.nextSibling);
-    if (match?.parentNode === old) {
-      if (child.id && match !== at) place(old, match, at);
-      while (at !== match && !child.id) at = drop(at);
-      morph(match, child);
-    } else {
-      match = old.insertBefore(child, at);
+  const had = Map.groupBy(solid(old), key);
+  const pairs = solid(fresh).map((child) => [had.get(key(child))?.shift() ?? child, child]);
+  for (const node of [...had.values()].flat()) node.remove();
+  const now = solid(old);
+  pairs.forEach(([node, child], at) => {
+    if (node !== now[at]) {
+      const put = old.moveBefore && node.isConnected ? "moveBefore" : "insertBefore";
+      old[put](node, now[at] ?? null);
+      if (node !== child) now.splice(now.indexOf(node), 1);
+      now.splice(at, 0, node);
     }
-    at = solid(match.nextSibling);
-  }
-  while (at) at = drop(at);
+    if (node !== child) morph(node, child);
+  });
 }
 
-const alike = (a, b) => a.nodeName === b.nodeName && a.classList?.[0] === b.classList?.[0];
-
-function solid(node) {
-  while (node?.nodeType === Node.TEXT_NODE && !node.data.trim()) node = node.nextSibling;
-  return node;
-}
-
-function drop(node) {
-  const next = solid(node.nextSibling);
-  node.remove();
-  return next;
-}
-
-function place(parent, node, before) {
-  if (parent.moveBefore && node.isConnected) parent.moveBefore(node, before);
-  else parent.insertBefore(node, before);
-}
+const key = (node) => node.id || `${node.nodeName} ${node.classList?.[0]}`;
+const solid = ({ childNodes }) => [...childNodes].filter((node) => node.data?.trim() !== "");
 
 // Focus never falls to the body: the same control of a neighbour gets it.
 function keepingFocus(change) {
@@ -290,45 +263,29 @@ function keepingFocus(change) {
   field?.focus();
 }
 
-function say(text) {
-  const said = document.createElement("p");
-  said.className = "said";
-  said.textContent = text;
-  $(".status").replaceChildren(said);
-  $(".status").dataset.fresh = "";
-}
-
-// The number of open todos, wherever it is shown.
-function tell(more) {
-  const count = $(".todo-count");
-  const open = Math.max(0, Number(count.firstElementChild.textContent) + more);
-  const { one, other } = count.dataset;
-  count.firstElementChild.textContent = open;
-  count.lastChild.data = ` ${new Intl.PluralRules(language).select(open) === "one" ? one : other}`;
-  const all = $(".toggle-all");
-  all?.setAttribute("aria-checked", open === 0);
-  all?.setAttribute("value", open > 0);
-  const badge = $(".side [aria-current] small");
-  if (badge) badge.textContent = open || "";
-  document.title = open ? `(${open}) ${title}` : title;
-}
-
 // ---- news of other windows
 
-const list = Number($("[data-list]")?.dataset.list);
+const list = Number($("section[data-list]")?.dataset.list);
 const page = () => (act ? $("[name=back]", act).value : location.pathname);
-const shown = () => Number($(".main").dataset.version);
-let line; // by which news come
-let lines = 0; // how many: an older one is not listened to
+const shown = () => Number($("[data-version]").dataset.version);
+const seeing = () => !document.hidden && $("#talk")?.checkVisibility();
+const reader = () => $(".bar [href='/account']").textContent;
+let lines = 0; // by which news came: an older one is not listened to
 let failures = 0;
 let wanted = 0; // the version that the list has by now
-let began, heard, retrying, pulling;
+let stale = false; // what is around it: other lists, who is here
+let line, began, heard, retrying, pulling, announcing;
 
 // Where a socket doesn't get through, a stream may; where that doesn't, single answers do.
 const doors = [
   (lost) => {
     const socket = new WebSocket(`ws${location.origin.slice(4)}/live`);
-    socket.onopen = () => socket.send(JSON.stringify({ type: "watch", list, version: shown() }));
+    const watch = (what) => socket.send(JSON.stringify({ type: "watch", ...what }));
+    socket.onopen = () => {
+      watch({ list, version: shown() });
+      const others = $$(".side li a:not([aria-current])");
+      for (const { dataset } of others) watch({ list: Number(dataset.list) });
+    };
     socket.onclose = ({ code }) => lost(code);
     return socket;
   },
@@ -367,20 +324,22 @@ function lost(code) {
   retrying = setTimeout(connect, Math.random() * Math.min(250 * 2 ** failures, most));
 }
 
-function hear({ type, version }) {
+function hear({ type, version, people, list: other = list }) {
   heard = Date.now();
-  const { live } = document.body.dataset;
+  if (document.body.dataset.live === "off") stale = true;
   document.body.dataset.live = "on";
-  if (live === "off") dispatchEvent(new Event("line"));
-  if (type === "gone") location.reload();
-  wanted = version ?? wanted;
+  wake?.();
+  if (other !== list) stale ||= type !== "watching";
+  else if (type === "gone") location.reload();
+  else if (people) stale ||= people.filter((p) => p !== reader()) + "" !== $("#talk").dataset.here;
+  else wanted = version ?? wanted;
   catchUp();
 }
 
-// Many news are one look; the answer to what waits brings them along.
+// Many news are one look; an answer to what waits brings them along.
 function catchUp() {
   clearTimeout(pulling);
-  pulling = setTimeout(() => sending || wanted === shown() || refresh(), 25);
+  pulling = list && setTimeout(() => sending || (wanted === shown() && !stale) || refresh(), 25);
 }
 
 // ---- what an action will do, shown beforehand
@@ -388,11 +347,14 @@ function catchUp() {
 // Returns whether there is anything to send.
 function foresee(form, button, row, body) {
   const title = body.get("title")?.trim();
-  if (form.matches(".new")) {
-    field.value = "";
-    field.focus();
-    if (title) addRow(title);
-    return Boolean(title);
+  if (form.matches(".new, .say")) {
+    const room = $(".new-todo, textarea", form);
+    const text = room.value.trim();
+    room.value = "";
+    room.focus();
+    const rows = $(form.matches(".say") ? ".messages" : ".todo-list");
+    if (text && !page().endsWith("/completed")) addRow(rows, text);
+    return Boolean(text);
   }
   if (form.matches(".editor")) {
     const label = $("label", row);
@@ -420,38 +382,24 @@ function foresee(form, button, row, body) {
 }
 
 // Until the server's row comes.
-function addRow(title) {
-  tell(1);
-  if ($(".filters .selected").href.endsWith("/completed")) return;
-  const [row, view, label] = ["li", "div", "label"].map((name) => document.createElement(name));
-  row.inert = true;
-  view.className = "view";
-  label.dir = "auto";
-  label.textContent = title;
-  row.append(view);
-  view.append(label);
-  $(".todo-list").append(row);
-  $(".main").hidden = false;
+function addRow(rows, text) {
+  const row = rows.appendChild(make("li", { inert: true }));
+  row.append(make("label", { dir: "auto", textContent: text }));
+  if (rows.matches(".todo-list")) $(".main").hidden = false;
   $(".empty")?.remove();
   row.scrollIntoView({ block: "nearest" });
 }
 
 function tick(rows, completed) {
-  const changing = rows.filter((row) => row.matches(".completed") !== completed);
-  for (const row of changing) {
+  for (const row of rows) {
     row.classList.toggle("completed", completed);
-    const toggle = $(".toggle", row);
-    toggle.setAttribute("aria-checked", completed);
+    $(".toggle", row).setAttribute("aria-checked", completed);
     const verb = completed ? "reopen" : "complete";
-    toggle.setAttribute("formaction", `/todos/${row.dataset.id}/${verb}`);
+    $(".toggle", row).setAttribute("formaction", `/todos/${row.dataset.id}/${verb}`);
   }
-  tell(changing.length * (completed ? -1 : 1));
 }
 
-function hide(rows) {
-  tell(-rows.filter((row) => !row.matches(".completed")).length);
-  keepingFocus(() => rows.forEach((row) => (row.hidden = true)));
-}
+const hide = (rows) => keepingFocus(() => rows.forEach((row) => (row.hidden = true)));
 
 // ---- renaming
 
@@ -466,7 +414,6 @@ function openRow(row, text = $("label", row).textContent, focus = true) {
   edit.setAttribute("aria-labelledby", `w t-${row.dataset.id}`);
   edit.value = text;
   if (focus) edit.focus();
-  edit.setSelectionRange(text.length, text.length);
   return edit;
 }
 
@@ -479,8 +426,8 @@ function closeRow(row) {
 }
 
 function saveRow(row) {
-  if ($(".edit", row).value.trim() === $("label", row).textContent) closeRow(row);
-  else $(".editor", row).requestSubmit();
+  const same = $(".edit", row).value.trim() === $("label", row).textContent;
+  same ? closeRow(row) : $(".editor", row).requestSubmit();
 }
 
 document.addEventListener("dblclick", (event) => {
@@ -504,15 +451,10 @@ document.addEventListener("mousedown", (event) => {
 
 // ---- order
 
-function before(row) {
-  do row = row.previousElementSibling;
-  while (row && !row.matches(ROW));
-  return row;
-}
-
-function moveAfter(row, other) {
+const before = (row, rows = $$(ROW)) => rows[rows.indexOf(row) - 1];
+function moved(row) {
   const body = new URLSearchParams(new FormData(act));
-  body.set("after", other?.dataset.id ?? "");
+  body.set("after", before(row)?.dataset.id ?? "");
   enqueue({ address: `/todos/${row.dataset.id}/move`, body, form: act, row });
 }
 
@@ -521,9 +463,9 @@ function moveBy(row, where) {
   const at = rows.indexOf(row);
   const to = { top: 0, up: at - 1, down: at + 1 }[where];
   if (to === at || !rows[to]) return;
-  keepingFocus(() => place(row.parentNode, row, to < at ? rows[to] : rows[to].nextSibling));
+  keepingFocus(() => rows[to][to < at ? "before" : "after"](row));
   row.scrollIntoView({ block: "nearest" });
-  moveAfter(row, before(row));
+  moved(row);
 }
 
 document.addEventListener("pointerdown", (event) => {
@@ -534,34 +476,24 @@ document.addEventListener("pointerdown", (event) => {
   const first = before(row);
   const listening = new AbortController();
   const middle = (other) => other.getBoundingClientRect().y + other.offsetHeight / 2;
-  let y = event.clientY;
   row.classList.add("dragged");
 
   // The others move around the row: one that leaves the page lets go of the finger.
-  function sort() {
+  function sort({ clientY: y }) {
     let other;
     while ((other = row.previousElementSibling) && y < middle(other)) row.after(other);
     while ((other = row.nextElementSibling) && y > middle(other)) row.before(other);
+    row.scrollIntoView({ block: "nearest" }); // with its scroll-margin
   }
-  const scrolling = setInterval(() => {
-    if (y > 64 && y < innerHeight - 64) return;
-    scrollBy(0, y <= 64 ? -8 : 8);
-    sort();
-  }, 16);
   function end(keep) {
     listening.abort();
-    clearInterval(scrolling);
     row.classList.remove("dragged");
     if (!keep) row.parentNode.append(...home);
-    if (before(row) !== first) moveAfter(row, before(row));
-    else refresh();
+    before(row) === first ? refresh() : moved(row);
   }
   const on = (name, listener) =>
     document.addEventListener(name, listener, { signal: listening.signal });
-  on("pointermove", ({ clientY }) => {
-    y = clientY;
-    sort();
-  });
+  on("pointermove", sort);
   on("pointerup", () => end(true));
   on("pointercancel", () => end(false));
   on("keydown", ({ key }) => key === "Escape" && end(false));
@@ -576,7 +508,7 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
-  z: () => (waiting.length ? undoLater() : undo()),
+  z: undo,
   "?": () => $("#keys")?.showModal(),
 };
 
@@ -586,7 +518,9 @@ document.addEventListener("keydown", (event) => {
   const row = target.closest(ROW);
   const typing = target.matches("input, textarea, select");
   const arrow = { ArrowUp: "up", ArrowDown: "down" }[key];
-  if (key === "Escape" && row?.matches(".editing")) closeRow(row);
+  const sends = key === "Enter" && !event.shiftKey && target.matches(".say textarea");
+  if (sends && matchMedia("(hover: hover)").matches) target.form.requestSubmit();
+  else if (key === "Escape" && row?.matches(".editing")) closeRow(row);
   else if (key === "F2" && row && act && !typing) openRow(row);
   else if (arrow && event.altKey && row && act && !typing) moveBy(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -595,13 +529,10 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-function undo() {
-  $(".undo")?.click();
-}
-
 // What was done last has a name when it is answered.
-function undoLater() {
-  if (!waiting.some(undoing)) document.addEventListener("idle", undo, { once: true });
+function undo() {
+  if (!waiting.length) $(".undo")?.click();
+  else if (!waiting.some(undoing)) next = undo;
 }
 
 function step(row, by) {
@@ -618,12 +549,12 @@ document.addEventListener("click", (event) => {
   if (!link || !waiting.length || stuck || event.defaultPrevented) return;
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  leaving = () => location.assign(link.href);
+  next = () => location.assign(link.href);
 });
-document.addEventListener("input", () => (leaving = null));
+document.addEventListener("input", () => (next = null));
 
 // Several lines in the field for one todo: offer to add them all.
-field?.addEventListener("paste", (event) => {
+$(".new-todo")?.addEventListener("paste", (event) => {
   const text = event.clipboardData.getData("text");
   if (text.trim().split(/[\r\n]+/).length < 2) return;
   event.preventDefault();
@@ -637,35 +568,33 @@ $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
 
-for (const time of $$("time")) {
-  const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-  time.textContent = format.format(new Date(time.dateTime));
+// The reader's zone is known here alone.
+const style = { dateStyle: "medium", timeStyle: "short" };
+const moments = new Intl.DateTimeFormat(document.documentElement.lang, style);
+function tellTimes() {
+  for (const time of $$("time")) time.textContent = moments.format(new Date(time.dateTime));
 }
-
-const reader = () => $(".bar [href='/account']").textContent;
+tellTimes();
 
 if (field) {
   // What the same person typed before; and a row is open once, in this window.
   const [person, text] = JSON.parse(sessionStorage.getItem("typed") ?? "[]");
   sessionStorage.removeItem("typed");
-  if (person === reader() && text) {
-    field.value = "";
-    keep(text);
-  }
-  if (location.search) history.replaceState(null, "", location.pathname);
+  if (person === reader()) keep(text);
+  if (list && location.search) history.replaceState(null, "", location.pathname);
 }
 
 if (list) {
   connect();
   const again = () => {
     failures = 0;
+    wake?.();
     if (document.body.dataset.live !== "on") connect();
     sending || refresh();
   };
-  document.addEventListener("idle", catchUp);
+  if ($("#talking b") && seeing()) refresh(); // which says that they were seen
   document.addEventListener("visibilitychange", () => document.hidden || again());
   addEventListener("online", again);
-  addEventListener("pagehide", () => line.close());
   addEventListener("pageshow", ({ persisted }) => persisted && connect());
   setInterval(() => Date.now() - heard > 45_000 && lost(), 5_000);
 }
