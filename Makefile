@@ -10,6 +10,8 @@
 PYTHON ?= python3
 PORT ?= 8888
 BIN = .venv/bin
+NODE_TEST = axe-core@4
+NODE_BENCH = express@5 better-sqlite3@12 ws@8
 
 .PHONY: run test check format languages sample picture bench
 
@@ -51,10 +53,10 @@ bench: .venv/bench
 
 .venv/bench: bench/requirements.txt .venv/test
 	$(BIN)/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
-	if command -v npm; then npm install --silent --no-save --prefix .venv express@5 better-sqlite3@12; fi
+	if command -v npm; then npm install --silent --no-save --prefix .venv $(NODE_TEST) $(NODE_BENCH); fi
 	touch $@
 
 .venv/test: checks/requirements.txt requirements.txt .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r checks/requirements.txt
-	if command -v npm; then npm install --silent --no-save --prefix .venv axe-core@4; fi
+	if command -v npm; then npm install --silent --no-save --prefix .venv $(NODE_TEST); fi
 	touch $@

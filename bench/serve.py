@@ -2,9 +2,11 @@
 
 All run on the event loop that the house runs on: uvloop's where that is installed.
 
-KINDs are `app` (a third argument: how many units share a commit), `changing` and `bare`.
+KINDs are `app` (a third argument: how many units share a commit), `live` (where all may come from
+one address), `changing` and `bare`.
 
-Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most.
+Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most; at SIGUSR1, for
+how long at most it held its loop since the last, in ms: not counted is when others had its core.
 """
 
 import asyncio
@@ -41,12 +43,13 @@ class BareHandler(RequestHandler):
         self.redirect("/", status=303)
 
 
-async def watch(late: list[float]) -> None:
-    """Note how late each tick of the loop comes."""
+async def watch(late: list[float], held: list[float]) -> None:
+    """Note how late each tick of the loop comes, and how much of that the loop itself was busy."""
     while True:
-        due = time.perf_counter() + TICK
+        due, used = time.perf_counter() + TICK, time.thread_time()
         await asyncio.sleep(TICK)
         late.append(1000 * (time.perf_counter() - due))
+        held.append(min(late[-1], 1000 * (time.thread_time() - used)))
 
 
 class Changing(Kept):
@@ -64,9 +67,17 @@ async def main(kind: str, path: str, group: str = "128") -> None:
     """Serve until SIGTERM."""
     closing = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
+    late: list[float] = []
+    held: list[float] = []
+
+    def tell() -> None:
+        print(f"{max(held, default=0):.2f}", flush=True)
+        held.clear()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     server: Any
     if kind != "bare":
-        server = App(Config(port=0, database=path))
+        server = App(Config(port=0, database=path, throttle=kind != "live"))
         server.doors.group = int(group)
         if kind == "changing":
             server.settings["kept"] = Changing()
@@ -79,13 +90,12 @@ async def main(kind: str, path: str, group: str = "128") -> None:
         print(next(iter(server._sockets.values())).getsockname()[1], flush=True)
     gc.collect()
     gc.freeze()  # as `app.serve` does
-    late: list[float] = []
-    watching = asyncio.create_task(watch(late))
+    watching = asyncio.create_task(watch(late, held))
     await closing.wait()
     watching.cancel()
     if kind != "bare":
         await server.stop()
-    late.sort()
+    late = sorted(late) or [0]
     print(*(f"{late[int(len(late) * part)]:.2f}" for part in (0.5, 0.99)), f"{late[-1]:.2f}")
 
 

@@ -1,30 +1,46 @@
 """The same work as others' tutorials teach it: a token, a list of 50 todos, one more.
 
-Each has the tables of `furnish`, SQLite in WAL with synchronous=FULL, and one process.
+Each has the tables of `furnish`, SQLite in WAL with synchronous=FULL, and one process. Those of
+`LIVE` have no tables: they tell all their sockets of a change.
 """
 
 import hashlib
 import shutil
 import sqlite3
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
 TOKEN = "todo_a-token-for-the-bench"
 NODE_MODULES = Path(sys.prefix) / "node_modules"
+NODE = shutil.which("node") or "node"
 GUNICORN = [sys.executable, "-m", "gunicorn", "--workers=1", "--bind=127.0.0.1:PORT"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--host=127.0.0.1", "--port=PORT", "--no-access-log"]
 COMMANDS = {
     "FastAPI + SQLModel": [*UVICORN, "--log-level=warning", "bench.peers.fastapi_app:app"],
     "Flask + SQLAlchemy": [*GUNICORN, "--threads=8", "bench.peers.flask_app:app"],
     "Django": [*GUNICORN, "--threads=8", "bench.peers.django_app:app"],
-    "Express + better-sqlite3": [shutil.which("node") or "node", str(HERE / "express_app.js")],
+    "Express + better-sqlite3": [NODE, str(HERE / "express_app.js")],
+}
+LIVE = {
+    "Starlette + uvicorn": [*UVICORN, "--log-level=warning", "bench.peers.starlette_live:app"],
+    "ws": [NODE, str(HERE / "ws_live.js")],
 }
 NEEDS = {
     "FastAPI + SQLModel": "sqlmodel",
     "Flask + SQLAlchemy": "flask_sqlalchemy",
     "Django": "django",
+    "Starlette + uvicorn": "websockets",
 }
+NODE_NEEDS = {"Express + better-sqlite3": "better-sqlite3", "ws": "ws"}
+
+
+def there(name: str) -> bool:
+    """Say whether a peer is installed."""
+    if name in NEEDS:
+        return find_spec(NEEDS[name]) is not None
+    return (NODE_MODULES / NODE_NEEDS[name]).exists()
 
 
 def furnish(path: Path) -> None:

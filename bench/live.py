@@ -1,0 +1,278 @@
+"""Measure the sockets: what an idle one weighs, what it costs to tell all of them of a change.
+
+Each server's sockets are held by a process of their own, on core 1, which does nothing but read.
+All belong to one person, and what a number should be is printed beside it.
+"""
+
+import gc
+import json
+import multiprocessing
+import os
+import resource
+import select
+import socket
+import statistics
+import time
+from contextlib import ExitStack
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from bench import peers
+from bench.servers import Peer, Server
+
+SOCKETS, SPARE = 10_000, 500  # and the files that a process has open beside them
+TURNS, PAUSE = 7, 1.5  # seconds after a change, in which the app looks whose session has ended
+WINDOWS, RATE, SECONDS = 200, 50, 30  # changes a second
+AT_ONCE = 100  # sockets opened together
+PATIENCE = 60  # seconds
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10  # RFC 6455, 5.2
+ENTER = (
+    "GET /live HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+WATCH = b'{"type":"watch","list":1,"version":0}'
+
+
+def frame(kind: int, data: bytes) -> bytes:
+    """Return a frame as a browser sends it; the mask is of zeros."""
+    return bytes([0x80 | kind, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+
+@lru_cache(maxsize=1000)
+def frames(data: bytes) -> list[tuple[int, bytes, int]]:
+    """Return the frames in what was read: kind, content, and the version it tells or 0."""
+    found = []
+    while data:
+        kind, end = data[0] & 15, 2 + data[1]
+        content, data = data[2:end], data[end:]
+        assert end < 128 and len(content) == end - 2, "a frame is long or in pieces"
+        found.append((kind, content, json.loads(content).get("version", 0) if kind == TEXT else 0))
+    return found
+
+
+def enter(url: str, cookie: str, count: int) -> tuple[dict[int, socket.socket], int]:
+    """Open sockets that watch list 1; return them by number, and its version."""
+    place, said = urlsplit(url), b""
+    opened: dict[int, socket.socket] = {}
+    hello = (ENTER % (place.netloc, cookie)).encode()
+    while len(opened) < count:
+        some = [
+            socket.create_connection((place.hostname, place.port), timeout=PATIENCE)
+            for _ in range(min(AT_ONCE, count - len(opened)))
+        ]
+        for each in some:
+            each.sendall(hello)
+        for each in some:
+            said = each.recv(4096)
+            assert said.startswith(b"HTTP/1.1 101") and said.endswith(b"\r\n\r\n"), said
+            each.sendall(frame(TEXT, WATCH))
+        for each in some:
+            said = each.recv(4096)
+            assert b'"watching"' in said, said
+            each.setblocking(False)
+        opened |= {each.fileno(): each for each in some}
+    return opened, frames(said)[0][2]
+
+
+def hold(pipe: Connection, url: str, cookie: str, count: int) -> None:
+    """Open sockets, say at which version, and read; note which hears of which version, and when.
+
+    To who asks for a version by the pipe, the notes are given as soon as all have heard of it.
+    """
+    sockets, version = enter(url, cookie, count)
+    pipe.send(version)
+    gc.freeze()
+    poll = select.epoll()
+    for number in [*sockets, pipe.fileno()]:
+        poll.register(number, select.EPOLLIN)
+    heard = dict.fromkeys(sockets, version)
+    notes: list[tuple[int, int, float]] = []
+    wanted, behind = 0, set[int]()
+    while True:
+        for number, _ in poll.poll():
+            if number not in sockets:
+                try:
+                    wanted = pipe.recv()
+                except EOFError:
+                    return
+                behind = {each for each in heard if heard[each] < wanted}
+                continue
+            data = sockets[number].recv(65536)
+            assert data, "the server has closed a socket"
+            for kind, content, version in frames(data):
+                assert kind != CLOSE, content
+                if kind == PING:
+                    sockets[number].send(frame(PONG, content))
+                elif version:
+                    notes.append((number, version, time.monotonic()))
+                    heard[number] = version
+                    if version >= wanted:
+                        behind.discard(number)
+        if wanted and not behind:
+            pipe.send(notes)
+            wanted, notes = 0, []
+
+
+class Crowd:
+    """The sockets of one server, in a process of their own."""
+
+    def __init__(self, server: Server, count: int, ending: ExitStack) -> None:
+        alone = multiprocessing.get_context("spawn")
+        self.pipe, theirs = alone.Pipe()
+        arguments = (theirs, server.url, server.headers.get("Cookie", ""), count)
+        self.process = alone.Process(target=hold, args=arguments, daemon=True)
+        self.process.start()
+        ending.callback(self.process.kill)
+        theirs.close()
+        self.version = self.answer()
+
+    def expect(self, version: int) -> None:
+        """Ask to be told when all have heard of a version."""
+        self.version = version
+        self.pipe.send(version)
+
+    def answer(self) -> Any:
+        """Return what the process says next."""
+        if not self.pipe.poll(PATIENCE):
+            raise RuntimeError(f"not all have heard of version {self.version}")
+        return self.pipe.recv()
+
+    def end(self) -> None:
+        """Close all."""
+        self.pipe.close()
+        self.process.join(PATIENCE)
+
+
+class LivePeer(Peer):
+    """What others would have built."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.begin(folder, peers.LIVE[name], {})
+        self.body, self.kind = "", "text/plain"
+
+    def held(self) -> float:
+        """They don't say."""
+        return 0
+
+
+def our_own(folder: Path, name: str) -> Server:
+    """Start the app, with somebody in it."""
+    app = Server(folder, "live", str(folder / f"{name}.db"))
+    app.move_in()
+    return app
+
+
+def change(server: Server) -> None:
+    """Have somebody change list 1."""
+    url, headers = f"{server.url}/lists/1", server.headers | {"Content-Type": server.kind}
+    answer = requests.post(url, server.body, headers=headers, allow_redirects=False, timeout=9)
+    assert answer.status_code in (204, 303), answer.text
+
+
+def announce(server: Server, crowd: Crowd) -> tuple[float, ...]:
+    """Make a change; return what it takes until the last socket hears of it, and what comes after.
+
+    That is: seconds, those of them in which others had its core, and seconds of CPU, then and in
+    the pause after it; for how long at most it held its loop, in ms, then and in the pause.
+    """
+    clock = ~server.process.pid << 3 | 2  # of its CPU: see clock_getcpuclockid(3)
+    server.held()
+    crowd.expect(crowd.version + 1)
+    waited, used, begun = server.waited(), time.clock_gettime(clock), time.monotonic()
+    change(server)
+    last = max(at for _, _, at in crowd.answer())
+    told, waited, held = time.clock_gettime(clock), server.waited() - waited, server.held()
+    time.sleep(PAUSE)
+    after = time.clock_gettime(clock) - told
+    return last - begun, waited, told - used, after, held, server.held()
+
+
+def tell_all(folder: Path, count: int, ending: ExitStack) -> None:
+    """Weigh idle sockets, then tell all of them of one change, beside the peers."""
+    print(f"{count} idle sockets of each server; one change is told to all")
+    servers: dict[str, Server] = {"the app": our_own(folder, "idle")}
+    servers |= {name: LivePeer(folder, name) for name in peers.LIVE if peers.there(name)}
+    crowds, weights = {}, {}
+    for name, server in servers.items():
+        before = server.memory()
+        crowds[name] = Crowd(server, count, ending)
+        time.sleep(PAUSE)
+        weights[name] = (server.memory() - before) / count
+    taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in servers}
+    for turn in range(TURNS):
+        for name in list(servers)[:: -1 if turn % 2 else 1]:
+            taken[name].append(announce(servers[name], crowds[name]))
+    row, costs = "  {:22}{:>8}{:>12}{:>14}{:>17}{:>20}".format, {}
+    print(
+        row("", "KiB each", "s to all", "of it others'", "us of CPU each", f"in {PAUSE} s after it")
+    )
+    for name, rounds in taken.items():
+        wall, others, cpu, after, *_ = (
+            statistics.median(column) for column in zip(*rounds, strict=True)
+        )
+        costs[name] = 1e6 * cpu / count
+        numbers = f"{weights[name]:.1f}", f"{wall:.3f}", f"{others:.3f}", f"{costs[name]:.1f}"
+        print(row(name, *numbers, f"{1e6 * after / count:.1f}"))
+    print(row("it should be", "<= 20", "< 0.3", "", "<= 17", ""))
+    for name, least in (("Starlette + uvicorn", "> 1"), ("ws", ">= 0.75")):
+        if name in costs:
+            ratio = f"{costs[name] / costs['the app']:.2f}"
+            print(f"  {ratio} times as fast as {name}, by CPU ({least})")
+    *_, telling, after_it = zip(*taken["the app"], strict=True)
+    for when, held in (("telling", telling), ("after it", after_it)):
+        most = f"{statistics.median(held):.1f} ms, once {max(held):.1f}"
+        print(f"  the loop {when}: held for at most {most} (<= 5)", flush=True)
+    for name, server in servers.items():
+        crowds[name].end()
+        server.end()
+
+
+def follow(folder: Path, ending: ExitStack) -> None:
+    """Have windows follow a list that changes all the time."""
+    print(f"{WINDOWS} windows on one list, {RATE} changes a second for {SECONDS} s")
+    server = our_own(folder, "windows")
+    crowd = Crowd(server, WINDOWS, ending)
+    first, due = crowd.version + 1, time.monotonic()
+    sent = {}
+    for version in range(first, first + RATE * SECONDS):
+        time.sleep(max(0, due - time.monotonic()))
+        sent[version] = due  # if the one before was slow, this waits, and that counts
+        change(server)
+        due += 1 / RATE
+    crowd.expect(version)
+    heard: dict[int, int] = {}
+    waits = []
+    for window, told, at in crowd.answer():
+        seen = heard.get(window, first - 1)
+        waits += [1000 * (at - sent[each]) for each in range(seen + 1, told + 1)]
+        heard[window] = told
+    waits.sort()
+    p50, p99 = (waits[int(len(waits) * part)] for part in (0.5, 0.99))
+    there = sum(told == version for told in heard.values())
+    print(f"  {there} end on the last version (all)")
+    print(f"  sent to heard: p50 {p50:.1f}, p99 {p99:.1f}, most {waits[-1]:.1f} ms (p99 < 250)")
+    crowd.end()
+    print("  the loop: late by p50, p99, most", *server.end(), "ms", flush=True)
+
+
+def room() -> int:
+    """Let this process and those it starts open many files; return how many sockets that allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = SOCKETS + SPARE if most == resource.RLIM_INFINITY else min(SOCKETS + SPARE, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return files - SPARE
+
+
+def visit(folder: Path) -> None:
+    """Take the measures of sockets."""
+    count = room()
+    with ExitStack() as ending:
+        ending.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {1})  # and those that hold the sockets
+        tell_all(folder, count, ending)
+        follow(folder, ending)

@@ -1,0 +1,200 @@
+"""The servers that are measured: how each is started, asked, loaded and ended."""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+
+from bench import peers
+
+HERE = Path(__file__).parent
+SECONDS, CLIENTS = 4, 32
+LISTS = 40  # to add to in turn, as one holds 10,000 todos
+PACE = 400  # requests a second of a normally loaded house
+TICKS = os.sysconf("SC_CLK_TCK")
+
+IN_TURN = """n = 0
+function request()
+  n = n %% %d + 1
+  return wrk.format(nil, '%s')
+end
+"""
+RUNNING: "list[Server]" = []
+
+
+class Server:
+    """One of the servers, and somebody logged in to it."""
+
+    def __init__(self, folder: Path, *arguments: str, shim: str = "") -> None:
+        command = [sys.executable, "-m", "bench.serve", *arguments]
+        self.start(folder, command, {"LD_PRELOAD": shim} if shim else {})
+        assert self.process.stdout
+        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+        self.body, self.kind = "title=Water+the+plants", "application/x-www-form-urlencoded"
+
+    def start(self, folder: Path, command: list[str], variables: dict[str, str]) -> None:
+        """Start it on core 0."""
+        self.process = subprocess.Popen(
+            ["taskset", "-c", "0", *command],
+            cwd=HERE.parent,
+            env=os.environ | variables,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        RUNNING.append(self)
+        self.script = folder / f"{self.process.pid}.lua"
+        self.headers: dict[str, str] = {}
+
+    def move_in(self) -> None:
+        """Sign up, keep a list of 50 todos to look at and another to add to."""
+        with requests.Session() as http:
+            http.get(f"{self.url}/login")
+            token = {"_xsrf": http.cookies["_xsrf"]}
+            account = {"username": "ann", "password": "three quiet otters"}
+            http.post(f"{self.url}/signup", account | token)
+            for number in range(50):
+                title = f"Water the plants, number {number}"
+                http.post(f"{self.url}/lists/1", token | {"title": title})
+            for number in range(LISTS):
+                http.post(f"{self.url}/lists", token | {"name": f"To add to, number {number}"})
+            self.page = http.get(f"{self.url}/lists/1").content
+            cookies = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+            self.headers = {"Cookie": cookies}
+            self.body += f"&_xsrf={quote(token['_xsrf'])}"
+
+    def be_a_program(self) -> None:
+        """From now on ask the API, with a token."""
+        account = {"username": "ann", "password": "three quiet otters", "name": "bench"}
+        made = requests.post(f"{self.url}/api/tokens", json=account, timeout=9).json()
+        self.headers = {"Authorization": f"Bearer {made['token']}"}
+        self.body, self.kind = '{"title": "Water the plants"}', "application/json"
+        self.page = requests.get(f"{self.url}/api/todos", headers=self.headers, timeout=9).content
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU used so far, by its workers too."""
+        total = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                number, _, rest = stat.read_text().partition(" ")
+                fields = rest.rpartition(")")[2].split()
+                if str(self.process.pid) in (number, fields[1]):
+                    total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def memory(self) -> int:
+        """Return the KiB of memory it has."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+
+    def held(self) -> float:
+        """Return for how long at most it held its loop since it was last asked, in ms."""
+        self.process.send_signal(signal.SIGUSR1)
+        assert self.process.stdout
+        return float(self.process.stdout.readline())
+
+    def waited(self) -> float:
+        """Return the seconds for which others had its core while it had work."""
+        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[1]) / 1e9
+
+    def have(self, path: str, **headers: str) -> None:
+        """From now on ask for something with these headers when one has it already."""
+        self.headers |= headers
+        answer = requests.get(self.url + path, headers=self.headers, timeout=9)
+        self.headers["If-None-Match"] = answer.headers["ETag"].replace("'", "\\'")
+
+    def load(self, path: str, method: str) -> tuple[float, float, float]:
+        """Return requests a second, microseconds of CPU a request, and the p99 in ms."""
+        form = {"Content-Type": self.kind} if method == "POST" else {}
+        headers = "".join(
+            f"wrk.headers['{name}'] = '{value}'\n" for name, value in (self.headers | form).items()
+        )
+        lua = f"wrk.method = '{method}'\n{headers}"
+        if method == "POST":
+            lua += f"wrk.body = '{self.body}'\n"
+        if "LIST" in path:
+            lua += IN_TURN % (LISTS, path.replace("LIST", "' .. n + 1 .. '"))
+        self.script.write_text(lua)
+        command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", "--latency"]
+        before = self.cpu()
+        said = subprocess.run(
+            [*command, "-s", str(self.script), self.url + path],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        used = self.cpu() - before
+        failed = re.findall(r"Non-2xx.*|Socket errors.*", said)
+        if failed and type(self) is Server:
+            raise RuntimeError(said)
+        if failed:
+            print("  ", self.process.args, *failed)
+        count = int(re.findall(r"(\d+) requests in", said)[0])
+        number, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)", said)[0]
+        p99 = float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+        return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0]), 1e6 * used / count, p99
+
+    async def pace(self) -> None:
+        """Send PACE requests a second for a while, at random moments, one in five an added todo."""
+        client = AsyncHTTPClient(max_clients=200, force_instance=True)
+        end, due, running = time.monotonic() + 3 * SECONDS, time.monotonic(), []
+        while due < end:
+            due += random.expovariate(PACE)
+            await asyncio.sleep(max(0, due - time.monotonic()))
+            adds = random.random() < 0.2
+            request = HTTPRequest(
+                f"{self.url}/lists/{2 if adds else 1}",
+                method="POST" if adds else "GET",
+                headers=self.headers,
+                body=self.body if adds else None,
+                follow_redirects=False,
+            )
+            running.append(asyncio.ensure_future(client.fetch(request, raise_error=False)))
+        codes = {answer.code for answer in await asyncio.gather(*running)}
+        if codes != {200, 303}:
+            raise RuntimeError(codes)
+
+    def end(self) -> list[str]:
+        """Stop it; return how late its loop was."""
+        RUNNING.remove(self)
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.communicate(timeout=30)[0].split()
+
+
+class Peer(Server):
+    """What others would have built."""
+
+    def __init__(self, folder: Path, name: str, shim: str) -> None:
+        database = folder / f"{name} {bool(shim)}.db"
+        peers.furnish(database)
+        variables = {"DATABASE": str(database), **({"LD_PRELOAD": shim} if shim else {})}
+        self.begin(folder, peers.COMMANDS[name], variables)
+        self.headers = {"Authorization": f"Bearer {peers.TOKEN}"}
+        self.body, self.kind = '{"title": "Water the plants"}', "application/json"
+        answer = requests.get(f"{self.url}/api/todos", headers=self.headers, timeout=9)
+        assert len(answer.json()) == 50
+
+    def begin(self, folder: Path, command: list[str], variables: dict[str, str]) -> None:
+        """Start it on a free port, and wait until it answers."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        variables |= {"PORT": port, "NODE_MODULES": str(peers.NODE_MODULES)}
+        self.start(folder, [part.replace("PORT", port) for part in command], variables)
+        self.url = f"http://127.0.0.1:{port}"
+        for _ in range(200):
+            with suppress(requests.ConnectionError):
+                requests.get(self.url, timeout=9)
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{command} doesn't start")
