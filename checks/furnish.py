@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from checks.cast import ask
-from models import lists, todos, users
+from models import lists, members, messages, todos, users
 from models.database import Doors
 from models.tables import Member, Person
 
@@ -28,6 +28,10 @@ OWN = {
     "ana": ("Coisas da Ana", [("Learn how Tornado works, in one evening", False)]),
     "bob": ("Bob's own", [("Fix the bicycle", False), ("Try `python app.py --help`", True)]),
 }
+TALK = [
+    ("ana", "The train to Lyon is cheaper before Friday: https://www.sncf-connect.com/"),
+    ("bob", "I'll do it tonight."),
+]
 
 
 def furnish(path: Path) -> None:
@@ -45,9 +49,11 @@ def move_in() -> None:
         people[name] = users.sign_up(name, None, password, list_name)
         fill(people[name], lists.mine(people[name])[0].id, things)
     shared = lists.create(people["ana"], "Casa & jardim")
-    Member.create(list=shared, user=people["bob"].id, role="editor", position=0)
-    Member.update(position=0).where(Member.list == shared, Member.role == "owner").execute()
+    members.put(people["ana"], shared, "bob", "editor")
+    Member.update(position=0).where(Member.list == shared).execute()
     fill(people["ana"], shared, SHARED)
+    for name, words in TALK:
+        messages.say(people[name], shared, words)
 
 
 def fill(person: Person, list_id: int, things: list[tuple[str, bool]]) -> None:

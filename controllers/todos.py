@@ -32,12 +32,19 @@ VERBS: dict[str, Callable[..., int]] = {
 }
 
 
-def own_parts(
-    person: Person, seen: lists.Seen, before: int | None
-) -> tuple[history.Told | None, history.Told | None, list[lists.Described]]:
-    """Return a reader's last change of a list, the last one by others, and messages."""
+def own_parts(person: Person, seen: lists.Seen, before: int | None) -> dict[str, Any]:
+    """Return a reader's last change of a list, the last one by others, and messages with links.
+
+    A unit of work: looking for links can take milliseconds, which are not the event loop's.
+    """
     _, said = messages.latest(person, seen.id, before, MESSAGES_SHOWN + 1)
-    return history.last(person, seen), history.last(person, seen, history.BY_OTHERS), said
+    shown = said[-MESSAGES_SHOWN:]
+    return {
+        "last": history.last(person, seen),
+        "news": history.last(person, seen, history.BY_OTHERS),
+        "messages": [(m, linkify(m["text"], False, LINK, True)) for m in shown],
+        "older": shown[0]["id"] if len(said) > len(shown) else None,
+    }
 
 
 def whole(person: Person, todo_id: int) -> tuple[lists.Seen, todos.Columns, list[str]]:
@@ -165,18 +172,15 @@ class ListPageHandler(PageHandler):
 
     async def draw_own(self, place: Place, before: int | None) -> list[bytes]:
         """Return what is the reader's alone: their last change and that of others, messages."""
-        last, news, said = await self.read(own_parts, place.person, place.seen, before)
+        parts = await self.read(own_parts, place.person, place.seen, before)
+        last = parts["last"]
         # No key undoes that a list was made or brought back.
         if last and last.kind == "list" and not (last.before and last.after):
             last = None
         action = "change" if last and last.kind == "todo" else "rename"
-        told = {"last": last, "undoable": place.seen.may(action), "news": news}
-        shown = said[-MESSAGES_SHOWN:]
-        older = shown[0]["id"] if len(said) > len(shown) else None
-        linked = [(m, linkify(m["text"], False, LINK, True)) for m in shown]
-        shared = place.seen.people > 1 or bool(said)
-        values = place.values() | told | {"messages": linked, "older": older, "shared": shared}
+        values = place.values() | parts | {"last": last, "undoable": place.seen.may(action)}
         values |= {"list": place.seen, "here": place.here, "person": place.person}
+        values["shared"] = place.seen.people > 1 or bool(parts["messages"])
         return self.sample("todos/own.html", ("cut",), values, keep=False)[::2]
 
     def draw_rows(
