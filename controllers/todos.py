@@ -131,16 +131,19 @@ class ListPageHandler(PageHandler):
         if self.fragment:
             self.finish(b"".join(parts.values()))
             return
-        plain = not (editing or self.error or self.request.query_arguments)
-        holes = parts | {"token": self.xsrf_token}
-        own = {"list": seen._replace(version=0, total=0, people=0, unread=0), "person": person}
-        values = (
-            place.values()
-            | own
-            | {"editing": editing, "owned": seen.may("rename"), "live": before is None}
-        )
-        template = "todos/messages.html" if shown == "messages" else "todos/page.html"
-        self.finish(fill(self.sample(template, holes, values, keep=plain), **holes))
+        parts["token"] = self.xsrf_token
+        kept: Kept = self.settings["kept"]
+        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, place.language)
+        plain = not (editing or before or self.error or self.request.query_arguments)
+        sample = kept.get(frame) if plain else None
+        if sample is None:
+            template = "todos/messages.html" if shown == "messages" else "todos/page.html"
+            own = {"list": seen, "person": person, "editing": editing, "live": not before}
+            values = place.values() | own | {"owned": seen.may("rename")}
+            sample = self.sample(template, parts, values, keep=False)
+            if plain:
+                kept.put(frame, sample)
+        self.finish(fill(sample, **parts))
 
     async def draw(self, place: Place, editing: int, before: int | None) -> dict[str, bytes]:
         """Return the parts of the page."""
