@@ -44,6 +44,7 @@ class Message(NamedTuple):
     text: str
     frame: bytes
     version: int = 0
+    people: tuple[str, ...] = ()
 
 
 def message(kind: str, list_id: int = 0, **more: Any) -> Message:
@@ -53,7 +54,8 @@ def message(kind: str, list_id: int = 0, **more: Any) -> Message:
     data = text.encode()
     size = len(data)
     head = bytes([0x81, size]) if size < 126 else b"\x81\x7e" + size.to_bytes(2)  # RFC 6455, 5.2
-    return Message(list_id, kind, text, head + data, more.get("version", 0))
+    version, people = more.get("version", 0), more.get("people", ())
+    return Message(list_id, kind, text, head + data, version, people)
 
 
 class Watcher:
@@ -65,6 +67,7 @@ class Watcher:
         self.person = person
         self.key = key
         self.watched, self.present = {list_id}, set[int]()
+        self.company = False
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
         self.ended = hub.closed
@@ -72,7 +75,12 @@ class Watcher:
         hub.come(self)
 
     def tell(self, news: Message) -> None:
-        """Take a message."""
+        """Take a message; that nobody else is here is no news to who never had company."""
+        if news.kind == "present":
+            alone = news.people in ((), (self.person.username,))
+            if alone and not self.company:
+                return
+            self.company = not alone
         self.news[news.kind] = news
         self.came.set()
         if news.kind == "gone":
