@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 
-from checks.cast import Server, Visitor, alerts
+from checks.api import Program
+from checks.cast import PASSWORD, Server, Visitor, alerts
 from checks.script import Window, until
 from checks.together import live, see
 
@@ -139,7 +141,12 @@ def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server
         assert ann.post(f"/lists/{ann.list}/invites/{number}/revoke").status_code == 303
     assert late.get(link).status_code == late.post(link).status_code == 404
     assert late.get("/join/" + "x" * 22).status_code == 404
-    refused = ann.post(f"/lists/{ann.list}/invites", link="owner")
+    join(ann, late, "owner")
+    late.list = ann.list
+    link = link_of(late, "editor")
+    ann.post(f"/lists/{ann.list}/members/{late.name}/remove")
+    assert late.get(link).status_code == 404  # who made it may not make any now
+    refused = ann.post(f"/lists/{ann.list}/invites", link="owner", op=str(uuid4()))
     assert refused.status_code == 422 and "editors or viewers" in alerts(refused.text)[0]
     with sqlite3.connect(server.database) as database:
         assert link.rpartition("/")[2] not in "".join(database.iterdump())
@@ -184,6 +191,9 @@ def test_a_conversation(ann: Visitor, cy: Visitor) -> None:
     assert ann.post(f"/messages/{mine[0]}/delete").headers["Location"] == page
     assert ann.post(f"/messages/{mine[0]}/delete").status_code == 404
     assert f'id="message-{mine[0]}"' not in cy.get(older).text
+    assert "Took back a message" in cy.get(f"/lists/{ann.list}").text
+    changes = Program(ann.server, cy.name).get(f"/lists/{ann.list}/changes").json()
+    assert "example.org" not in str(changes) and changes[-1]["verb"] == "delete"
     for empty in ("", " \n "):
         assert ann.post(page, text=empty).status_code == 422
     long = ann.post(page, text="x" * 4001, back=page)
@@ -258,6 +268,11 @@ def test_who_is_here(windows: list[Window], server: Server) -> None:
     here = "document.querySelector('#talk .here').textContent"
     until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
     until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")
+    theirs.ann.post("/account", language="", shortcuts="on")  # in another tab
+    until(mine.page, f"{here} === 'Nobody else is here just now.'")
+    theirs.ann.post("/account", language="", shortcuts="on", presence="on")
+    theirs.page.reload()
+    until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
     theirs.page.goto(f"{server.url}/lists")
     until(mine.page, f"{here} === 'Nobody else is here just now.'")
     theirs.ann.post("/account", language="", shortcuts="on")
@@ -289,6 +304,27 @@ def test_talking_live(windows: list[Window]) -> None:
     theirs.page.press(".say textarea", "Enter")
     theirs.page.wait_for_selector(".say [role=alert]")
     assert theirs.page.input_value(".say textarea") == "x" * 4001
+
+
+def test_drafts_stay(windows: list[Window]) -> None:
+    """When one's role changes, or one's session ends, each in its own field."""
+    mine, theirs = windows
+    for window in windows:
+        live(window)
+    theirs.page.fill(".new-todo", "half a todo")
+    theirs.page.fill(".say textarea", "half a message")
+    page = f"/lists/{mine.ann.list}/members"
+    with theirs.page.expect_event("load"):
+        mine.ann.post(page, username=theirs.ann.name, role="owner")
+    drafts = "['.new-todo', '.say textarea'].map((s) => document.querySelector(s)?.value).join()"
+    until(theirs.page, f"{drafts} === 'half a todo,half a message'")
+    with theirs.page.expect_navigation(url="**/login?*"):
+        theirs.ann.post("/logout")
+    theirs.page.fill("#username", theirs.ann.name)
+    theirs.page.fill("#password", PASSWORD)
+    with theirs.page.expect_event("load"):
+        theirs.page.press("#password", "Enter")
+    until(theirs.page, f"{drafts} === 'half a todo,half a message'")
 
 
 def test_another_list_calls(windows: list[Window], ann: Visitor, cy: Visitor) -> None:

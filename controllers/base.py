@@ -286,7 +286,9 @@ class BaseHandler(RequestHandler):
         self, error: BaseException | None, status: int, title: str, sentence: str
     ) -> None:
         """Draw the error page, with what was typed."""
-        fields = {name: self.plain_field(name) for name in ("title", "name", "lines", "notes")}
+        fields = {
+            name: self.plain_field(name) for name in ("title", "name", "lines", "notes", "text")
+        }
         back = here(self.plain_field("back"))
         login = ""
         if isinstance(error, NotLoggedIn):

@@ -1,6 +1,8 @@
 """The lists a person may read, making them, and sharing them."""
 
-from controllers.base import PageHandler, form
+from collections.abc import Callable
+
+from controllers.base import PageHandler, T, form
 from models import lists, members, users
 from models.text import N_
 
@@ -78,6 +80,10 @@ class RemoveHandler(PageHandler):
 
 class InvitesHandler(MembersHandler):
     """Links by which others come into a list."""
+
+    def once(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Make another one each time: what is answered must not be noted anywhere."""
+        return work
 
     @form
     async def post(self, list_id: str) -> None:

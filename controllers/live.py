@@ -116,6 +116,7 @@ class Company:
         self.process = secrets.token_hex(16)
         self.here: defaultdict[int, Counter[Person]] = defaultdict(Counter)
         self.left: dict[tuple[int, Person], float] = {}
+        self.windows: Counter[int] = Counter()  # by person
         self.told: dict[int, tuple[str, ...]] = {}
         self.noted: tuple[set[tuple[int, int]], float] = (set(), 0)
 
@@ -123,16 +124,29 @@ class Company:
         """Count a window in."""
         if person.presence:
             self.here[list_id][person] += 1
+            self.windows[person.id] += 1
 
     def go(self, list_id: int, person: Person) -> None:
         """Count a window out."""
-        if person in self.here[list_id]:
+        if list_id in self.here and person in self.here[list_id]:
             self.here[list_id][person] -= 1
+            self.windows[person.id] -= 1
+            if not self.windows[person.id]:
+                del self.windows[person.id]
             if not self.here[list_id][person]:
                 del self.here[list_id][person]
                 self.left[list_id, person] = time.monotonic()
-        if not self.here[list_id]:
+        if not self.here.get(list_id, True):
             del self.here[list_id]
+
+    def hide(self, person: Person) -> None:
+        """Count out all windows of someone who has switched presence off."""
+        if not self.windows.pop(person.id, 0):
+            return
+        for windows in self.here.values():
+            for each in [each for each in windows if each.id == person.id]:
+                del windows[each]
+        self.here = defaultdict(Counter, {number: c for number, c in self.here.items() if c})
 
     def news(self) -> list[Message]:
         """Return what has changed since the last time."""
@@ -191,11 +205,10 @@ class Hub:
 
     def add(self, watcher: Any, list_id: int, *, present: bool = True) -> None:
         """Count a watcher in, and its person as present, or not."""
-        if watcher not in self.watchers[list_id]:
-            self.watchers[list_id].add(watcher)
-            if present:
-                watcher.present.add(list_id)
-                self.company.come(list_id, watcher.person)
+        self.watchers[list_id].add(watcher)
+        if present and list_id not in watcher.present:
+            watcher.present.add(list_id)
+            self.company.come(list_id, watcher.person)
 
     def drop(self, watcher: Any, list_id: int) -> None:
         """Count a watcher out, if it was in."""
@@ -237,12 +250,13 @@ class Hub:
             return True
         return True
 
-    def alive(self, key: str) -> bool:
-        """Say whether a session lives; yes while that can't be found out."""
+    def person_of(self, key: str) -> Person | None:
+        """Return whose session it is, None when it has ended; what can't be found out, goes on."""
         try:
-            return self.lookups(tokens.visit, key) is not None
+            visit = self.lookups(tokens.visit, key)
         except Unavailable:
-            return True
+            return Person(0, "")
+        return visit.person if visit else None
 
     def tell_all(self, news: Message) -> None:
         """Tell the watchers of a list, soon."""
@@ -258,6 +272,8 @@ class Hub:
                 watchers = [*self.watchers.get(news.list, ())]
                 for begin in range(0, len(watchers), AT_ONCE):
                     for watcher in watchers[begin : begin + AT_ONCE]:
+                        if news.kind == "present" and news.list not in watcher.present:
+                            continue  # it only listens
                         try:
                             watcher.tell(news)
                         except Exception:  # whatever is wrong with one is not for the others
@@ -288,8 +304,11 @@ class Hub:
                     continue
                 as_of = commits
             for number, key in enumerate([*self.sessions]):
-                if not self.alive(key):
+                person = self.person_of(key)
+                if not person:
                     self.end_session(key)
+                elif not person.presence:
+                    self.company.hide(person)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
             if not seconds % ALIVE:
@@ -318,6 +337,8 @@ class Hub:
         """Send everyone home."""
         self.closed = True
         self.keeping.cancel()
+        gone = partial(members.be_here, self.company.process, ())
+        self.lookups.doors.write(gone, lambda result, error: None)
         for socket in [*self.sockets]:
             socket.close(1001)
         for watchers in [*self.watchers.values()]:

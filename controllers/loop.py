@@ -167,10 +167,12 @@ class Kept:
 
     def put(self, key: Any, parts: list[bytes]) -> None:
         """Keep `parts`, but not what would fill a tenth of the room."""
-        size = 0 if key in self.parts else sum(map(len, parts))
-        if not 0 < size < self.limit / 10:
+        if key in self.parts:
+            return
+        size = ENTRY + sum(map(len, parts))
+        if size > self.limit / 10:
             return
         self.parts[key] = parts
         self.size += size
         while self.size > self.limit:
-            self.size -= sum(map(len, self.parts.popitem(last=False)[1]))
+            self.size -= ENTRY + sum(map(len, self.parts.popitem(last=False)[1]))

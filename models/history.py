@@ -14,7 +14,7 @@ from models.tables import Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
 CHANGES_SIZE = 1_000_000  # characters that are read of a list's changes at once
-NEAR = 50  # and how many changes by others may have come in between
+NEAR = 500  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
 # Verb and kind; for one todo or list, and for several todos.
 SENTENCES = {
@@ -40,7 +40,7 @@ SENTENCES = {
     "remove member": (N_("Shares the list no more with {title}"), ""),
     "leave member": (N_("Left the list"), ""),
     "say message": (N_("Wrote “{title}”"), ""),
-    "delete message": (N_("Took back “{title}”"), ""),
+    "delete message": (N_("Took back a message"), ""),
     "join member": (N_("Joined the list by a link"), ""),
     "assign todo": (N_("Changed who shall do “{title}”"), ""),
 }

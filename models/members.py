@@ -10,7 +10,7 @@ from peewee import fn
 from models import lists, users
 from models.database import Given, Prepared, instant, now
 from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import Invite, List, Member, Person, Presence, User
+from models.tables import Invite, List, Member, Message, Person, Presence, User
 from models.tokens import hash_of
 
 MEMBERS_LIMIT = 200
@@ -20,7 +20,7 @@ HERE = timedelta(seconds=40)  # how long another process is believed who is ther
 ELSEWHERE = Prepared(
     Presence.select(Presence.list, User.username)
     .join(User)
-    .where(Presence.process != Given("process"), Presence.at > Given("since"))
+    .where(User.presence, Presence.process != Given("process"), Presence.at > Given("since"))
 )
 
 
@@ -55,6 +55,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     elif had != role:
         keep_an_owner(members, name, role)
         Member.update(role=role).where(Member.id == number).execute()
+        end_links(list_id, name)
     if had != role:
         before = [described(name, had)] if had else []
         verb = "role" if had else "invite"
@@ -74,7 +75,8 @@ def come(list_id: int, name: str, role: str, members: int) -> None:
     count, last = theirs.where(Member.user == user).tuples().get()
     if count >= lists.LISTS_LIMIT:
         raise Invalid("username", "They have too many lists already.")
-    Member.create(list=list_id, user=user, role=role, position=(last or 0) + 1)
+    said = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
+    Member.create(list=list_id, user=user, role=role, position=(last or 0) + 1, read=said)
 
 
 def remove(person: Person, list_id: int, username: str) -> None:
@@ -93,6 +95,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     number, role = members[name]
     keep_an_owner(members, name, None)
     Member.delete().where(Member.id == number).execute()
+    end_links(list_id, name)
     verb = "leave" if name == person.username else "remove"
     lists.changed(person, seen, verb, "member", [described(name, role)], [])
 
@@ -108,10 +111,17 @@ def invite(person: Person, list_id: int, role: str) -> str:
     if len(invites(list_id)) >= INVITES_LIMIT:
         limit = INVITES_LIMIT
         raise Invalid("link", "These are enough links: at most {limit}.", limit=limit)
+    Invite.delete().where(Invite.expires < now()).execute()
     key = secrets.token_urlsafe(16)
     ends = instant(datetime.now(UTC) + INVITED)
     Invite.create(list=list_id, user=person.id, hash=hash_of(key), role=role, expires=ends)
     return key
+
+
+def end_links(list_id: int, name: str) -> None:
+    """End the links that someone made who may not make any now."""
+    maker: Any = User.select(User.id).where(User.username == name)
+    Invite.delete().where(Invite.list == list_id, Invite.user.in_(maker)).execute()
 
 
 def invites(list_id: int) -> list[Any]:

@@ -1,5 +1,6 @@
 """Messages: what the people of a list say to each other."""
 
+import json
 from typing import Any
 
 from peewee import fn
@@ -7,7 +8,7 @@ from peewee import fn
 from models import lists, text
 from models.database import now
 from models.errors import Forbidden, Invalid, NotFound
-from models.tables import Member, Message, Person, User
+from models.tables import Change, Member, Message, Person, User
 
 TEXT_LIMIT = 4000
 EVERY: Any = (
@@ -34,14 +35,21 @@ def say(person: Person, list_id: int, words: str) -> lists.Described:
 
 
 def take_back(person: Person, message_id: int) -> int:
-    """Delete a message of one's own; return its list's id. Raises NotFound, Forbidden."""
+    """Delete a message of one's own; return its list's id. Raises NotFound, Forbidden.
+
+    Nobody can read it any more, in the changes of the list neither.
+    """
     for row in EVERY.select_extend(Message.list).where(Message.id == message_id).tuples():
         *message, list_id = row
         seen = lists.seen_by(person, list_id, "say")
         if message[1] != person.username:
             raise Forbidden
         Message.update(deleted_at=now()).where(Message.id == message_id).execute()
-        lists.changed(person, seen, "delete", "message", [described(*message)], [])
+        gone = described(*message) | {"text": ""}
+        told = Change.list == list_id, Change.verb == "say", Change.kind == "message"
+        of_it = Change.after.startswith(f'[{{"id": {message_id}, ')
+        Change.update(after=json.dumps([gone])).where(*told, of_it).execute()
+        lists.changed(person, seen, "delete", "message", [gone], [])
         return int(list_id)
     raise NotFound
 

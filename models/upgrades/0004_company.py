@@ -42,18 +42,20 @@ def up(migrator, db):
         "UPDATE member SET read = COALESCE("
         "(SELECT MAX(id) FROM message WHERE message.list_id = member.list_id), 0)"
     )
-    who = {"add": "added", "complete": "ticked"}
-    for column in (*who.values(), "assigned"):
+    for column in ("added", "ticked", "assigned"):
         db.execute_sql(f'ALTER TABLE todo ADD COLUMN {column}_id BIGINT REFERENCES "user" (id)')
     changes = db.execute_sql(
-        "SELECT verb, user_id, after FROM change"
-        " WHERE kind = 'todo' AND verb IN ('add', 'complete') ORDER BY id"
+        "SELECT user_id, before, after FROM change WHERE kind = 'todo' ORDER BY id"
     )
-    found = {
-        (row["id"], who[verb]): user for verb, user, after in changes for row in json.loads(after)
-    }
-    for (todo, column), user in found.items():
-        db.execute_sql(
-            f"UPDATE todo SET {column}_id = {int(user)} WHERE id = {int(todo)}"  # noqa: S608
-            + (" AND completed_at IS NOT NULL" if column == "ticked" else "")
-        )
+    added, ticked = {}, {}
+    for user, before, after in changes:
+        done = {row["id"]: row["completed"] for row in json.loads(before)}
+        for row in json.loads(after):
+            added.setdefault(row["id"], user)
+            if row["completed"] and not done.get(row["id"]):
+                ticked[row["id"]] = user
+    set_added = "UPDATE todo SET added_id = ? WHERE id = ?"
+    set_ticked = "UPDATE todo SET ticked_id = ? WHERE id = ? AND completed_at IS NOT NULL"
+    for statement, found in ((set_added, added), (set_ticked, ticked)):
+        for todo, user in found.items():
+            db.execute_sql(statement, (user, todo))

@@ -7,7 +7,8 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (name, values) => Object.assign(document.createElement(name), values);
 const ROW = ".todo-list > li:not([hidden], [inert])"; // not those that go, nor those that come
 const act = $("#act[data-live]"); // the form of all single buttons; readers have none
-const field = $(".new-todo") ?? $(".say textarea");
+const [TODO, TALK] = [".new-todo", ".say textarea"];
+const field = $(TODO) ?? $(TALK);
 
 // ---- sending, in the order of typing
 
@@ -77,8 +78,7 @@ async function send() {
   deed ? deed() : catchUp();
 }
 
-// After a mistake of ours what is shown can't be trusted; what waits is sent on the way out.
-addEventListener("unhandledrejection", () => location.reload());
+addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
 
 // The answer with its text, or nothing when there is none for the moment.
 async function ask({ address, body }, headers) {
@@ -106,7 +106,7 @@ async function refuse(action, answer) {
   next = null;
   if (login) {
     if (!row) waiting.unshift(action);
-    return logIn(login.getAttribute("href"));
+    return leave(login.getAttribute("href"));
   }
   etag = "";
   await refresh();
@@ -119,17 +119,20 @@ async function refuse(action, answer) {
 }
 
 // What was typed is kept for the same person.
-function logIn(href) {
-  const texts = [...waiting.map(typed), field?.value, $(".edit")?.value];
-  sessionStorage.setItem("typed", JSON.stringify([reader(), texts.filter(Boolean).join("\n")]));
+function leave(href) {
+  const unsent = (talk) => waiting.filter(({ body }) => body.has("text") === talk).map(typed);
+  const todo = [...unsent(false), $(TODO)?.value, $(".edit")?.value];
+  const texts = [todo, [...unsent(true), $(TALK)?.value]];
+  const joined = texts.map((each) => each.filter(Boolean).join("\n"));
+  sessionStorage.setItem("typed", JSON.stringify([reader(), ...joined]));
   waiting.length = 0;
-  location.assign(href);
+  href ? location.assign(href) : location.reload();
 }
 
 // Puts text that was not saved where there is room; returns the field.
 function keep(text, form) {
-  const many = text.includes("\n") || ![text, ""].includes(field.value);
-  const room = form?.matches(".say") ? $("textarea", form) : (many && $("#lines")) || field;
+  const many = text.includes("\n") || (text && ![text, ""].includes(field.value));
+  const room = form?.matches(".say") ? $(TALK) : (many && $("#lines")) || field;
   room.value = [...new Set([room.value.trim(), text])].filter(Boolean).join("\n");
   if (room.matches("#lines")) room.closest("details").open = true;
   return text ? room : null;
@@ -178,7 +181,7 @@ function apply(answer) {
   const fresh = parse(answer.html);
   const status = $("#status", fresh);
   const before = $("#status");
-  if (status?.dataset.role !== before.dataset.role) return location.reload(); // or no log-in
+  if (status?.dataset.role !== before.dataset.role) return leave(); // or no log-in
   if ($(".dragged")) return; // who drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
@@ -193,7 +196,7 @@ function apply(answer) {
     }
   });
   if (draft) complain(act.dataset.gone, keep(draft));
-  // It hides itself after a while; new words are seen for as long.
+  // It hides itself after a while.
   if (news) $(".said")?.getAnimations().forEach((a) => a.play());
   wanted = Math.max(wanted, shown());
   const name = $(".side [aria-current] span").textContent;
@@ -260,7 +263,7 @@ function keepingFocus(change) {
     const control = $(`.view .${active.classList[0]}`, near) ?? $(".rename", near);
     if (control?.checkVisibility()) return control.focus();
   }
-  field?.focus();
+  (active.matches(".take-back") ? $(TALK) : field)?.focus();
 }
 
 // ---- news of other windows
@@ -276,14 +279,14 @@ let wanted = 0; // the version that the list has by now
 let stale = false; // what is around it: other lists, who is here
 let line, began, heard, retrying, pulling, announcing;
 
-// Where a socket doesn't get through, a stream may; where that doesn't, single answers do.
+// Where a socket doesn't get through, a stream may; or else single answers.
 const doors = [
   (lost) => {
     const socket = new WebSocket(`ws${location.origin.slice(4)}/live`);
     const watch = (what) => socket.send(JSON.stringify({ type: "watch", ...what }));
     socket.onopen = () => {
       watch({ list, version: shown() });
-      const others = $$(".side li a:not([aria-current])");
+      const others = $$(".side li a:not([aria-current])").slice(0, 40);
       for (const { dataset } of others) watch({ list: Number(dataset.list) });
     };
     socket.onclose = ({ code }) => lost(code);
@@ -317,7 +320,7 @@ function connect() {
 
 function lost(code) {
   lines += 1;
-  if (code === 4401) return logIn(location.href);
+  if (code === 4401) return leave();
   failures = Date.now() - began > 10_000 ? 1 : failures + 1;
   document.body.dataset.live = "off";
   const most = failures < 9 ? 1_000 : 15_000; // by then each door was tried
@@ -329,14 +332,13 @@ function hear({ type, version, people, list: other = list }) {
   if (document.body.dataset.live === "off") stale = true;
   document.body.dataset.live = "on";
   wake?.();
-  if (other !== list) stale ||= type !== "watching";
-  else if (type === "gone") location.reload();
+  if (other !== list) stale ||= type === "changed";
+  else if (type === "gone") leave();
   else if (people) stale ||= people.filter((p) => p !== reader()) + "" !== $("#talk").dataset.here;
   else wanted = version ?? wanted;
   catchUp();
 }
 
-// Many news are one look; an answer to what waits brings them along.
 function catchUp() {
   clearTimeout(pulling);
   pulling = list && setTimeout(() => sending || (wanted === shown() && !stale) || refresh(), 25);
@@ -381,7 +383,6 @@ function foresee(form, button, row, body) {
   return true;
 }
 
-// Until the server's row comes.
 function addRow(rows, text) {
   const row = rows.appendChild(make("li", { inert: true }));
   row.append(make("label", { dir: "auto", textContent: text }));
@@ -518,7 +519,7 @@ document.addEventListener("keydown", (event) => {
   const row = target.closest(ROW);
   const typing = target.matches("input, textarea, select");
   const arrow = { ArrowUp: "up", ArrowDown: "down" }[key];
-  const sends = key === "Enter" && !event.shiftKey && target.matches(".say textarea");
+  const sends = key === "Enter" && !event.shiftKey && target.matches(TALK);
   if (sends && matchMedia("(hover: hover)").matches) target.form.requestSubmit();
   else if (key === "Escape" && row?.matches(".editing")) closeRow(row);
   else if (key === "F2" && row && act && !typing) openRow(row);
@@ -543,7 +544,7 @@ function step(row, by) {
 
 // ---- small comforts
 
-// Following a link waits for what was done before.
+// Following a link waits, too.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
   if (!link || !waiting.length || stuck || event.defaultPrevented) return;
@@ -553,8 +554,8 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("input", () => (next = null));
 
-// Several lines in the field for one todo: offer to add them all.
-$(".new-todo")?.addEventListener("paste", (event) => {
+// Several lines: offer to add them all.
+$(TODO)?.addEventListener("paste", (event) => {
   const text = event.clipboardData.getData("text");
   if (text.trim().split(/[\r\n]+/).length < 2) return;
   event.preventDefault();
@@ -568,7 +569,6 @@ $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
 
-// The reader's zone is known here alone.
 const style = { dateStyle: "medium", timeStyle: "short" };
 const moments = new Intl.DateTimeFormat(document.documentElement.lang, style);
 function tellTimes() {
@@ -577,10 +577,10 @@ function tellTimes() {
 tellTimes();
 
 if (field) {
-  // What the same person typed before; and a row is open once, in this window.
-  const [person, text] = JSON.parse(sessionStorage.getItem("typed") ?? "[]");
+  const [person, todo, talk] = JSON.parse(sessionStorage.getItem("typed") ?? "[]");
   sessionStorage.removeItem("typed");
-  if (person === reader()) keep(text);
+  if (person === reader() && todo) keep(todo, null, (field.value = ""));
+  if (person === reader() && talk) keep(talk, $(TALK)?.form);
   if (list && location.search) history.replaceState(null, "", location.pathname);
 }
 
