@@ -281,13 +281,13 @@ def test_what_was_looked_up_is_never_stale(doors: Doors) -> None:
 
 def test_what_was_drawn_is_bounded() -> None:
     """The longest unused goes; what is very large isn't kept at all."""
-    kept = Kept(100)
+    kept = Kept(100_000)
     for number in range(20):
-        kept.put(number, [b"x" * 9])
+        kept.put(number, [b"x" * 9_000])  # and what it takes beside it
         kept.get(0)
     assert kept.get(0) and kept.get(19) and kept.get(1) is None
-    assert kept.size == 99
-    kept.put("large", [b"x" * 11])
+    assert kept.size == 100_000
+    kept.put("large", [b"x" * 9_001])
     assert kept.get("large") is None
 
 
