@@ -28,13 +28,13 @@ from tornado.web import Application, RequestHandler, url
 
 from bus import Bus
 from config import Config, read
-from controllers import account, api, auth, files, history, lists, live, todos
+from controllers import account, api, auth, files, history, lists, live, sso, todos
 from controllers.base import MissingHandler, StaticHandler
 from controllers.live import Hub
-from controllers.loop import Answers, Hashing, Kept, Lookups, UnderWay
+from controllers.loop import Answers, Hashing, Kept, Lookups, Pace, UnderWay
 from models import tokens
-from models.database import Doors
-from models.errors import CannotStart
+from models.database import Doors, db
+from models.errors import CannotStart, NotFound
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
 ADDRESSES: list[Any] = [
@@ -62,7 +62,16 @@ ADDRESSES: list[Any] = [
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),
     url(r"/logout", auth.LogOutHandler, name="logout"),
+    url(r"/login/sso", sso.StartHandler, name="sso"),
+    url(r"/oidc/callback", sso.CallbackHandler, name="sso-callback"),
+    url(r"/reset/([\w-]{43})", auth.ResetHandler, name="reset"),
+    # an account
     url(r"/account", account.AccountHandler, name="account"),
+    url(r"/account/password", account.PasswordHandler, name="password"),
+    url(r"/account/sessions", account.SessionsHandler, name="sessions"),
+    url(r"/account/tokens", account.TokensHandler, name="tokens"),
+    url(rf"/account/tokens/{ID}/end", account.EndTokenHandler, name="end-token"),
+    url(r"/account/close", account.CloseHandler, name="close"),
     # out and in
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
@@ -119,7 +128,9 @@ class App(Application):
             websocket_max_message_size=64 * 1024,
             hub=self.hub,
             bus=self.bus,
+            provider=sso.Provider(config),
             kept=Kept(),
+            pace=Pace(),
             api=[(p.replace(ID, "{id}").replace(NAME, "{username}"), h) for p, h in API],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
@@ -224,6 +235,21 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
+def print_reset(config: Config) -> None:
+    """Print a link for a new password. Raises CannotStart when nobody has that name."""
+    doors = Doors(config.database_path)
+    doors.open()
+    try:
+        with db.connection_context():
+            key = tokens.forgotten(config.reset_password)
+    except NotFound:
+        raise CannotStart(f"Nobody here is called {config.reset_password!r}.") from None
+    finally:
+        doors.close()
+    base = config.public_url.rstrip("/") or f"http://localhost:{config.port}"
+    sys.stdout.write(f"{base}/reset/{key}\nThis link is good once, for an hour.\n")
+
+
 async def serve(config: Config) -> None:
     """Keep the house open until SIGTERM or Ctrl-C; a second one ends it at once."""
     loop = asyncio.get_running_loop()
@@ -259,7 +285,10 @@ def main() -> int:
             config = read(sys.argv, os.environ)
         except Error as error:
             raise CannotStart(str(error)) from error
-        run(serve(config))
+        if config.reset_password:
+            print_reset(config)
+        else:
+            run(serve(config))
     except CannotStart as error:
         sys.stderr.write(f"afazeres: {error}\n")
         return 2

@@ -1,5 +1,6 @@
 """Every option: its name, default, help and environment name, read once into one frozen Config."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -7,6 +8,11 @@ from urllib.parse import urlsplit
 
 from tornado.log import define_logging_options, enable_pretty_logging
 from tornado.options import Error, OptionParser
+
+# Without TLS anyone on the way could say who someone is (OpenID Connect Core 1.0, 3.1.3.7, 6).
+ISSUER = re.compile(
+    r"https://[^/?#@\s]+(/[^?#\s]*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?"
+)
 
 
 def told(meaning: str) -> dict[str, str]:
@@ -29,6 +35,16 @@ class Config:
     throttle: bool = field(
         default=True, metadata=told("limit what one person and one address may do; false for tests")
     )
+    signup: str = field(default="open", metadata=told("open, or closed to all but invited people"))
+    reset_password: str = field(
+        default="", metadata=told("print a link for a new password of this user, and exit")
+    )
+    oidc_issuer: str = field(
+        default="", metadata=told("OpenID provider to log in with, like https://id.example.org")
+    )
+    oidc_client_id: str = field(default="", metadata=told("what that provider calls this house"))
+    oidc_client_secret: str = field(default="", metadata=told("secret that it gave this house"))
+    oidc_name: str = field(default="", metadata=told("what people call it; its host if empty"))
     debug: bool = field(default=False, metadata=told("restart on changes, show tracebacks"))
 
     def __post_init__(self) -> None:
@@ -36,11 +52,18 @@ class Config:
             raise Error(f"--port is from 0 to 65535, not {self.port}")
         if "://" in self.database.removeprefix("sqlite:///"):
             raise Error(f"--database is a path or sqlite:///path, not {self.database!r}")
+        if self.signup not in ("open", "closed"):
+            raise Error(f"--signup is open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:
             raise Error("--cookie_secret needs 32 characters or more")
         parts = urlsplit(self.public_url)
         if self.public_url and not (parts.scheme in ("http", "https") and parts.netloc):
             raise Error(f"--public_url is like https://todo.example.org, not {self.public_url!r}")
+        needed = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
+        if any((*needed, self.oidc_name)) and not all(needed):
+            raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret go together")
+        if self.oidc_issuer and not ISSUER.fullmatch(self.oidc_issuer):
+            raise Error(f"--oidc_issuer is like https://id.example.org, not {self.oidc_issuer!r}")
 
     @property
     def database_path(self) -> Path:
@@ -51,6 +74,11 @@ class Config:
     def secure(self) -> bool:
         """Whether people come by https; the setting decides, never a request's header."""
         return self.public_url.startswith("https://")
+
+    @property
+    def sso_name(self) -> str:
+        """What people call the provider of single sign-on, empty when there is none."""
+        return self.oidc_name or "".join(self.oidc_issuer.split("/")[2:3])
 
     @property
     def proxies(self) -> list[str]:

@@ -3,6 +3,7 @@
 `python -m pytest` runs this and checks/; so does `python tests.py`.
 """
 
+import re
 import socket
 import sqlite3
 import subprocess
@@ -724,7 +725,8 @@ def test_static_files_are_kept_by_their_hash(ann: Visitor) -> None:
 def test_the_cookies(ann: Visitor, nobody: Visitor) -> None:
     """No script reads them, and other sites don't get them sent."""
     given = nobody.get("/login").headers["Set-Cookie"], ann.log_in().headers["Set-Cookie"]
-    for name, cookie in zip(("_xsrf", "session"), given, strict=True):
+    cookies = [cookie for header in given for cookie in re.split(r", (?=device)", header)]
+    for name, cookie in zip(("_xsrf", "session", "device"), cookies, strict=True):
         parts = cookie.split("; ")
         assert parts[0].startswith(f"{name}=")
         assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(parts)

@@ -17,7 +17,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import live, peers
+from bench import accounts, live, peers
 from bench.servers import CLIENTS, HERE, PACE, RUNNING, Peer, Server
 
 ROUNDS = 3
@@ -121,14 +121,16 @@ def main() -> None:
 
 
 def measure(folder: Path) -> None:
-    """Measure what the command line names: `pages`, `api`, `live`, or all of them."""
+    """Measure what the command line names: `pages`, `api`, `live`, `accounts`, or all of them."""
     visits = {"pages": visit, "api": visit_api}
-    names = sys.argv[1:] or [*visits, "live"]
-    chosen = [visits[name] for name in names if name != "live"]
+    once = {"live": live.visit, "accounts": accounts.visit}  # as no disk is in their way
+    names = sys.argv[1:] or [*visits, *once]
+    chosen = [visits[name] for name in names if name not in once]
     for one in chosen:
         one(folder, "this disk", "")
-    if "live" in names:  # once, as no disk is in its way
-        live.visit(folder)
+    for name, visit_once in once.items():
+        if name in names:
+            visit_once(folder)
     if not chosen:
         return
     if shutil.which("gcc"):

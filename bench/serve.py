@@ -22,6 +22,7 @@ from tornado.web import Application, RequestHandler
 import app
 from app import App
 from config import Config
+from controllers.base import PageHandler
 from controllers.loop import Kept
 
 TICK = 0.005  # seconds between two looks at the loop's clock
@@ -41,6 +42,15 @@ class BareHandler(RequestHandler):
 
     def post(self) -> None:
         self.redirect("/", status=303)
+
+
+class NothingHandler(PageHandler):
+    """A page for everyone with nothing on it: what it costs to know who is asking."""
+
+    public = True
+
+    async def get(self) -> None:
+        self.finish(b"")
 
 
 async def watch(late: list[float], held: list[float]) -> None:
@@ -77,10 +87,11 @@ async def main(kind: str, path: str, group: str = "128") -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     server: Any
     if kind != "bare":
-        server = App(Config(port=0, database=path, throttle=kind != "live"))
+        server = App(Config(port=0, database=path, throttle=False))
         server.doors.group = int(group)
         if kind == "changing":
             server.settings["kept"] = Changing()
+        server.add_handlers(".*", [("/nothing", NothingHandler)])
         await server.start()
         print(server.port, flush=True)
     else:

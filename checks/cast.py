@@ -26,13 +26,17 @@ ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-compo
 
 
 class Server:
-    """`python app.py` in a process of its own, on a free port and a database file."""
+    """`python app.py` in a process of its own, on a free port and a database file.
+
+    All tests come from one address, so it throttles nothing unless told to.
+    """
 
     def __init__(self, database: Path, *options: str) -> None:
         self.database = database
         self.log = Path(f"{database}.log-{next(NUMBERS)}")
         self.expected: list[str] = []
         command = [sys.executable, "-W", "error", "app.py", "--port=0", "--logging=warning"]
+        command.append("--throttle=false")  # what comes later counts
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [*command, f"--database={database}", *options],

@@ -57,7 +57,9 @@ def test_nobody_names_a_message_by_a_variable() -> None:
     sentences = 0
     for file in (*ROOT.glob("models/*.py"), *ROOT.glob("controllers/*.py")):
         text = file.read_text()
-        for match in re.finditer(r"raise (?:Invalid\(\s*\"\w+\",|Conflict\()\s*([^\s,)]+)", text):
+        for match in re.finditer(
+            r"raise (?:(?:Invalid|Wrong)\(\s*\"\w*\",|Conflict\()\s*([^\s,)]+)", text
+        ):
             named = match[1].startswith('"') or re.search(rf"{match[1]} = N_\(", text)
             assert named, f"{file}: {match[0]}"
             sentences += 1

@@ -251,8 +251,10 @@ def test_what_can_not_be_read(ann: Visitor, text: Any) -> None:
     play(scene)
 
 
-def test_too_much(ann: Visitor, start: Callable[..., Server]) -> None:
+def test_too_much(start: Callable[..., Server]) -> None:
     """Large messages, too many messages, too many sockets: only those are refused."""
+    ann = Visitor(start("--throttle=true"), "ann")
+    ann.sign_up()
 
     async def scene() -> None:
         async with Socket(ann) as socket:

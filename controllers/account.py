@@ -1,24 +1,164 @@
-"""How someone likes their pages."""
+"""An account: how someone likes their pages, their password, sessions and tokens, and its end."""
 
-from controllers.base import PageHandler, form
-from models import users
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controllers.base import ID, PageHandler, form
+from models import farewell, tokens, users
+from models.database import instant
+from models.errors import Invalid, Wrong
+from models.text import N_
+
+SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "CrOS", "Linux")
+BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari", "curl", "python-requests")
+DAYS = (7, 30, 90, 365)
+NOT_YOURS = N_("This is not your password. Without one, log out, log in again, and come back here.")
 
 
-class AccountHandler(PageHandler):
-    """The language, whether single keys do something, and whether others see where one is."""
+class AccountPageHandler(PageHandler):
+    """What the pages of an account share."""
 
     async def get(self) -> None:
         """Show the form."""
         await self.show()
 
     async def show(self) -> None:
-        """Draw it, filled in."""
-        saved = "saved" in self.request.query_arguments
-        self.render("account/index.html", languages=users.LANGUAGES.items(), saved=saved)
+        """Draw it."""
+        raise NotImplementedError
+
+    async def check_password(self) -> None:
+        """Raise Wrong unless the form has the password of this account; each try counts.
+
+        Who has none, as they come by single sign-on, must have come a moment ago.
+        """
+        person, password = self.current_user, self.field("current_password")
+        if await self.read(tokens.just_came, person, self.session_key() or ""):
+            return
+        if not password or await self.who_knows(person.username, password) is None:
+            raise Wrong("current_password", NOT_YOURS)
+
+    def saved(self, page: str = "account") -> None:
+        """Go back to a page, which says that it was done."""
+        self.see_other(self.reverse_url(page) + "?saved=1")
+
+    def draw(self, template: str, **values: Any) -> None:
+        """Draw a page."""
+        done = "saved" in self.request.query_arguments and not self.error
+        wrong = self.error.field if self.error else ""
+        self.render(f"account/{template}.html", saved=done, wrong=wrong, **values)
+
+
+class AccountHandler(AccountPageHandler):
+    """The e-mail address, the language, whether single keys do something, and presence."""
+
+    async def show(self) -> None:
+        """Draw the form, filled in."""
+        email = await self.read(users.email_of, self.current_user)
+        sso = self.settings["config"].sso_name
+        self.draw("index", languages=users.LANGUAGES.items(), email=email, sso=sso)
 
     @form
     async def post(self) -> None:
-        """Keep what was chosen."""
+        """Keep what was chosen; another address takes the password (ASVS 6.3.7)."""
+        person, email = self.current_user, self.typed.get("email")
+        known = await self.read(users.email_of, person)
+        if email is not None and email.strip() != known:
+            users.clean_email(email)
+            await self.check_password()
+            await self.note(users.set_email, person, email)
         switches = bool(self.field("shortcuts")), bool(self.field("presence"))
-        await self.commit(users.prefer, self.current_user, self.field("language"), *switches)
-        self.see_other(self.reverse_url("account") + "?saved=1")
+        await self.commit(users.prefer, person, self.field("language"), *switches)
+        self.saved()
+
+
+class PasswordHandler(AccountPageHandler):
+    """The password."""
+
+    async def show(self) -> None:
+        """Draw the form."""
+        self.draw("password")
+
+    @form
+    async def post(self) -> None:
+        """Change it; who is logged in elsewhere is so no more."""
+        await self.check_password()
+        person = self.current_user
+        hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
+        await self.commit(tokens.change_password, person, hashed, self.session_key() or "")
+        self.saved()
+
+
+class SessionsHandler(AccountPageHandler):
+    """Where someone is logged in."""
+
+    async def show(self) -> None:
+        """Draw it."""
+        key = self.session_key() or ""
+        rows = await self.read(tokens.sessions, self.current_user, key)
+        self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
+
+    async def post(self) -> None:
+        """End one session, or all others; their windows notice within a second."""
+        person, one = self.current_user, self.id_field("session")
+        if one:
+            await self.commit(tokens.end_session, person, one)
+        else:
+            await self.commit(tokens.end_others, person, self.session_key() or "")
+        self.saved("sessions")
+
+
+class TokensHandler(AccountPageHandler):
+    """Tokens, by which programs come in."""
+
+    async def show(self, made: str = "") -> None:
+        """Draw them; one that was just made is shown this once."""
+        rows = await self.read(tokens.mine, self.current_user)
+        self.draw("tokens", rows=rows, made=made, days=DAYS)
+
+    @form
+    async def post(self) -> None:
+        """Make one."""
+        expires = self.field("expires")
+        if expires and ID.fullmatch(expires) and int(expires) in DAYS:
+            expires = instant(datetime.now(UTC) + timedelta(days=int(expires)))
+        given = (self.field("name"), self.field("scope") or "write", expires or None)
+        if self.field("op"):
+            raise Invalid("name", "A token is made anew each time.")
+        thing = await self.commit(tokens.give, self.current_user, *given)
+        self.set_status(201)
+        await self.show(thing["token"])
+
+
+class EndTokenHandler(PageHandler):
+    """A token that shall open nothing any more."""
+
+    async def post(self, token_id: str) -> None:
+        """End it."""
+        await self.commit(tokens.end, self.current_user, int(token_id))
+        self.settings["hub"].stir(self.current_user)
+        self.see_other(self.reverse_url("tokens") + "?saved=1")
+
+
+class CloseHandler(AccountPageHandler):
+    """The end of an account."""
+
+    async def show(self) -> None:
+        """Draw the form, and what becomes of the lists."""
+        self.draw("close", fates=await self.read(farewell.fates, self.current_user))
+
+    @form
+    async def post(self) -> None:
+        """Close it, when the password is right."""
+        await self.check_password()
+        await self.note(farewell.close, self.current_user)
+        self.settings["hub"].end_session(self.session_key())
+        self.drop_session_cookie()
+        self.set_header("Clear-Site-Data", '"cache", "storage"')
+        self.redirect(self.reverse_url("signup"), status=303)
+
+
+def device(agent: str) -> str:
+    """Return what a browser calls itself, in two words as far as they are known."""
+    words = [next((name for name in names if name in agent), "") for names in (BROWSERS, SYSTEMS)]
+    names = {"Edg": "Edge", "OPR": "Opera", "Macintosh": "macOS", "CrOS": "ChromeOS"}
+    return ", ".join(names.get(word, word) for word in words if word) or agent[:40]

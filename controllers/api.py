@@ -19,7 +19,7 @@ from tornado.web import HTTPError
 from controllers.base import HEADERS, BaseHandler, PageHandler
 from controllers.live import Watcher
 from controllers.schema import STRICT, Operation, Refused, check_body, describe, read_json
-from models import answered, history, lists, members, messages, todos, tokens, users
+from models import answered, history, lists, members, messages, todos, tokens
 from models.errors import Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
 from models.tables import Person
 from models.text import N_
@@ -45,6 +45,7 @@ CODES = {
     410: "gone",
     412: "stale",
     422: "invalid",
+    429: "throttled",
     503: "unavailable",
 }
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -581,8 +582,8 @@ class TokensHandler(ApiHandler):
     async def post(self) -> None:
         """Get a token for a user name and a password; it is shown once"""
         username, password = self.body.pop("username"), self.body.pop("password")
-        person, stored = await self.read(users.password_of, username)
-        if not await self.hash(users.password_fits, password, stored) or person is None:
+        person = await self.who_knows(username, password)
+        if person is None:
             sentence = N_("This user name and this password don't go together.")
             raise Refused(403, "forbidden", sentence)
         thing = await self.commit(tokens.give, person, **self.body)

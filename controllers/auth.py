@@ -1,10 +1,13 @@
-"""Sign up, log in, log out."""
+"""Sign up, log in, log out, and in again for who forgot their password."""
 
+import secrets
 from urllib.parse import urlencode
 
-from controllers.base import PageHandler, form, here
-from models import tokens, users
-from models.errors import Invalid
+from controllers.base import JOIN, PageHandler, form, here
+from models import throttle, tokens, users
+from models.errors import Wrong
+
+KNOWN = 400  # days that a browser which logged in once is known
 
 
 class EntranceHandler(PageHandler):
@@ -25,7 +28,10 @@ class EntranceHandler(PageHandler):
         place, other = self.next(), self.reverse_url(self.other)
         query = "" if place == "/" else "?" + urlencode({"next": place})
         ended = "ended" in self.request.query_arguments
-        self.render(self.template, next=place, other=other + query, ended=ended)
+        config = self.settings["config"]
+        signup = config.signup == "open" or JOIN.fullmatch(place)
+        links = {"next": place, "other": other + query, "query": query, "sso": config.sso_name}
+        self.render(self.template, **links, ended=ended, signup=signup)
 
     def next(self) -> str:
         """Return where to go after logging in: a path on this site, whatever was asked for."""
@@ -33,18 +39,27 @@ class EntranceHandler(PageHandler):
             return here(self.field("next"))
         return here(self.get_query_argument("next", "", strip=False))
 
-    def browser(self) -> tokens.Browser:
-        """Return what is noted of this browser."""
-        agent = self.request.headers.get("User-Agent", "")
-        return tokens.Browser(self.request.remote_ip or "", agent)
+    def device_of(self, username: str) -> str:
+        """Return the mark of a browser that has logged in with that name before, or nothing.
 
-    def let_in(self, key: str) -> None:
-        """Hand out the key of a session, and go on; what the browser had before has ended."""
-        self.settings["hub"].end_session(self.session_key())
+        It has tries of its own, so that strangers can't lock the owner of a name out.
+        """
+        value = self.get_signed_cookie(self.device_cookie, max_age_days=KNOWN)
+        name, _, device = (value or b"").decode().partition(" ")
+        return device if name == users.fold(username) else ""
+
+    @property
+    def device_cookie(self) -> str:
+        """The name of the cookie for that."""
+        return "__Host-device" if self.settings["config"].secure else "device"
+
+    def let_in(self, key: str, username: str, device: str = "") -> None:
+        """Hand out the key of a session, mark this browser as one that was let in, and go on."""
+        self.keep_session(key)
         self.set_signed_cookie(
-            self.settings["session_cookie"],
-            key,
-            expires_days=tokens.LONGEST.days,
+            self.device_cookie,
+            f"{username} {device or secrets.token_urlsafe(16)}",
+            expires_days=KNOWN,
             httponly=True,
             samesite="Lax",
             secure=self.settings["config"].secure,
@@ -57,16 +72,28 @@ class SignUpHandler(EntranceHandler):
 
     template, other = "auth/signup.html", "login"
 
+    async def show(self) -> None:
+        """Draw the form, if the door is open."""
+        await self.check_door()
+        await super().show()
+
+    async def check_door(self) -> None:
+        """Raise Wrong for who isn't invited where only invited people may sign up."""
+        if not await self.may_sign_up(self.next()):
+            raise Wrong("", "Accounts are made by invitation here: ask for a link to a list.")
+
     @form
     async def post(self) -> None:
         """Make the account and let its owner in."""
+        await self.check_door()
         username = users.clean_username(self.field("username"))
         email = users.clean_email(self.field("email"))
+        await self.count(f"signup:{throttle.network(self.request.remote_ip or '')}")
         own_words = (username, (email or "").partition("@")[0])
         password = await self.hash(users.hash_password, self.field("password"), *own_words)
         name = self.locale.translate("Things to do")
         account = (username, email, password, name, self.browser(), self.session_key())
-        self.let_in(await self.commit(tokens.sign_up, *account))
+        self.let_in(await self.commit(tokens.sign_up, *account), username)
 
 
 class LogInHandler(EntranceHandler):
@@ -74,17 +101,16 @@ class LogInHandler(EntranceHandler):
 
     template, other = "auth/login.html", "signup"
 
+    @form
     async def post(self) -> None:
         """Let in who knows the password; else 403, the same words and time whatever was wrong."""
-        username, password = self.field("username"), self.field("password")
-        person, stored = await self.read(users.password_of, username)
-        if await self.hash(users.password_fits, password, stored) and person:
-            key = self.session_key()
-            self.let_in(await self.commit(tokens.log_in, person, self.browser(), key))
-        else:
-            self.error = Invalid("username", "This user name and this password don't go together.")
-            self.set_status(403)
-            await self.show()
+        username = self.field("username")
+        device = self.device_of(username)
+        person = await self.who_knows(username, self.field("password"), device)
+        if person is None:
+            raise Wrong("username", "This user name and this password don't go together.")
+        key = await self.commit(tokens.log_in, person, self.browser(), self.session_key())
+        self.let_in(key, person.username, device)
 
 
 class LogOutHandler(PageHandler):
@@ -101,3 +127,24 @@ class LogOutHandler(PageHandler):
         self.drop_session_cookie()
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.get_login_url(), status=303)
+
+
+class ResetHandler(EntranceHandler):
+    """A new password for who forgot theirs, by a link that the house's keeper prints."""
+
+    async def get(self, key: str) -> None:  # type: ignore[override]
+        """Show the form."""
+        await self.show(key)
+
+    async def show(self, key: str) -> None:  # type: ignore[override]
+        """Draw it, for whom the link was made."""
+        person = await self.read(tokens.who_forgot, key)
+        self.render("auth/reset.html", person=person)
+
+    @form
+    async def post(self, key: str) -> None:
+        """Change the password, and let its owner in."""
+        person = await self.read(tokens.who_forgot, key)
+        hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
+        made = await self.commit(tokens.renew_password, key, hashed, self.browser())
+        self.let_in(made, person.username)

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,8 +19,18 @@ from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
 from controllers.loop import Answers, Hashing, Kept, Lookups
-from models import answered, tokens
-from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
+from models import answered, members, throttle, tokens, users
+from models.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Stale,
+    TooMany,
+    Unavailable,
+    Wrong,
+)
 from models.tables import Person
 from models.text import N_
 
@@ -59,6 +70,8 @@ REFUSALS = {
     Gone: 410,
     Stale: 412,
     Invalid: 422,
+    Wrong: 403,
+    TooMany: 429,
     Unavailable: 503,
 }
 SENTENCES = {  # what an error page says first, and why
@@ -75,14 +88,17 @@ SENTENCES = {  # what an error page says first, and why
     412: (N_("Changed since"), N_("This was changed since you read it.")),
     415: (N_("Another kind"), ""),
     422: (N_("Not quite"), ""),
+    429: (N_("Too many tries"), ""),
     503: (
         N_("Not just now"),
         N_("This didn't work just now, and nothing was changed. Please try again in a moment."),
     ),
 }
 FAULT = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
+security_log = logging.getLogger("afazeres.security")
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
+JOIN = re.compile(r"/join/([\w-]{22})")
 ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
@@ -217,6 +233,8 @@ class BaseHandler(RequestHandler):
         """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name)."""
         answers: Answers = self.settings["answers"]
         person = self.current_user
+        if person and self.settings["config"].throttle:
+            self.settings["pace"].step(person.id)
         work = self.once(partial(unit, *args, **kwargs))
         answer = answers.of(self.settings["doors"].write, work)
         if person:
@@ -227,6 +245,38 @@ class BaseHandler(RequestHandler):
             self.settings["bus"].look_soon()
             if person and answers.last.get(person.id) is answer:
                 del answers.last[person.id]
+
+    async def note(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait for a unit of work that writes what this request only comes by, and its COMMIT."""
+        answers: Answers = self.settings["answers"]
+        return await answers.of(self.settings["doors"].write, partial(unit, *args, **kwargs))
+
+    async def count(self, *keys: str) -> None:
+        """Count a try under keys of `models.throttle`. Raises TooMany."""
+        if self.settings["config"].throttle:
+            await self.note(throttle.count, *keys)
+
+    async def who_knows(self, username: str, password: str, device: str = "") -> Person | None:
+        """Return whose name and password these are; the same words and time whatever is wrong.
+
+        The try counts for the `device` that logged in before, or else for the name; and for the
+        address. Raises TooMany.
+        """
+        name = users.fold(username)
+        near = throttle.network(self.request.remote_ip or "")
+        keys = (f"device:{device}" if device else f"name:{name}", f"address:{near}")
+        try:
+            await self.count(*keys)
+        except TooMany:
+            security_log.info("too many tries for %r from %s", name, near)
+            raise
+        person, stored = await self.read(users.password_of, username)
+        fits = await self.hash(users.password_fits, password, stored)
+        security_log.info("%s password for %r from %s", "right" if fits else "wrong", name, near)
+        if not fits or not person:
+            return None
+        await self.note(throttle.give_back, *keys)
+        return person
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` so that a repeat of this request does nothing twice, if it can be told."""
@@ -272,8 +322,8 @@ class BaseHandler(RequestHandler):
         self.set_status(status)
         if status == 405:
             self.set_header("Allow", ", ".join(self.methods()))
-        if status == 503:
-            self.set_header("Retry-After", "5")
+        if status in (429, 503):
+            self.set_header("Retry-After", str(getattr(error, "seconds", 5)))
         translate = self.locale.translate
         title, sentence = (text and translate(text) for text in SENTENCES.get(status, FAULT))
         if isinstance(error, Invalid):
@@ -395,6 +445,33 @@ class PageHandler(BaseHandler):
             return None
         return signed_by_us(self.settings["cookie_secret"], name, value)
 
+    async def may_sign_up(self, place: str) -> bool:
+        """Say whether someone on the way to `place` may: all may, or only to an invitation."""
+        if self.settings["config"].signup == "open":
+            return True
+        if link := JOIN.fullmatch(place):
+            with suppress(NotFound):
+                await self.read(members.invited, link[1])
+                return True
+        return False
+
+    def browser(self) -> tokens.Browser:
+        """Return what is noted of this browser."""
+        agent = self.request.headers.get("User-Agent", "")
+        return tokens.Browser(self.request.remote_ip or "", agent)
+
+    def keep_session(self, key: str) -> None:
+        """Give this browser the key of a session; the one it had before has ended."""
+        self.settings["hub"].end_session(self.session_key())
+        self.set_signed_cookie(
+            self.settings["session_cookie"],
+            key,
+            expires_days=tokens.LONGEST.days,
+            httponly=True,
+            samesite="Lax",
+            secure=self.settings["config"].secure,
+        )
+
     def drop_session_cookie(self) -> None:
         """Take the session cookie away."""
         secure = self.settings["config"].secure
@@ -491,7 +568,9 @@ def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]
             if self.fragment:
                 raise
             self.error = error
-            self.set_status(422)
+            if isinstance(error, TooMany):
+                self.set_header("Retry-After", str(error.seconds))
+            self.set_status(REFUSALS[type(error)])
             await self.show(*args)
 
     return answer

@@ -18,7 +18,7 @@ from tornado.httputil import (
 )
 from tornado.web import HTTPError, stream_request_body
 
-from controllers.base import POLICY, PageHandler, form
+from controllers.base import POLICY, NotLoggedIn, PageHandler, form
 from models import files, lists
 from models.errors import Invalid, NotFound
 
@@ -70,17 +70,22 @@ class ExportHandler(FileHandler):
 class ImportHandler(PageHandler):
     """Lists out of a file: first it is shown what was understood, then it is stored."""
 
+    public = True  # who isn't logged in is told so when their form has come: else they hear nothing
+
     async def prepare(self) -> None:
         """Take in a large file from those who are logged in, and from nobody else."""
         self.data = bytearray()
-        connection: Any = self.request.connection
-        connection.set_max_body_size(3 * files.BYTES_LIMIT)
-        connection.set_body_timeout(120)
         await super().prepare()
+        self.public = False
+        if self.current_user:
+            connection: Any = self.request.connection
+            connection.set_max_body_size(3 * files.BYTES_LIMIT)
+            connection.set_body_timeout(120)
 
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the form."""
-        self.data += chunk
+        if self.current_user:
+            self.data += chunk
 
     def check_xsrf_cookie(self) -> None:
         """Leave it to `post`: the token is in the form, which has yet to come."""
@@ -88,7 +93,10 @@ class ImportHandler(PageHandler):
 
     async def get(self) -> None:
         """Show the form."""
-        await self.show()
+        if self.current_user:
+            await self.show()
+        else:
+            self.ask_to_log_in(302)
 
     async def show(self, reading: files.Reading | None = None) -> None:
         """Draw the form, or what was understood of a file."""
@@ -104,6 +112,8 @@ class ImportHandler(PageHandler):
     @form
     async def post(self) -> None:
         """Read the file, or store what was read before."""
+        if self.current_user is None:
+            raise NotLoggedIn
         file = self.parse()
         if "rows" in self.typed:
             await self.store()

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from tornado.web import RequestHandler
 
 from models.database import Answer, Doors
-from models.errors import Unavailable
+from models.errors import TooMany, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,6 +19,7 @@ Door = Callable[[Callable[[], Any], Answer], None]
 
 KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
 ENTRY = 1000  # bytes that keeping something takes beside it
+PEOPLE_PACED = 10_000  # of whom it is remembered how fast they write
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
 
 
@@ -145,6 +146,26 @@ class Hashing:
             return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))
         finally:
             self.waiting -= 1
+
+
+class Pace:
+    """How fast each person may write: `rate` times a second, and `burst` times at once."""
+
+    def __init__(self, rate: float = 10, burst: int = 100) -> None:
+        self.rate, self.burst = rate, burst
+        self.left: dict[int, tuple[float, float]] = {}  # by person: how many, and since when
+
+    def step(self, person: int) -> None:
+        """Count one. Raises TooMany when they were too fast."""
+        now = time.monotonic()
+        left, since = self.left.pop(person, (self.burst, now))
+        left = min(self.burst, left + self.rate * (now - since))
+        if left < 1:
+            self.left[person] = (left, now)
+            raise TooMany(1)
+        self.left[person] = (left - 1, now)
+        while len(self.left) > PEOPLE_PACED:
+            del self.left[next(iter(self.left))]  # who was seen longest ago
 
 
 class Kept:

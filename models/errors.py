@@ -29,6 +29,10 @@ class Invalid(Exception):
         return translate(self.reason).format(**self.values)
 
 
+class Wrong(Invalid):
+    """A password is wrong (403), said like what is invalid: beside its field."""
+
+
 class Conflict(Exception):
     """Someone has changed the same thing since (409). Its one argument is an English sentence."""
 
@@ -39,6 +43,15 @@ class Gone(Exception):
 
 class Stale(Exception):
     """It is not what the caller took it for (412). Its one argument is what it is now."""
+
+
+class TooMany(Invalid):
+    """This was tried too often (429); `seconds` says when to come back."""
+
+    def __init__(self, seconds: int) -> None:
+        minutes = -(-seconds // 60)
+        super().__init__("", "Too many tries. Come back in {minutes} min.", minutes=minutes)
+        self.seconds = seconds
 
 
 class Unavailable(Exception):

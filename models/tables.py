@@ -68,6 +68,35 @@ class Token(Table):
     expires = CharField(24, null=True)
 
 
+class Tries(Table):
+    """How often something was tried, of late and in a row; not again until an instant."""
+
+    key = CharField(150, unique=True)
+    recent = BigIntegerField()
+    total = BigIntegerField()
+    since = CharField(24)
+    until = CharField(24)
+
+
+class Reset(Table):
+    """A link for a new password, good once; `hash` is the SHA-256 of the key in it."""
+
+    user = ForeignKeyField(User, backref="+", index=False)
+    hash = CharField(64, unique=True)
+    expires = CharField(24)
+
+
+class Identity(Table):
+    """Who someone is at another house (OpenID Connect): `subject`, as `issuer` calls them."""
+
+    user = ForeignKeyField(User, backref="+")
+    issuer = CharField(255)
+    subject = CharField(255)
+
+    class Meta:
+        indexes = ((("issuer", "subject"), True),)
+
+
 class List(Table):
     """A list of todos. `version` counts its changes, making it is the first.
 

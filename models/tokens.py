@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from models import text, users
 from models.database import Given, Prepared, instant, now
 from models.errors import CannotStart, Invalid, NotFound
-from models.tables import Person, Session, Token, User
+from models.tables import Person, Reset, Session, Token, Tries, User
 from models.upgrades import refusing, sync_folder
 
 IDLE = timedelta(days=14)
@@ -26,6 +26,9 @@ LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
 SCOPES = ("read", "write")  # what a token is for; who may write may read
 TOKENS_LIMIT = 50
+SESSIONS_LIMIT = 50
+SUDO = timedelta(minutes=10)
+RESET_WITHIN = timedelta(hours=1)
 
 PERSON = (User.id, User.username, User.language, User.shortcuts, User.presence)
 LIVE = Prepared(
@@ -82,6 +85,9 @@ def log_in(person: Person, browser: Browser, old_key: str | None = None) -> str:
     """
     if old_key:
         log_out(old_key)
+    every: Any = Session.select(Session.id).where(Session.user == person.id)
+    kept = every.order_by(Session.last_seen.desc()).limit(SESSIONS_LIMIT - 1)
+    Session.delete().where(Session.user == person.id, Session.id.not_in(kept)).execute()
     key = secrets.token_urlsafe(32)
     at = now()
     Session.create(
@@ -98,6 +104,83 @@ def log_in(person: Person, browser: Browser, old_key: str | None = None) -> str:
 def log_out(key: str) -> None:
     """End the session of `key`, if there is one."""
     Session.delete().where(Session.hash == hash_of(key)).execute()
+
+
+def sessions(person: Person, key: str) -> list[Any]:
+    """Return a person's sessions, that of `key` first, then the last seen.
+
+    Each has id, address, agent, created, last_seen, and whether it is `this` one.
+    """
+    oldest, idlest, _, _ = limits(int(time.time()))
+    this = Session.hash == hash_of(key)
+    names = (Session.id, Session.address, Session.agent, Session.created, Session.last_seen)
+    query: Any = Session.select(*names, this.alias("this")).where(
+        Session.user == person.id, Session.created > oldest, Session.last_seen > idlest
+    )
+    return list(query.order_by(this.desc(), Session.last_seen.desc()).namedtuples())
+
+
+def just_came(person: Person, key: str) -> bool:
+    """Say whether someone who has no password has logged in a moment ago, with the session `key`.
+
+    They are asked for no password, but must be here (ASVS 7.5.1).
+    """
+    recent = instant(datetime.now(UTC) - SUDO)
+    mine = Session.select().join(User).where(User.id == person.id, User.password.is_null())
+    return bool(mine.where(Session.hash == hash_of(key), Session.created > recent).count())
+
+
+def end_session(person: Person, session_id: int) -> None:
+    """End one of a person's sessions. Raises NotFound."""
+    if not Session.delete().where(Session.id == session_id, Session.user == person.id).execute():
+        raise NotFound
+
+
+def end_others(person: Person, key: str = "") -> None:
+    """End all of a person's sessions but that of `key`."""
+    others = (Session.user == person.id, Session.hash != hash_of(key))
+    Session.delete().where(*others).execute()
+
+
+def change_password(person: Person, hashed: str, key: str = "") -> None:
+    """Give `person` another password, as `users.hash_password` made it; the others log in anew.
+
+    Links for a new one that were made before lead nowhere now.
+    """
+    User.update(password=hashed).where(User.id == person.id).execute()
+    Reset.delete().where(Reset.user == person.id).execute()
+    Tries.delete().where(Tries.key == f"name:{person.username}").execute()
+    end_others(person, key)
+
+
+def forgotten(username: str) -> str:
+    """Return a key, 256 random bits, for a new password: good once, for an hour (ASVS 6.4).
+
+    Raises NotFound.
+    """
+    person, _ = users.password_of(username)
+    if person is None:
+        raise NotFound
+    key = secrets.token_urlsafe(32)
+    ends = instant(datetime.now(UTC) + RESET_WITHIN)
+    Reset.delete().where((Reset.user == person.id) | (Reset.expires < now())).execute()
+    Reset.create(user=person.id, hash=hash_of(key), expires=ends)
+    return key
+
+
+def who_forgot(key: str) -> Person:
+    """Return who the key for a new password was made for. Raises NotFound when it's no good."""
+    query: Any = Reset.select(User.id, User.username).join(User)
+    for row in query.where(Reset.hash == hash_of(key), Reset.expires > now()).tuples():
+        return Person(*row)
+    raise NotFound
+
+
+def renew_password(key: str, hashed: str, browser: Browser) -> str:
+    """Use such a key up, and log in; return the session's key. Raises NotFound."""
+    person = who_forgot(key)
+    change_password(person, hashed)
+    return log_in(person, browser)
 
 
 def visit(key: str, look: Callable[..., list[Any]]) -> Visit | None:

@@ -116,6 +116,16 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     return person
 
 
+def email_of(person: Person) -> str:
+    """Return someone's e-mail address, empty when they gave none."""
+    return User.get_by_id(person.id).email or ""
+
+
+def set_email(person: Person, email: str) -> None:
+    """Note someone's e-mail address, or that they have none. Raises Invalid."""
+    User.update(email=clean_email(email)).where(User.id == person.id).execute()
+
+
 def prefer(person: Person, language: str, shortcuts: bool, presence: bool) -> None:
     """Note how `person` likes their pages: one of LANGUAGES, or empty for the browser's.
 

@@ -90,7 +90,7 @@ async function ask({ address, body }, headers) {
       signal: AbortSignal.timeout(10_000),
     });
     answer.html = await answer.text();
-    return [502, 503, 504].includes(answer.status) ? null : answer;
+    return [429, 502, 503, 504].includes(answer.status) ? null : answer;
   } catch {
     return null;
   }

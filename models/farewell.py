@@ -1,0 +1,84 @@
+"""Closing an account: what is one's own goes, what is shared stays with the others."""
+
+from typing import Any, NamedTuple
+
+from models import lists
+from models.tables import (
+    Answered,
+    Change,
+    Identity,
+    Invite,
+    List,
+    Member,
+    Message,
+    Person,
+    Presence,
+    Reset,
+    Session,
+    Todo,
+    Token,
+    Tries,
+    User,
+)
+
+OF_LISTS: list[Any] = [Todo, Message, Change, Invite, Presence, Member]
+OF_PEOPLE: list[Any] = [Answered, Identity, Invite, Presence, Reset, Session, Token]
+
+
+class Fate(NamedTuple):
+    """What becomes of a list: it goes when `heir` is None, who owns it from now on otherwise."""
+
+    list: int
+    name: str
+    heir: str | None
+    owned: bool
+
+
+def fates(person: Person) -> list[Fate]:
+    """Return what would become of each of someone's lists, those in the trash too.
+
+    Of the members of a list that they alone own, an editor inherits it before a viewer, and who
+    came first before who came later.
+    """
+    mine: Any = Member.select(List.id, List.name, Member.role).join(List)
+    found = []
+    for list_id, name, role in mine.where(Member.user == person.id).order_by(List.id).tuples():
+        others: Any = Member.select(Member.role, User.username).join(User).order_by(Member.id)
+        rest = [*others.where(Member.list == list_id, Member.user != person.id).tuples()]
+        owned = role == "owner" and all(had != "owner" for had, _ in rest)
+        heirs = sorted(rest, key=lambda other: -lists.ROLES.index(other[0]))
+        found.append(Fate(list_id, name, heirs[0][1] if heirs else None, owned))
+    return found
+
+
+def close(person: Person) -> None:
+    """Close an account. In lists that others keep, what was done there is done by `gone:ID`."""
+    for fate in fates(person):
+        if fate.heir is None:
+            for table in OF_LISTS:
+                table.delete().where(table.list == fate.list).execute()
+            List.delete().where(List.id == fate.list).execute()
+        else:
+            leave(person, fate)
+    for table in OF_PEOPLE:
+        table.delete().where(table.user == person.id).execute()
+    Todo.update(assigned=None).where(Todo.assigned == person.id).execute()
+    Tries.delete().where(Tries.key == f"name:{person.username}").execute()
+    blank = {"username": f"gone:{person.id}", "password": None, "email": None, "language": None}
+    User.update(blank).where(User.id == person.id).execute()
+
+
+def leave(person: Person, fate: Fate) -> None:
+    """Leave a list to others, with an owner among them."""
+    seen = lists.seen_by(person, fate.list, "leave", lists.ANY)
+    if fate.owned and fate.heir:
+        members: Any = Member.select().join(User).where(Member.list == fate.list)
+        heir = members.where(User.username == fate.heir).get()
+        before = [{"username": fate.heir, "role": heir.role}]
+        Member.update(role="owner").where(Member.id == heir.id).execute()
+        after = [{"username": fate.heir, "role": "owner"}]
+        lists.changed(person, seen, "role", "member", before, after)
+        seen = lists.seen_by(person, fate.list, "leave", lists.ANY)
+    Member.delete().where(Member.list == fate.list, Member.user == person.id).execute()
+    gone = [{"username": person.username, "role": seen.role}]
+    lists.changed(person, seen, "leave", "member", gone, [])

@@ -1,0 +1,67 @@
+"""Who people are at another house, the provider of single sign-on (OpenID Connect).
+
+Who someone is there is its issuer and their subject, never a name or an address: those can change
+hands, and anyone can have taken the same ones here.
+"""
+
+import re
+import secrets
+import unicodedata
+from typing import Any
+
+from models import tokens, users
+from models.errors import Conflict
+from models.tables import Identity, Person, User
+
+STRAY = re.compile("[^a-z0-9_.-]+")
+
+
+def find(issuer: str, subject: str) -> Person | None:
+    """Return whose identity it is, None when nobody has it."""
+    query: Any = User.select(User.id, User.username).join(Identity)
+    known = query.where(Identity.issuer == issuer, Identity.subject == subject)
+    return next((Person(*row) for row in known.tuples()), None)
+
+
+def link(person: Person, issuer: str, subject: str) -> None:
+    """Let `person` log in with this identity, too. Raises Conflict when it is someone else's."""
+    owner = find(issuer, subject)
+    if owner is None:
+        Identity.create(user=person.id, issuer=issuer, subject=subject)
+    elif owner.id != person.id:
+        raise Conflict("Another account here is linked to this one already.")
+
+
+def arrive(issuer: str, subject: str, wanted: str, list_name: str) -> Person:
+    """Return whose identity it is; for one that is new, make an account without a password.
+
+    Its user name is like the `wanted` one, and nobody else's.
+    """
+    person = find(issuer, subject)
+    if person is None:
+        person = users.sign_up(free_name(wanted), None, None, list_name)
+        link(person, issuer, subject)
+    return person
+
+
+def log_in(
+    issuer: str,
+    subject: str,
+    wanted: str,
+    list_name: str,
+    browser: tokens.Browser,
+    old_key: str | None = None,
+) -> str:
+    """Open a session for who has, or gets, this identity: see `arrive` and `tokens.log_in`."""
+    return tokens.log_in(arrive(issuer, subject, wanted, list_name), browser, old_key)
+
+
+def free_name(wanted: str) -> str:
+    """Return a user name that nobody has, as like to `wanted` as can be."""
+    plain = unicodedata.normalize("NFKD", wanted[:100].partition("@")[0]).encode("ascii", "ignore")
+    like = STRAY.sub(".", plain.decode().lower()).strip("_.-")[:30] or "someone"
+    name, tries = like, 0
+    while User.get_or_none(User.username == name):
+        name = f"{like}{2 + secrets.randbelow(4**tries)}"  # 2 first, then more and more to choose
+        tries += 1
+    return users.clean_username(name)
