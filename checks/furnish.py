@@ -29,7 +29,7 @@ OWN = {
     "bob": ("Bob's own", [("Fix the bicycle", False), ("Try `python app.py --help`", True)]),
 }
 TALK = [
-    ("ana", "The train to Lyon is cheaper before Friday: https://www.sncf-connect.com/"),
+    ("ana", "The train to Lyon is cheaper before Friday: https://example.org/trains"),
     ("bob", "I'll do it tonight."),
 ]
 

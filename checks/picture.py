@@ -20,7 +20,7 @@ def take(folder: Path) -> None:
         server = Server(database)
         browser = launch(playwright)
         for scheme in ("light", "dark"):
-            size = {"width": 1120, "height": 720}
+            size = {"width": 1280, "height": 760}
             page = browser.new_page(viewport=size, device_scale_factor=1.5, color_scheme=scheme)
             page.goto(f"{server.url}/login")
             page.fill("[name=username]", "ana")
