@@ -5,6 +5,7 @@ import gc
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -22,7 +23,7 @@ from tornado.httputil import (
     set_parse_body_config,
 )
 from tornado.log import access_log
-from tornado.netutil import bind_sockets
+from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
 from tornado.web import Application, RequestHandler, url
 
@@ -97,8 +98,25 @@ API: list[tuple[str, type[api.ApiHandler]]] = [
 ]
 REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
 VIEWS = Path(__file__).parent / "views"
+SECRET = re.compile("^/(reset|join)/.*")
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
+
+
+def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
+    """Note whom a proxy of ours speaks for: the last address that isn't a proxy's, and how.
+
+    Tornado's own way believes any peer, and a header that a client may have sent (X-Real-Ip).
+    """
+    for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        if not is_valid_ip(address.strip()):
+            break
+        request.remote_ip = address.strip()
+        if request.remote_ip not in proxies:
+            break
+    proto = request.headers.get("X-Forwarded-Proto", "")
+    if proto in ("http", "https"):
+        request.protocol = proto
 
 
 class App(Application):
@@ -154,6 +172,8 @@ class App(Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Return who answers; where a path leads is remembered, as looking takes a tenth of all."""
+        if request.remote_ip in self.config.proxies:
+            believe(request, self.config.proxies)
         if request.path in self.found:
             return self.get_handler_delegate(request, *self.found[request.path])
         found: Any = super().find_handler(request, **kwargs)
@@ -184,8 +204,6 @@ class App(Application):
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
             self.server = HTTPServer(
                 self,
-                xheaders=bool(self.config.proxies),
-                trusted_downstream=self.config.proxies,
                 idle_connection_timeout=30,
                 body_timeout=30,
                 max_header_size=32 * 1024,
@@ -219,7 +237,7 @@ class App(Application):
             "%d %s %r %.1f ms %s %s",
             handler.get_status(),
             request.method,
-            request.path,
+            SECRET.sub(r"/\1/...", request.path),
             1000 * request.request_time(),
             getattr(handler.current_user, "username", "-"),
             request.remote_ip,

@@ -1,5 +1,6 @@
 """Every option: its name, default, help and environment name, read once into one frozen Config."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -80,7 +81,7 @@ class Config:
         """What people call the provider of single sign-on, empty when there is none."""
         return self.oidc_name or "".join(self.oidc_issuer.split("/")[2:3])
 
-    @property
+    @functools.cached_property
     def proxies(self) -> list[str]:
         """The addresses whose X-Forwarded-For is believed."""
         return [address.strip() for address in self.behind_proxy.split(",") if address.strip()]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from checks.cast import PASSWORD, ROOT, Server, Visitor, alerts
 from checks.live import Socket, play
 from checks.rules import BROWSER, House
 from controllers.account import device
-from models import farewell, lists, members, throttle, todos, tokens
-from models.errors import TooMany
-from models.tables import List, Session, Tries
+from models import farewell, lists, members, throttle, todos, tokens, users
+from models.errors import Forbidden, Invalid, TooMany
+from models.tables import Member, Session, Tries
 
 OTHER = "four louder badgers"
 
@@ -73,11 +74,21 @@ def test_five_wrong_passwords(start: Callable[..., Server], strict: Server) -> N
     answer = requests.post(f"{again.url}/api/tokens", json=token, timeout=9)
     assert answer.status_code == 429 and answer.json()["type"].endswith("#throttled")
     assert int(answer.headers["Retry-After"]) <= 60
+    old = person(again)
+    forgotten = old.http.cookies["device"]
+    change = {"current_password": PASSWORD, "new_password": OTHER}
+    assert old.post("/account/password", **change).status_code == 303
+    for _ in range(5):
+        guess(Visitor(again, "x"), old.name)
+    past = Visitor(again, "x")
+    past.http.cookies["device"] = forgotten
+    assert guess(past, old.name, OTHER).status_code == 429  # it knew another password
     # The owner's own browser, which has logged in before, has tries of its own.
     mine = Visitor(again, "ann")
     mine.http.cookies.update({"device": ann.http.cookies["device"]})
     assert guess(mine, ann.name, PASSWORD).status_code == 303
-    assert guess(Visitor(again, "x"), ann.name, PASSWORD).status_code == 429
+    for _ in range(5):  # which frees the name, too
+        assert guess(Visitor(again, "x"), ann.name).status_code == 403
     forged = Visitor(again, "forger")
     forged.http.cookies["device"] = ann.http.cookies["device"][:-4] + "0000"
     assert guess(forged, ann.name, PASSWORD).status_code == 429
@@ -147,6 +158,9 @@ def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.do(throttle.give_back, "name:ann")
     assert refused("name:ann") == 0
     assert [refused("address:1") for _ in range(31)] == [0] * 30 + [900]
+    for minutes, free in ((16, 30), (13, 0), (3, 30)):
+        clock += timedelta(minutes=minutes)
+        assert [refused("address:1") for _ in range(60)].count(0) == free
     clock -= timedelta(hours=3)  # a clock that was set back locks nobody out for long
     assert refused("address:1") == 0
 
@@ -205,6 +219,8 @@ def test_another_password(ann: Visitor, server: Server) -> None:
     elsewhere, program = Visitor(server, "x"), Program(server, ann.name)
     elsewhere.name = ann.name
     elsewhere.log_in()
+    stolen = Visitor(server, "thief")
+    stolen.http.cookies.update(ann.http.cookies)
     wrong = ann.post("/account/password", current_password="no", new_password=OTHER)
     assert wrong.status_code == 403 and alerts(wrong.text)[0].startswith(
         "This is not your password."
@@ -215,6 +231,7 @@ def test_another_password(ann: Visitor, server: Server) -> None:
     done = ann.post("/account/password", current_password=PASSWORD, new_password=OTHER)
     assert done.headers["Location"] == "/account?saved=1"
     assert ann.get("/account").status_code == 200
+    assert stolen.get("/account").status_code == 302  # this browser, too, has another key
     assert elsewhere.get("/account").status_code == 302
     assert elsewhere.log_in().status_code == 403
     assert elsewhere.log_in(password=OTHER).status_code == 303
@@ -353,8 +370,15 @@ def test_nothing_is_left(house: House) -> None:
     assert names == ["ann", "bob"] and house.titles() == ["milk", "eds"]
     for other in (house.bob, house.ann, house.cy):
         house.do(farewell.close, other)
-    left = house.do(lambda: [table.select().count() for table in (*farewell.OF_LISTS, List)])
-    assert left == [0] * 7
+    with closing(sqlite3.connect(house.doors.path)) as database:
+        dump = "".join(database.iterdump())
+    assert "milk" not in dump and "eds" not in dump and "In the trash" not in dump
+    assert house.do(lambda: Member.select().count()) == 0
+    person = house.do(users.sign_up, "ann", None, None, "Hers")
+    new = house.do(lists.mine, person)[0].id
+    assert new > gone  # what is kept of a list under its number is never another's
+    with pytest.raises(Invalid):
+        house.do(members.put, person, new, f"gone:{house.bob.id}", "owner")
 
 
 def test_who_has_no_password(house: House) -> None:
@@ -366,9 +390,16 @@ def test_who_has_no_password(house: House) -> None:
     house.do(lambda: Session.update(created=past).execute())
     assert not house.do(tokens.just_came, house.ann, key)
     fresh = house.do(tokens.log_in, house.ann, BROWSER)
-    house.do(tokens.change_password, house.ann, "a hash", fresh)
-    assert not house.do(tokens.just_came, house.ann, fresh)
-    assert not tokens.visit(key, house.doors.look) and tokens.visit(fresh, house.doors.look)
+    new = house.do(tokens.change_password, house.ann, "a hash", BROWSER, fresh)
+    assert not house.do(tokens.just_came, house.ann, new)
+    assert house.do(partial(tokens.just_came, anyone=True), house.ann, new)
+    assert not any(tokens.visit(old, house.doors.look) for old in (key, fresh))
+    assert tokens.visit(new, house.doors.look)
+    for late in (tokens.log_in, tokens.give):  # whose password was checked before it was changed
+        with pytest.raises(Forbidden):
+            house.do(partial(late, house.ann, BROWSER, stored="the old hash"))
+    with pytest.raises(Forbidden):
+        house.do(farewell.close, house.ann, "the old hash")
 
 
 def test_fifty_sessions(house: House) -> None:

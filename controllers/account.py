@@ -62,12 +62,14 @@ class AccountHandler(AccountPageHandler):
         """Keep what was chosen; another address takes the password (ASVS 6.3.7)."""
         person, email = self.current_user, self.typed.get("email")
         known = await self.read(users.email_of, person)
-        if email is not None and email.strip() != known:
-            users.clean_email(email)
+        another = email is not None and email.strip() != known
+        if another:
+            users.clean_email(email or "")
             await self.check_password()
-            await self.note(users.set_email, person, email)
         switches = bool(self.field("shortcuts")), bool(self.field("presence"))
         await self.commit(users.prefer, person, self.field("language"), *switches)
+        if another:
+            await self.note(users.set_email, person, email or "", self.proof)
         self.saved()
 
 
@@ -84,7 +86,10 @@ class PasswordHandler(AccountPageHandler):
         await self.check_password()
         person = self.current_user
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
-        await self.commit(tokens.change_password, person, hashed, self.session_key() or "")
+        visit = hashed, self.browser(), self.session_key(), self.proof
+        key = await self.note(tokens.change_password, person, *visit)
+        self.keep_session(key)
+        self.know_device(person.username, hashed)
         self.saved()
 
 
@@ -101,9 +106,9 @@ class SessionsHandler(AccountPageHandler):
         """End one session, or all others; their windows notice within a second."""
         person, one = self.current_user, self.id_field("session")
         if one:
-            await self.commit(tokens.end_session, person, one)
+            await self.note(tokens.end_session, person, one)
         else:
-            await self.commit(tokens.end_others, person, self.session_key() or "")
+            await self.note(tokens.end_others, person, self.session_key() or "")
         self.saved("sessions")
 
 
@@ -134,7 +139,7 @@ class EndTokenHandler(PageHandler):
 
     async def post(self, token_id: str) -> None:
         """End it."""
-        await self.commit(tokens.end, self.current_user, int(token_id))
+        await self.note(tokens.end, self.current_user, int(token_id))
         self.settings["hub"].stir(self.current_user)
         self.see_other(self.reverse_url("tokens") + "?saved=1")
 
@@ -150,8 +155,10 @@ class CloseHandler(AccountPageHandler):
     async def post(self) -> None:
         """Close it, when the password is right."""
         await self.check_password()
-        await self.note(farewell.close, self.current_user)
+        await self.note(farewell.close, self.current_user, self.proof)
+        self.settings["bus"].look_soon()
         self.settings["hub"].end_session(self.session_key())
+        self.settings["hub"].stir(self.current_user)
         self.drop_session_cookie()
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.reverse_url("signup"), status=303)

@@ -1,13 +1,10 @@
 """Sign up, log in, log out, and in again for who forgot their password."""
 
-import secrets
 from urllib.parse import urlencode
 
 from controllers.base import JOIN, PageHandler, form, here
 from models import throttle, tokens, users
-from models.errors import Wrong
-
-KNOWN = 400  # days that a browser which logged in once is known
+from models.errors import Invalid, Wrong
 
 
 class EntranceHandler(PageHandler):
@@ -39,31 +36,10 @@ class EntranceHandler(PageHandler):
             return here(self.field("next"))
         return here(self.get_query_argument("next", "", strip=False))
 
-    def device_of(self, username: str) -> str:
-        """Return the mark of a browser that has logged in with that name before, or nothing.
-
-        It has tries of its own, so that strangers can't lock the owner of a name out.
-        """
-        value = self.get_signed_cookie(self.device_cookie, max_age_days=KNOWN)
-        name, _, device = (value or b"").decode().partition(" ")
-        return device if name == users.fold(username) else ""
-
-    @property
-    def device_cookie(self) -> str:
-        """The name of the cookie for that."""
-        return "__Host-device" if self.settings["config"].secure else "device"
-
-    def let_in(self, key: str, username: str, device: str = "") -> None:
+    def let_in(self, key: str, name: str, stored: str) -> None:
         """Hand out the key of a session, mark this browser as one that was let in, and go on."""
         self.keep_session(key)
-        self.set_signed_cookie(
-            self.device_cookie,
-            f"{username} {device or secrets.token_urlsafe(16)}",
-            expires_days=KNOWN,
-            httponly=True,
-            samesite="Lax",
-            secure=self.settings["config"].secure,
-        )
+        self.know_device(name, stored, self.device_of(name, stored))
         self.redirect(self.next(), status=303)
 
 
@@ -88,12 +64,18 @@ class SignUpHandler(EntranceHandler):
         await self.check_door()
         username = users.clean_username(self.field("username"))
         email = users.clean_email(self.field("email"))
-        await self.count(f"signup:{throttle.network(self.request.remote_ip or '')}")
-        own_words = (username, (email or "").partition("@")[0])
-        password = await self.hash(users.hash_password, self.field("password"), *own_words)
-        name = self.locale.translate("Things to do")
-        account = (username, email, password, name, self.browser(), self.session_key())
-        self.let_in(await self.commit(tokens.sign_up, *account), username)
+        near = f"signup:{throttle.network(self.request.remote_ip or '')}"
+        await self.count(near)
+        try:
+            own_words = (username, (email or "").partition("@")[0])
+            password = await self.hash(users.hash_password, self.field("password"), *own_words)
+            name = self.locale.translate("Things to do")
+            account = (username, email, password, name, self.browser(), self.session_key())
+            key = await self.commit(tokens.sign_up, *account)
+        except Invalid:
+            await self.note(throttle.give_back, near)
+            raise
+        self.let_in(key, username, password)
 
 
 class LogInHandler(EntranceHandler):
@@ -104,13 +86,12 @@ class LogInHandler(EntranceHandler):
     @form
     async def post(self) -> None:
         """Let in who knows the password; else 403, the same words and time whatever was wrong."""
-        username = self.field("username")
-        device = self.device_of(username)
-        person = await self.who_knows(username, self.field("password"), device)
+        person = await self.who_knows(self.field("username"), self.field("password"))
         if person is None:
             raise Wrong("username", "This user name and this password don't go together.")
-        key = await self.commit(tokens.log_in, person, self.browser(), self.session_key())
-        self.let_in(key, person.username, device)
+        visit = person, self.browser(), self.session_key(), self.proof
+        key = await self.note(tokens.log_in, *visit)
+        self.let_in(key, person.username, self.proof or "")
 
 
 class LogOutHandler(PageHandler):
@@ -122,7 +103,7 @@ class LogOutHandler(PageHandler):
         """End the session."""
         key = self.session_key()
         if key:
-            await self.commit(tokens.log_out, key)
+            await self.note(tokens.log_out, key)
             self.settings["hub"].end_session(key)
         self.drop_session_cookie()
         self.set_header("Clear-Site-Data", '"cache", "storage"')
@@ -146,5 +127,6 @@ class ResetHandler(EntranceHandler):
         """Change the password, and let its owner in."""
         person = await self.read(tokens.who_forgot, key)
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
-        made = await self.commit(tokens.renew_password, key, hashed, self.browser())
-        self.let_in(made, person.username)
+        visit = hashed, self.browser(), self.session_key()
+        made = await self.note(tokens.renew_password, key, *visit)
+        self.let_in(made, person.username, hashed)

@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+import hashlib
 import logging
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -103,6 +105,7 @@ ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
+KNOWN = 400  # days that a browser which logged in once is known
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 
 
@@ -142,6 +145,7 @@ class BaseHandler(RequestHandler):
     """The headers, the error page and the bookkeeping of every answer, static files included."""
 
     default_headers = HEADERS
+    proof: str | None = None  # the hash of the password that `who_knows` found to be right
 
     def clear(self) -> None:
         """Begin with the headers that every answer has, errors too; all else is as in Tornado.
@@ -256,27 +260,60 @@ class BaseHandler(RequestHandler):
         if self.settings["config"].throttle:
             await self.note(throttle.count, *keys)
 
-    async def who_knows(self, username: str, password: str, device: str = "") -> Person | None:
+    async def who_knows(self, username: str, password: str) -> Person | None:
         """Return whose name and password these are; the same words and time whatever is wrong.
 
-        The try counts for the `device` that logged in before, or else for the name; and for the
-        address. Raises TooMany.
+        The try counts for the device that logged in before, or else for the name; and for the
+        address. The hash of the password is `self.proof` then. Raises TooMany.
         """
         name = users.fold(username)
         near = throttle.network(self.request.remote_ip or "")
+        person, stored = await self.read(users.password_of, username)
+        device = self.device_of(name, stored)
         keys = (f"device:{device}" if device else f"name:{name}", f"address:{near}")
         try:
             await self.count(*keys)
         except TooMany:
             security_log.info("too many tries for %r from %s", name, near)
             raise
-        person, stored = await self.read(users.password_of, username)
         fits = await self.hash(users.password_fits, password, stored)
         security_log.info("%s password for %r from %s", "right" if fits else "wrong", name, near)
         if not fits or not person:
             return None
-        await self.note(throttle.give_back, *keys)
+        await self.note(throttle.give_back, *keys, f"name:{name}")
+        self.proof = stored
         return person
+
+    def device_of(self, name: str, stored: str | None) -> str:
+        """Return the mark of a browser that has logged in with that name and password, or nothing.
+
+        It has tries of its own, so that strangers can't lock the owner of a name out; another
+        password, and another owner of the name, end it.
+        """
+        cookie = self.get_signed_cookie(self.device_cookie, max_age_days=KNOWN)
+        known, _, device = (cookie or b"").decode().partition(" ")
+        return device if stored and known == self.device_owner(name, stored) else ""
+
+    def know_device(self, name: str, stored: str, device: str = "") -> None:
+        """Mark this browser as one that has logged in."""
+        self.set_signed_cookie(
+            self.device_cookie,
+            f"{self.device_owner(name, stored)} {device or secrets.token_urlsafe(16)}",
+            expires_days=KNOWN,
+            httponly=True,
+            samesite="Lax",
+            secure=self.settings["config"].secure,
+        )
+
+    @staticmethod
+    def device_owner(name: str, stored: str) -> str:
+        """Return what stands for a name with its password."""
+        return hashlib.sha256(f"{name} {stored}".encode()).hexdigest()[:32]
+
+    @property
+    def device_cookie(self) -> str:
+        """The name of the cookie for that."""
+        return "__Host-device" if self.settings["config"].secure else "device"
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` so that a repeat of this request does nothing twice, if it can be told."""

@@ -48,6 +48,7 @@ LOST = N_("This log-in was not begun in this browser, or is too old. Please begi
 DECLINED = N_("{name} did not let you in. You can try again, or log in with a password.")
 DOUBTFUL = N_("What {name} said of you can't be trusted, so you are not logged in.")
 DOWN = N_("{name} can't be asked just now. Try again in a moment, or log in with a password.")
+STALE = N_("To link your account to {name}, log out, log in again, and come back at once.")
 CLOSED = N_(
     "You have no account here yet, and accounts are made by invitation. If you do have one, log in "
     "with its password, and link it to {name} in your account."
@@ -287,6 +288,9 @@ class StartHandler(SsoHandler):
                 link = self.reverse_url("sso") + "?" + urlencode({"meant": meant})
                 self.render("auth/sso.html", link=link, sso=self.config.sso_name)
                 return
+            key = self.session_key() or ""
+            if not await self.read(tokens.just_came, self.current_user, key, anyone=True):
+                raise Refused(403, STALE)  # whoever took a session gets no way in that stays
         self._OAUTH_AUTHORIZE_URL = (await self.provider.places())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         self.set_signed_cookie(

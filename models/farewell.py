@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from models import lists
+from models import lists, users
 from models.tables import (
     Answered,
     Change,
@@ -21,7 +21,7 @@ from models.tables import (
     User,
 )
 
-OF_LISTS: list[Any] = [Todo, Message, Change, Invite, Presence, Member]
+LONG_AGO = "1970-01-01T00:00:00.000Z"
 OF_PEOPLE: list[Any] = [Answered, Identity, Invite, Presence, Reset, Session, Token]
 
 
@@ -51,13 +51,16 @@ def fates(person: Person) -> list[Fate]:
     return found
 
 
-def close(person: Person) -> None:
-    """Close an account. In lists that others keep, what was done there is done by `gone:ID`."""
+def close(person: Person, stored: str | None = None) -> None:
+    """Close an account. In lists that others keep, what was done there is done by `gone:ID`.
+
+    What goes is emptied rather than deleted: SQLite would give its ids to the next who come.
+    Raises Forbidden when `stored` is given and is their password's hash no more.
+    """
+    users.prove(person, stored)
     for fate in fates(person):
         if fate.heir is None:
-            for table in OF_LISTS:
-                table.delete().where(table.list == fate.list).execute()
-            List.delete().where(List.id == fate.list).execute()
+            empty(fate.list)
         else:
             leave(person, fate)
     for table in OF_PEOPLE:
@@ -66,6 +69,16 @@ def close(person: Person) -> None:
     Tries.delete().where(Tries.key == f"name:{person.username}").execute()
     blank = {"username": f"gone:{person.id}", "password": None, "email": None, "language": None}
     User.update(blank).where(User.id == person.id).execute()
+
+
+def empty(list_id: int) -> None:
+    """Leave nothing of a list but its ids."""
+    for table in (Invite, Presence, Member):
+        table.delete().where(table.list == list_id).execute()
+    Todo.update(title="", notes="", deleted_at=LONG_AGO).where(Todo.list == list_id).execute()
+    Message.update(text="", deleted_at=LONG_AGO).where(Message.list == list_id).execute()
+    Change.update(before="[]", after="[]").where(Change.list == list_id).execute()
+    List.update(name="", deleted_at=LONG_AGO).where(List.id == list_id).execute()
 
 
 def leave(person: Person, fate: Fate) -> None:

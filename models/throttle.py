@@ -56,8 +56,12 @@ def count(*keys: str) -> None:
         raise TooMany(int((ends - moment).total_seconds()) + 1)
     for key, bucket in zip(keys, buckets, strict=True):
         rule = RULES[key.partition(":")[0]]
+        if bucket is None:
+            day = instant(moment - timedelta(days=1))
+            Tries.delete().where(Tries.until < day, Tries.since < day, Tries.total < 10).execute()
         bucket = bucket or Tries(key=key, recent=0, total=0, since=at, until="")
-        if max(bucket.since, bucket.until) < instant(moment - rule.window):
+        last = max(bucket.since, bucket.until) if rule.pauses else bucket.since
+        if last < instant(moment - rule.window):
             bucket.recent, bucket.since = 0, at
         bucket.recent += 1
         bucket.total += 1
@@ -76,7 +80,7 @@ def count(*keys: str) -> None:
 def give_back(*keys: str) -> None:
     """Forget the tries under keys of names and devices; take one back from those of addresses."""
     for key in keys:
-        if key.startswith("address:"):
-            Tries.update(recent=Tries.recent - 1, until="").where(Tries.key == key).execute()
-        else:
+        if key.startswith(("name:", "device:")):
             Tries.delete().where(Tries.key == key).execute()
+        else:
+            Tries.update(recent=Tries.recent - 1, until="").where(Tries.key == key).execute()

@@ -78,11 +78,14 @@ def sign_up(
     return log_in(person, browser, old_key)
 
 
-def log_in(person: Person, browser: Browser, old_key: str | None = None) -> str:
+def log_in(
+    person: Person, browser: Browser, old_key: str | None = None, stored: str | None = None
+) -> str:
     """Open a session and return its key: 256 random bits (ASVS 7.2.3).
 
-    The session that this browser had before, if any, ends (7.2.4).
+    The session that this browser had before, if any, ends (7.2.4). Raises Forbidden: `users.prove`.
     """
+    users.prove(person, stored)
     if old_key:
         log_out(old_key)
     every: Any = Session.select(Session.id).where(Session.user == person.id)
@@ -120,14 +123,15 @@ def sessions(person: Person, key: str) -> list[Any]:
     return list(query.order_by(this.desc(), Session.last_seen.desc()).namedtuples())
 
 
-def just_came(person: Person, key: str) -> bool:
+def just_came(person: Person, key: str, *, anyone: bool = False) -> bool:
     """Say whether someone who has no password has logged in a moment ago, with the session `key`.
 
-    They are asked for no password, but must be here (ASVS 7.5.1).
+    They are asked for no password, but must be here (ASVS 7.5.1); or `anyone`, password or not.
     """
     recent = instant(datetime.now(UTC) - SUDO)
-    mine = Session.select().join(User).where(User.id == person.id, User.password.is_null())
-    return bool(mine.where(Session.hash == hash_of(key), Session.created > recent).count())
+    mine = Session.select().join(User).where(User.id == person.id)
+    mine = mine.where(Session.hash == hash_of(key), Session.created > recent)
+    return bool((mine if anyone else mine.where(User.password.is_null())).count())
 
 
 def end_session(person: Person, session_id: int) -> None:
@@ -142,15 +146,19 @@ def end_others(person: Person, key: str = "") -> None:
     Session.delete().where(*others).execute()
 
 
-def change_password(person: Person, hashed: str, key: str = "") -> None:
-    """Give `person` another password, as `users.hash_password` made it; the others log in anew.
+def change_password(
+    person: Person, hashed: str, browser: Browser, key: str | None = None, stored: str | None = None
+) -> str:
+    """Give `person` another password, as `users.hash_password` made it; return a session's key.
 
-    Links for a new one that were made before lead nowhere now.
+    All sessions they had end, and so do links for a new password. Raises Forbidden: `users.prove`.
     """
+    users.prove(person, stored)
     User.update(password=hashed).where(User.id == person.id).execute()
     Reset.delete().where(Reset.user == person.id).execute()
     Tries.delete().where(Tries.key == f"name:{person.username}").execute()
-    end_others(person, key)
+    end_others(person)
+    return log_in(person, browser, key)
 
 
 def forgotten(username: str) -> str:
@@ -176,11 +184,10 @@ def who_forgot(key: str) -> Person:
     raise NotFound
 
 
-def renew_password(key: str, hashed: str, browser: Browser) -> str:
+def renew_password(key: str, hashed: str, browser: Browser, old_key: str | None = None) -> str:
     """Use such a key up, and log in; return the session's key. Raises NotFound."""
     person = who_forgot(key)
-    change_password(person, hashed)
-    return log_in(person, browser)
+    return change_password(person, hashed, browser, old_key)
 
 
 def visit(key: str, look: Callable[..., list[Any]]) -> Visit | None:
@@ -192,12 +199,17 @@ def visit(key: str, look: Callable[..., list[Any]]) -> Visit | None:
 
 
 def give(
-    person: Person, name: str, scope: str = "write", expires: str | None = None
+    person: Person,
+    name: str,
+    scope: str = "write",
+    expires: str | None = None,
+    stored: str | None = None,
 ) -> dict[str, Any]:
     """Make a token; return its id, its name, and itself: `todo_` and 43 letters (256 bits).
 
-    It ends at the instant `expires`, or never. Raises Invalid.
+    It ends at the instant `expires`, or never. Raises Invalid, and Forbidden: `users.prove`.
     """
+    users.prove(person, stored)
     name = text.line("name", name, 200)
     if scope not in SCOPES:
         raise Invalid("scope", "There is no such scope: read and write are there.")

@@ -12,7 +12,7 @@ from zxcvbn import zxcvbn
 
 from models import lists
 from models.database import now
-from models.errors import Invalid
+from models.errors import Forbidden, Invalid
 from models.tables import Person, User
 from models.text import N_
 
@@ -40,13 +40,14 @@ def fold(username: str) -> str:
     """
     if len(username) > 100:
         return ""
-    return unicodedata.normalize("NFKC", username).casefold().strip()
+    folded = unicodedata.normalize("NFKC", username).casefold().strip()
+    return folded if USERNAME.fullmatch(folded) else ""
 
 
 def clean_username(username: str) -> str:
     """Return the folded name; raises Invalid when it can't be one."""
     folded = fold(username)
-    if not USERNAME.fullmatch(folded):
+    if not folded:
         raise Invalid("username", NO_NAME)
     return folded
 
@@ -102,6 +103,17 @@ def names(ids: set[int]) -> dict[int, str]:
     return dict(query.tuples()) if ids else {}
 
 
+def prove(person: Person, stored: str | None) -> None:
+    """Raise Forbidden unless `stored`, if given, is still the hash of the person's password.
+
+    It was checked in another transaction, long before: a hash takes its time.
+    """
+    if stored is not None:
+        theirs = (User.id == person.id, User.password == stored)
+        if not User.select().where(*theirs).exists():
+            raise Forbidden
+
+
 def sign_up(username: str, email: str | None, password: str | None, list_name: str) -> Person:
     """Make an account, and a list of its own, out of what was cleaned and hashed before.
 
@@ -121,8 +133,9 @@ def email_of(person: Person) -> str:
     return User.get_by_id(person.id).email or ""
 
 
-def set_email(person: Person, email: str) -> None:
-    """Note someone's e-mail address, or that they have none. Raises Invalid."""
+def set_email(person: Person, email: str, stored: str | None = None) -> None:
+    """Note someone's e-mail address, or that they have none. Raises Invalid, Forbidden: `prove`."""
+    prove(person, stored)
     User.update(email=clean_email(email)).where(User.id == person.id).execute()
 
 
