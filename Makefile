@@ -4,6 +4,7 @@
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
 # make sample    make people.db.sample anew
+# make restore   put a backup (FILE=...) in the place of people.db
 # make picture   take the pictures in README.rst anew
 # make bench     measure beside a bare handler and beside peers; needs wrk, gcc for the slow disk
 
@@ -13,7 +14,7 @@ BIN = .venv/bin
 NODE_TEST = axe-core@4 oidc-provider@9
 NODE_BENCH = express@5 better-sqlite3@12 ws@8
 
-.PHONY: run test check format languages sample picture bench
+.PHONY: run test check format languages sample restore picture bench
 
 run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
@@ -34,6 +35,15 @@ languages: .venv/test
 
 sample: .venv/run
 	$(BIN)/python -m checks.furnish people.db.sample
+
+restore:
+	@test -f "$(FILE)" || { echo 'Say which: make restore FILE=...'; exit 1; }
+	@! $(BIN)/python -c 'import fcntl; fcntl.flock(open("people.db.lock", "ab"), fcntl.LOCK_EX | fcntl.LOCK_NB)' \
+	    2>&1 | grep -q Error || { echo 'First stop the process that uses people.db.'; exit 1; }
+	aside=people.db.before-$$(date +%Y%m%d-%H%M%S); for end in "" -wal; do \
+	    if [ -f "people.db$$end" ]; then mv "people.db$$end" "$$aside$$end"; fi; done
+	rm -f people.db-shm
+	cp "$(FILE)" people.db
 
 picture: .venv/test
 	$(BIN)/python -m checks.picture docs

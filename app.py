@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ from tornado.httputil import (
     ParseUrlEncodedConfig,
     set_parse_body_config,
 )
+from tornado.iostream import IOStream
 from tornado.log import access_log
 from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
@@ -29,11 +31,11 @@ from tornado.web import Application, RequestHandler, url
 
 from bus import Bus
 from config import Config, read
-from controllers import account, api, auth, files, history, lists, live, sso, todos
+from controllers import account, api, auth, files, health, history, lists, live, sso, todos
 from controllers.base import MissingHandler, StaticHandler
 from controllers.live import Hub
-from controllers.loop import Answers, Hashing, Kept, Lookups, Pace, UnderWay
-from models import tokens
+from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
+from models import tokens, upgrades
 from models.database import Doors, db
 from models.errors import CannotStart, NotFound
 
@@ -72,12 +74,16 @@ ADDRESSES: list[Any] = [
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
     url(r"/account/tokens", account.TokensHandler, name="tokens"),
     url(rf"/account/tokens/{ID}/end", account.EndTokenHandler, name="end-token"),
+    url(rf"/account/identities/{ID}/end", account.UnlinkHandler, name="unlink"),
     url(r"/account/close", account.CloseHandler, name="close"),
     # out and in
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
     url(r"/api", api.GuideHandler, name="api"),
+    # how it is
+    (r"/healthz", health.HealthHandler),
+    (r"/metrics", health.MetricsHandler),
     # news
     (r"/live", live.LiveHandler),
     (r"/live/events", live.EventsHandler),
@@ -100,6 +106,7 @@ REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiH
 VIEWS = Path(__file__).parent / "views"
 SECRET = re.compile("^/(reset|join)/.*")
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
+SPARE = 64  # file descriptors for the database, the log and the like
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
 
 
@@ -119,6 +126,29 @@ def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
         request.protocol = proto
 
 
+class Server(HTTPServer):
+    """Tornado's, with room left for the database and the log when connections are very many."""
+
+    def initialize(self, app: "App", **limits: Any) -> None:  # type: ignore[override]
+        """Take as many as there are file descriptors, but SPARE."""
+        super().initialize(app, **limits)
+        self.app, self.open = app, 0
+        self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """Begin with a connection, or end it at once when there are too many."""
+        if self.open + len(self.app.hub.sockets) >= self.most:
+            stream.close()
+            return
+        self.open += 1
+        super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: Any) -> None:
+        """Count one out; a socket counts on its own from then on."""
+        self.open -= 1
+        super().on_close(server_conn)
+
+
 class App(Application):
     """The house. Making one touches nothing; `start` opens the port and the database."""
 
@@ -131,6 +161,15 @@ class App(Application):
         self.under_way = UnderWay()
         self.hub = Hub(self.lookups)
         self.bus = Bus(self.doors, self.hub.announce)
+        gauges = {
+            "sockets": ("windows that are live", lambda: len(self.hub.sockets)),
+            "writer_queue": ("units of work that wait to be written", self.doors.waiting),
+            "writer_batch": ("units that shared a commit, of late", self.doors.batch),
+            "hashes_waiting": ("passwords that wait to be checked", lambda: self.hashing.waiting),
+            "under_way": ("requests being answered", lambda: len(self.under_way.requests)),
+        }
+        self.numbers = health.Numbers(gauges)
+        self.watch = health.LoopWatch(self.numbers)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
@@ -145,10 +184,12 @@ class App(Application):
             websocket_ping_timeout=20,
             websocket_max_message_size=64 * 1024,
             hub=self.hub,
+            numbers=self.numbers,
             bus=self.bus,
             provider=sso.Provider(config),
             kept=Kept(),
             pace=Pace(),
+            complaints=Complaints(),
             api=[(p.replace(ID, "{id}").replace(NAME, "{username}"), h) for p, h in API],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
@@ -197,12 +238,14 @@ class App(Application):
             undo.callback(self.doors.close)
             self.bus.open()
             self.hub.open()
+            self.watch.begin()
+            undo.callback(self.watch.end)
             undo.push_async_callback(self.bus.close)
             key = self.config.cookie_secret or tokens.signing_key(self.doors.path)
             self.settings["cookie_secret"] = key
             self.port: int = sockets[0].getsockname()[1]
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
-            self.server = HTTPServer(
+            self.server = Server(
                 self,
                 idle_connection_timeout=30,
                 body_timeout=30,
@@ -223,6 +266,7 @@ class App(Application):
         await self.server.close_all_connections()
         await asyncio.to_thread(self.hashing.threads.shutdown)
         await self.bus.close()
+        self.watch.end()
         await asyncio.to_thread(self.doors.close)
 
     def log_request(self, handler: RequestHandler) -> None:
@@ -230,9 +274,10 @@ class App(Application):
 
         The house's own faults have lines of their own; see `BaseHandler.log_exception`.
         """
+        request = handler.request
+        self.numbers.request(request.method or "", handler.get_status(), request.request_time())
         if not access_log.isEnabledFor(logging.INFO):
             return
-        request = handler.request
         access_log.info(
             "%d %s %r %.1f ms %s %s",
             handler.get_status(),
@@ -291,6 +336,8 @@ async def serve(config: Config) -> None:
 
 def main() -> int:
     """Read the options and serve. Returns the exit status: 2 after one line on what is wrong."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each window takes one
     os.umask(0o077)  # the database, its log and its key are nobody else's
     set_parse_body_config(
         ParseBodyConfig(
@@ -303,7 +350,9 @@ def main() -> int:
             config = read(sys.argv, os.environ)
         except Error as error:
             raise CannotStart(str(error)) from error
-        if config.reset_password:
+        if config.backup:
+            upgrades.copy_to(config.database_path, Path(config.backup).absolute())
+        elif config.reset_password:
             print_reset(config)
         else:
             run(serve(config))

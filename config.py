@@ -46,6 +46,10 @@ class Config:
     oidc_client_id: str = field(default="", metadata=told("what that provider calls this house"))
     oidc_client_secret: str = field(default="", metadata=told("secret that it gave this house"))
     oidc_name: str = field(default="", metadata=told("what people call it; its host if empty"))
+    backup: str = field(default="", metadata=told("copy the database to this file, and exit"))
+    metrics_token: str = field(
+        default="", metadata=told("lets others than this machine see /metrics")
+    )
     debug: bool = field(default=False, metadata=told("restart on changes, show tracebacks"))
 
     def __post_init__(self) -> None:

@@ -19,8 +19,8 @@ from checks.cast import PASSWORD, ROOT, Server, Visitor, alerts
 from checks.live import Socket, play
 from checks.rules import BROWSER, House
 from controllers.account import device
-from models import farewell, lists, members, throttle, todos, tokens, users
-from models.errors import Forbidden, Invalid, TooMany
+from models import farewell, identities, lists, members, throttle, todos, tokens, users
+from models.errors import Conflict, Forbidden, Invalid, TooMany
 from models.tables import Member, Session, Tries
 
 OTHER = "four louder badgers"
@@ -407,3 +407,22 @@ def test_fifty_sessions(house: House) -> None:
     keys = [house.do(tokens.log_in, house.ann, BROWSER) for _ in range(51)]
     assert tokens.visit(keys[0], house.doors.look) is None
     assert all(tokens.visit(key, house.doors.look) for key in keys[1:])
+
+
+def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Server) -> None:
+    """Are on the account page, and ended there, but not the only way in."""
+    issuer = "https://id.example.org"
+    house.do(identities.link, house.ann, issuer, "1")
+    (only,) = house.do(identities.mine, house.ann)
+    with pytest.raises(Conflict):
+        house.do(identities.unlink, house.ann, only.id)
+    with closing(sqlite3.connect(server.database)) as database, database:
+        named = database.execute("SELECT id FROM user WHERE username = ?", (ann.name,))
+        values = (*named.fetchone(), issuer, f"<b>{ann.name}")
+        database.execute("INSERT INTO identity (user_id, issuer, subject) VALUES (?, ?, ?)", values)
+    page = ann.get("/account").text
+    assert f"Linked with {issuer} as &lt;b&gt;{ann.name}." in page
+    (path,) = re.findall(r"/account/identities/\d+/end", page)
+    assert cy.post(path).status_code == 404
+    assert ann.post(path).headers["Location"] == "/account?saved=1"
+    assert "Linked with" not in ann.get("/account").text

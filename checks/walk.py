@@ -125,6 +125,7 @@ def ids(ann: Visitor, server: Server) -> dict[str, str]:
         "messages": last["message"],
         "invites": last["invite"],
         "tokens": last["token"],
+        "identities": "1",
         "name": ann.name,
     }
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controllers.base import ID, PageHandler, form
-from models import farewell, tokens, users
+from models import farewell, identities, tokens, users
 from models.database import instant
 from models.errors import Invalid, Wrong
 from models.text import N_
@@ -54,8 +54,9 @@ class AccountHandler(AccountPageHandler):
     async def show(self) -> None:
         """Draw the form, filled in."""
         email = await self.read(users.email_of, self.current_user)
-        sso = self.settings["config"].sso_name
-        self.draw("index", languages=users.LANGUAGES.items(), email=email, sso=sso)
+        linked = await self.read(identities.mine, self.current_user)
+        values = {"languages": users.LANGUAGES.items(), "email": email, "linked": linked}
+        self.draw("index", **values, sso=self.settings["config"].sso_name)
 
     @form
     async def post(self) -> None:
@@ -132,6 +133,15 @@ class TokensHandler(AccountPageHandler):
         thing = await self.commit(tokens.give, self.current_user, *given)
         self.set_status(201)
         await self.show(thing["token"])
+
+
+class UnlinkHandler(PageHandler):
+    """An identity of single sign-on that shall let in nobody any more."""
+
+    async def post(self, identity_id: str) -> None:
+        """End it."""
+        await self.note(identities.unlink, self.current_user, int(identity_id))
+        self.see_other(self.reverse_url("account") + "?saved=1")
 
 
 class EndTokenHandler(PageHandler):

@@ -548,12 +548,12 @@ class ChangesHandler(OfListHandler):
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.write(": this goes on\n\n")
-            await self.flush()
+            await self.flushed()
             while not self.watcher.ended and self.visit():
                 for version, text in rows:
                     self.write(f"id: {version}\ndata: {text}\n\n")
                     since = version
-                await self.flush()
+                await self.flushed()
                 if since == seen.version and not await self.watcher.wait():
                     self.write(": alive\n\n")
                 seen, rows = await self.read(changes, since, MOST)

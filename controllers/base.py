@@ -17,7 +17,7 @@ from uuid import UUID
 
 from tornado import locale
 from tornado.httputil import HTTPHeaders, format_timestamp, parse_cookie
-from tornado.log import app_log
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
 from controllers.loop import Answers, Hashing, Kept, Lookups
@@ -106,6 +106,7 @@ PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
 KNOWN = 400  # days that a browser which logged in once is known
+READ_WITHIN, SLOWEST = 60, 20_000  # seconds for an answer to be read; bytes a second of long ones
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 
 
@@ -210,7 +211,24 @@ class BaseHandler(RequestHandler):
             self.settings["under_way"].end(self)
         else:
             sent.add_done_callback(lambda _: self.settings["under_way"].end(self))
+            size = int(self._headers.get("Content-Length", 0))
+            later = asyncio.get_running_loop().call_later
+            cut = later(READ_WITHIN + size / SLOWEST, self.cut)
+            sent.add_done_callback(lambda _: cut.cancel())
         return sent
+
+    def cut(self) -> None:
+        """End the connection with someone who doesn't read."""
+        connection: Any = self.request.connection
+        connection.stream.close()
+
+    async def flushed(self) -> None:
+        """Wait until a part of a stream has left. Raises StreamClosedError when nobody reads it."""
+        try:
+            await asyncio.wait_for(self.flush(), READ_WITHIN)
+        except TimeoutError:
+            self.cut()
+            raise StreamClosedError from None
 
     async def head(self, *args: str) -> None:
         """Answer as GET does; Tornado leaves out the body."""
@@ -219,7 +237,8 @@ class BaseHandler(RequestHandler):
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
         if isinstance(value, Unavailable):
-            app_log.error("%s %r: %s", self.request.method, self.request.path, value)
+            where = f"{self.request.method} {self.request.path!r}"
+            self.settings["complaints"].tell(str(value), where)
         elif not isinstance(value, (HTTPError, *REFUSALS)):
             super().log_exception(typ, value, tb)
 
@@ -278,6 +297,7 @@ class BaseHandler(RequestHandler):
             raise
         fits = await self.hash(users.password_fits, password, stored)
         security_log.info("%s password for %r from %s", "right" if fits else "wrong", name, near)
+        self.settings["numbers"].events["log-in", "right" if fits else "wrong"] += 1
         if not fits or not person:
             return None
         await self.note(throttle.give_back, *keys, f"name:{name}")

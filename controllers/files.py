@@ -82,6 +82,11 @@ class ImportHandler(PageHandler):
             connection.set_max_body_size(3 * files.BYTES_LIMIT)
             connection.set_body_timeout(120)
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what is wrong, and that this connection ends, as the form may not have been read."""
+        self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
+
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the form."""
         if self.current_user:

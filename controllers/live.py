@@ -516,7 +516,7 @@ class EventsHandler(WaitingHandler):
                 for each in news:
                     number = f"id: {each.version}\n" if each.version else ""
                     self.write(f"{number}data: {each.text}\n\n")
-                await self.flush()
+                await self.flushed()
                 if watcher.ended or not self.look(tokens.visit, watcher.key):
                     return
                 news = await watcher.wait() or [alive]

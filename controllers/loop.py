@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from tornado.log import app_log
 from tornado.web import RequestHandler
 
 from models.database import Answer, Doors
@@ -146,6 +147,23 @@ class Hashing:
             return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))
         finally:
             self.waiting -= 1
+
+
+class Complaints:
+    """Logs what is wrong with the house once a minute, however many requests meet it."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, tuple[float, int]] = {}
+
+    def tell(self, what: str, where: str) -> None:
+        """Log it, or count it for the next line."""
+        since, unsaid = self.told.get(what, (float("-inf"), 0))
+        if time.monotonic() - since < 60:
+            self.told[what] = (since, unsaid + 1)
+            return
+        more = f", and {unsaid} times more since the last line" if unsaid else ""
+        app_log.error("%s: %s%s", where, what, more)
+        self.told = {what: (time.monotonic(), 0)}
 
 
 class Pace:

@@ -13,6 +13,7 @@ own inside ONE transaction, commits once, and then answers them all (group commi
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -108,6 +109,7 @@ class Doors:
         self.path = path
         self.group = group
         self.readers = readers
+        self.groups: deque[int] = deque(maxlen=100)  # sizes of the last commits
 
     def open(self) -> None:
         """Open the file, made or upgraded if need be, and start the threads.
@@ -163,6 +165,14 @@ class Doors:
         When it is answered with an error, whichever, nothing of the unit was stored.
         """
         self._to_write.put((unit, answer))
+
+    def waiting(self) -> int:
+        """Return how many units wait for the writer."""
+        return self._to_write.qsize()
+
+    def batch(self) -> float:
+        """Return how many units shared a commit, on the average of the last hundred."""
+        return sum(self.groups) / len(self.groups) if self.groups else 0.0
 
     def look(self, query: Prepared, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a look-up by key, here and now, in the event loop's own thread.
@@ -223,6 +233,7 @@ class Doors:
 
     def _write(self, group: list[Work]) -> None:
         """Run the units in one transaction and, once it is committed, answer each."""
+        self.groups.append(len(group))
         outcomes: list[Outcome]
         try:
             if self._db.is_closed():

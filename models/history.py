@@ -152,7 +152,7 @@ def since(
     return seen, changes
 
 
-def newest(look: Callable[..., list[Any]]) -> int:
+def newest(look: Callable[..., list[Any]] = Prepared.__call__) -> int:
     """Return the id of the last change of any list."""
     return int(look(NEWEST)[0][0])
 

@@ -10,7 +10,7 @@ import unicodedata
 from typing import Any
 
 from models import tokens, users
-from models.errors import Conflict
+from models.errors import Conflict, NotFound
 from models.tables import Identity, Person, User
 
 STRAY = re.compile("[^a-z0-9_.-]+")
@@ -30,6 +30,25 @@ def link(person: Person, issuer: str, subject: str) -> None:
         Identity.create(user=person.id, issuer=issuer, subject=subject)
     elif owner.id != person.id:
         raise Conflict("Another account here is linked to this one already.")
+
+
+def mine(person: Person) -> list[Any]:
+    """Return the identities by which someone may log in: id, issuer, subject."""
+    query: Any = Identity.select(Identity.id, Identity.issuer, Identity.subject)
+    return list(query.where(Identity.user == person.id).order_by(Identity.id).namedtuples())
+
+
+def unlink(person: Person, identity_id: int) -> None:
+    """Let someone log in by an identity no more.
+
+    Raises NotFound, and Conflict when they would have no way in then.
+    """
+    ids = [row.id for row in mine(person)]
+    if identity_id not in ids:
+        raise NotFound
+    if len(ids) == 1 and User.get_by_id(person.id).password is None:
+        raise Conflict("This is your only way in: first get a password.")
+    Identity.delete().where(Identity.id == identity_id).execute()
 
 
 def arrive(issuer: str, subject: str, wanted: str, list_name: str) -> Person:

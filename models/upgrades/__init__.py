@@ -169,6 +169,32 @@ def upgrade(path: Path, steps: Path, newest: int) -> None:
         climb(older, steps, newest)
 
 
+def copy_to(path: Path, target: Path) -> None:
+    """Copy the database at `path`, in use or not, as it is at this moment (SQLite: VACUUM INTO).
+
+    The copy gets its name when it is whole and on the disk. Raises CannotStart, also when there is
+    a file of that name already.
+    """
+    newest = max(int(step.name[:4]) for step in STEPS.glob("[0-9]*.py"))
+    if not path.exists():
+        raise CannotStart(f"There is no database {path}: say which with --database.")
+    with refusing(path):
+        examine(path, newest)
+    with refusing(target):
+        if target.exists():
+            raise CannotStart(f"{target} is there already: give the copy another name.")
+        draft = Path(f"{target}.new")
+        draft.unlink(missing_ok=True)
+        source = SqliteDatabase(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)
+        with source.connection_context():
+            source.execute_sql("VACUUM INTO ?", (str(draft),))
+        with draft.open("rb") as copy:
+            os.fsync(copy.fileno())
+        os.link(draft, target)  # which never replaces
+        draft.unlink()
+        sync_folder(target.parent)
+
+
 def climb(database: SqliteDatabase, steps: Path, newest: int) -> None:
     """Run the steps that `database` has not seen, each in a transaction."""
     Runner(database, str(steps)).up()

@@ -1,0 +1,130 @@
+"""Killed while people write: what was acknowledged is there, once; nothing is half done.
+
+KILLS says how often, 8 if nothing else: `KILLS=100 python -m pytest checks/killed.py -s`.
+"""
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import requests
+
+from checks.api import Program
+from checks.cast import ROOT, Server, Visitor
+
+KILLS = int(os.environ.get("KILLS", "8"))
+WRITERS = 6
+
+
+class Writer(threading.Thread):
+    """Adds todos by forms or by the API, and notes which were acknowledged."""
+
+    def __init__(self, visitor: Visitor, program: Program | None) -> None:
+        super().__init__()
+        self.visitor, self.program = visitor, program
+        self.known: list[str] = []  # acknowledged
+        self.doubtful: list[str] = []  # sent, and never answered
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        """Add, until told to end or cut off."""
+        while not self.ending.is_set():
+            title = f"{uuid4()}"
+            self.doubtful.append(title)
+            try:
+                if self.program:
+                    answer = self.program.post("/todos", {"title": title})
+                else:
+                    page = f"/lists/{self.visitor.list}"
+                    answer = self.visitor.post(page, title=title, op=str(uuid4()))
+            except requests.RequestException:
+                return
+            if answer.status_code in (201, 303):
+                self.known.append(self.doubtful.pop())
+
+
+def test_killed_while_people_write(start: Callable[..., Server]) -> None:
+    """Again and again, at random moments: nothing lost, doubled, invented or half done."""
+    server, known, sent, seconds = start(), set[str](), set[str](), []
+    for _ in range(KILLS):
+        writers = []
+        for number in range(WRITERS):
+            visitor = Visitor(server, "writer")
+            visitor.sign_up()
+            program = Program(server, visitor.name) if number % 2 else None
+            writers.append(Writer(visitor, program))
+        for writer in writers:
+            writer.start()
+        time.sleep(random.uniform(0.05, 0.4))  # the moment is what is tried
+        server.process.kill()
+        server.process.wait()
+        for writer in writers:
+            writer.ending.set()
+            writer.join()
+            known |= {*writer.known}
+            sent |= {*writer.known, *writer.doubtful}
+        begun = time.monotonic()
+        server = start(database=server.database)
+        seconds.append(time.monotonic() - begun)
+        examine(server, known, sent)
+    assert len(known) > 10 * KILLS
+    server.stop()
+    told = f"{KILLS} kills, {len(known)} acknowledged: none lost; ready in {max(seconds):.2f} s"
+    sys.stdout.write(f"\n{told}\n")
+
+
+def examine(server: Server, known: set[str], sent: set[str]) -> None:
+    """Look at the data."""
+    with closing(sqlite3.connect(server.database)) as database:
+
+        def ask(query: str) -> list[Any]:
+            return database.execute(query).fetchall()
+
+        there = [title for (title,) in ask("SELECT title FROM todo")]
+        assert known <= {*there} <= sent, "lost or invented"
+        assert len(there) == len({*there}), "done twice"
+        assert ask("PRAGMA integrity_check") == [("ok",)] and not ask("PRAGMA foreign_key_check")
+        gaps = ask(
+            "SELECT list.id FROM list LEFT JOIN change ON change.list_id = list.id"
+            " GROUP BY list.id HAVING COUNT(change.id) <> list.version"
+            " OR MAX(change.version) <> list.version"
+        )
+        assert gaps == [], "a version without its change"
+        counted = ask(
+            "SELECT list.id FROM list WHERE total <> (SELECT COUNT(*) FROM todo WHERE"
+            " todo.list_id = list.id AND todo.deleted_at IS NULL)"
+        )
+        assert counted == []
+
+
+def test_killed_while_it_opens(start: Callable[..., Server]) -> None:
+    """In the middle of the first start, many times: the next one succeeds."""
+    server = start()
+    for _ in range(KILLS):
+        server.process.kill()
+        server.process.wait()
+        fresh = server.database.with_name(f"{uuid4()}.db")
+        kill_the_start(fresh)
+        server = start(database=fresh)
+        visitor = Visitor(server, "ann")
+        assert visitor.sign_up().status_code == 303
+    server.stop()
+
+
+def kill_the_start(path: Path) -> None:
+    """Start a server and kill it at a random moment of its start."""
+    command = [sys.executable, "app.py", "--port=0", f"--database={path}", "--logging=none"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(random.uniform(0.2, 0.8))  # the moment is what is tried
+    process.kill()
+    process.wait()
