@@ -5,7 +5,6 @@ import gc
 import importlib
 import logging
 import os
-import re
 import resource
 import signal
 import sys
@@ -32,7 +31,7 @@ from tornado.web import Application, RequestHandler, url
 from bus import Bus
 from config import Config, read
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
-from controllers.base import MissingHandler, StaticHandler
+from controllers.base import MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
 from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
 from models import tokens, upgrades
@@ -104,7 +103,6 @@ API: list[tuple[str, type[api.ApiHandler]]] = [
 ]
 REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
 VIEWS = Path(__file__).parent / "views"
-SECRET = re.compile("^/(reset|join)/.*")
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
@@ -124,6 +122,21 @@ def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
     proto = request.headers.get("X-Forwarded-Proto", "")
     if proto in ("http", "https"):
         request.protocol = proto
+
+
+def cookie_settings(secure: bool) -> dict[str, Any]:
+    """Return the names of our cookies, and what Tornado does against forged posts.
+
+    That is a token in each form, and the browser's word where it is from (ASVS 3.5.1).
+    """
+    kwargs = {"httponly": True, "samesite": "Lax", "secure": secure, "expires_days": 30}
+    return {
+        "session_cookie": "__Host-session" if secure else "session",
+        "xsrf_cookies": True,
+        "cross_origin_protection": True,
+        "xsrf_cookie_name": "__Host-xsrf" if secure else "_xsrf",
+        "xsrf_cookie_kwargs": kwargs,
+    }
 
 
 class Server(HTTPServer):
@@ -161,14 +174,7 @@ class App(Application):
         self.under_way = UnderWay()
         self.hub = Hub(self.lookups)
         self.bus = Bus(self.doors, self.hub.announce)
-        gauges = {
-            "sockets": ("windows that are live", lambda: len(self.hub.sockets)),
-            "writer_queue": ("units of work that wait to be written", self.doors.waiting),
-            "writer_batch": ("units that shared a commit, of late", self.doors.batch),
-            "hashes_waiting": ("passwords that wait to be checked", lambda: self.hashing.waiting),
-            "under_way": ("requests being answered", lambda: len(self.under_way.requests)),
-        }
-        self.numbers = health.Numbers(gauges)
+        self.numbers = health.Numbers(self.gauges())
         self.watch = health.LoopWatch(self.numbers)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
@@ -198,18 +204,18 @@ class App(Application):
             static_handler_class=StaticHandler,
             default_handler_class=MissingHandler,
             login_url="/login",
-            session_cookie="__Host-session" if config.secure else "session",
-            # Against forged posts: a token in each form, and the browser's word where it is from.
-            xsrf_cookies=True,
-            cross_origin_protection=True,
-            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
-            xsrf_cookie_kwargs={
-                "httponly": True,
-                "samesite": "Lax",
-                "secure": config.secure,
-                "expires_days": 30,
-            },
+            **cookie_settings(config.secure),
         )
+
+    def gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        """Return what /metrics asks for when someone looks: what it means, and how to know."""
+        return {
+            "sockets": ("windows that are live", lambda: len(self.hub.sockets)),
+            "writer_queue": ("units of work that wait to be written", self.doors.waiting),
+            "writer_batch": ("units that shared a commit, of late", self.doors.batch),
+            "hashes_waiting": ("passwords that wait to be checked", lambda: self.hashing.waiting),
+            "under_way": ("requests being answered", lambda: len(self.under_way.requests)),
+        }
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Return who answers; where a path leads is remembered, as looking takes a tenth of all."""
@@ -282,7 +288,7 @@ class App(Application):
             "%d %s %r %.1f ms %s %s",
             handler.get_status(),
             request.method,
-            SECRET.sub(r"/\1/...", request.path),
+            path_without_key(request.path),
             1000 * request.request_time(),
             getattr(handler.current_user, "username", "-"),
             request.remote_ip,

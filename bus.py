@@ -1,12 +1,14 @@
 """Carries news: which lists have changed, through this process or another on the same database."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from models import history
 from models.database import Doors
 from models.errors import Unavailable
 
+log = logging.getLogger(__name__)
 PERIOD = 0.05  # seconds between two looks for what other processes did; one takes 3 us
 
 News = Callable[[int, int, str], None]  # takes a list, its version, and the kind of the change
@@ -39,7 +41,10 @@ class Bus:
         """Look every now and then."""
         while True:
             await asyncio.sleep(PERIOD)
-            self.look()
+            try:
+                self.look()
+            except Exception:  # the next look may go well, and no news for ever would be worse
+                log.exception("The bus could not look")
 
     def look(self) -> None:
         """Announce what was committed since the last look; what can't be read now comes later."""

@@ -19,6 +19,7 @@ from checks.cast import PASSWORD, ROOT, Server, Visitor, alerts
 from checks.live import Socket, play
 from checks.rules import BROWSER, House
 from controllers.account import device
+from controllers.base import path_without_key
 from models import farewell, identities, lists, members, throttle, todos, tokens, users
 from models.errors import Conflict, Forbidden, Invalid, TooMany
 from models.tables import Member, Session, Tries
@@ -426,3 +427,10 @@ def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Serv
     assert cy.post(path).status_code == 404
     assert ann.post(path).headers["Location"] == "/account?saved=1"
     assert "Linked with" not in ann.get("/account").text
+
+
+def test_keys_are_not_logged() -> None:
+    """Whoever has one of these gets in."""
+    assert path_without_key("/reset/abc") == "/reset/..."
+    assert path_without_key("/join/abc") == "/join/..."
+    assert path_without_key("/lists/1/join/x") == "/lists/1/join/x"

@@ -350,3 +350,25 @@ def test_one_broken_watcher_robs_nobody() -> None:
         assert watchers[1] not in hub.watchers[7]
 
     play(scene)
+
+
+def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
+    """What goes wrong in one second is logged, and the next one is like any other."""
+    hub = Hub(cast(Any, None))
+    looks: list[bool] = []
+    again = asyncio.Event()
+
+    async def look_after(*, alive: bool) -> None:
+        looks.append(alive)
+        if len(looks) == 2:
+            again.set()
+        raise RuntimeError("on purpose")
+
+    async def scene() -> None:
+        hub.look_after = look_after  # type: ignore[method-assign]
+        hub.open()
+        await asyncio.wait_for(again.wait(), 10)
+        hub.keeping.cancel()
+
+    play(scene)
+    assert "could not look after" in caplog.text

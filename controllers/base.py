@@ -18,6 +18,7 @@ from uuid import UUID
 from tornado import locale
 from tornado.httputil import HTTPHeaders, format_timestamp, parse_cookie
 from tornado.iostream import StreamClosedError
+from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
 from controllers.loop import Answers, Hashing, Kept, Lookups
@@ -142,6 +143,11 @@ def cookies_in(header: str) -> dict[str, str]:
     return parse_cookie(header)
 
 
+def path_without_key(path: str) -> str:
+    """Return what may be logged of a path: the keys of links let in whoever reads them."""
+    return re.sub("^/(reset|join)/.*", r"/\1/...", path)
+
+
 class BaseHandler(RequestHandler):
     """The headers, the error page and the bookkeeping of every answer, static files included."""
 
@@ -237,10 +243,11 @@ class BaseHandler(RequestHandler):
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
         if isinstance(value, Unavailable):
-            where = f"{self.request.method} {self.request.path!r}"
+            where = f"{self.request.method} {path_without_key(self.request.path)!r}"
             self.settings["complaints"].tell(str(value), where)
         elif not isinstance(value, (HTTPError, *REFUSALS)):
-            super().log_exception(typ, value, tb)
+            what = f"{self.request.method} {path_without_key(self.request.path)!r}"
+            app_log.error("Uncaught exception: %s", what, exc_info=value)
 
     def look(self, unit: Callable[..., T], *args: Any) -> T:
         """Return what is looked up by key, here and now; see `Lookups`."""

@@ -58,6 +58,9 @@ def message(kind: str, list_id: int = 0, **more: Any) -> Message:
     return Message(list_id, kind, text, head + data, version, people)
 
 
+ALL_IS_WELL = message("alive")
+
+
 class Watcher:
     """Someone who waits for news of one list; of news that come while it is busy, the last."""
 
@@ -189,6 +192,7 @@ class Hub:
         self.sessions: defaultdict[str, set[Any]] = defaultdict(set)
         self.waiting: dict[tuple[int, str], Message] = {}
         self.telling: asyncio.Task[None] | None = None
+        self.as_of: int | None = None  # of the database, when sessions were looked at
         self.closed = False
 
     def come(self, each: Any) -> None:
@@ -283,39 +287,45 @@ class Hub:
             self.telling = None
 
     async def keep(self) -> None:
-        """Say now and then that all is well, and let go of those whose session has ended.
-
-        Any process may have ended it, so who is here is looked at each second in which anyone
-        has committed anything.
-        """
-        alive, seconds, as_of = message("alive"), 0, None
+        """Look after those who are here, each second."""
+        seconds = 0
         while True:
             await asyncio.sleep(1)
             seconds += 1
-            for news in self.company.news():
-                self.tell_all(news)
-            here = self.company.to_note()
-            if here is not None:
-                note = partial(members.be_here, self.company.process, here)
-                self.lookups.doors.write(note, lambda result, error: None)
-            with suppress(Unavailable):
-                commits = self.lookups.doors.commits()
-                if commits == as_of and seconds % ALIVE:
-                    continue
-                as_of = commits
-            for number, key in enumerate([*self.sessions]):
-                person = self.person_of(key)
-                if not person:
-                    self.end_session(key)
-                elif not person.presence:
-                    self.company.hide(person)
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(0)
-            if not seconds % ALIVE:
-                for number, each in enumerate([*self.sockets]):
-                    each.tell(alive)
-                    if number % AT_ONCE == 0:
-                        await asyncio.sleep(0)
+            try:
+                await self.look_after(alive=not seconds % ALIVE)
+            except Exception:  # the next time may go well
+                app_log.exception("The hub could not look after its watchers")
+
+    async def look_after(self, *, alive: bool) -> None:
+        """Say who is present, let go of those whose session has ended, and say that all is well.
+
+        Any process may have ended a session, so they are looked at when anyone has committed.
+        """
+        for news in self.company.news():
+            self.tell_all(news)
+        here = self.company.to_note()
+        if here is not None:
+            note = partial(members.be_here, self.company.process, here)
+            self.lookups.doors.write(note, lambda result, error: None)
+        commits = None
+        with suppress(Unavailable):  # then it is time to look, and all is well so far
+            commits = self.lookups.doors.commits()
+        if commits is not None and commits == self.as_of and not alive:
+            return
+        self.as_of = commits
+        for number, key in enumerate([*self.sessions]):
+            person = self.person_of(key)
+            if not person:
+                self.end_session(key)
+            elif not person.presence:
+                self.company.hide(person)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for number, each in enumerate([*self.sockets] if alive else []):
+            each.tell(ALL_IS_WELL)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def end_session(self, key: str | None) -> None:
         """Let go of those who came with a session that has ended just now."""
@@ -509,8 +519,7 @@ class EventsHandler(WaitingHandler):
         watcher, first = self.begin()
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
-        alive = message("alive")
-        news = [first or alive]
+        news = [first or ALL_IS_WELL]
         try:
             while True:
                 for each in news:
@@ -519,7 +528,7 @@ class EventsHandler(WaitingHandler):
                 await self.flushed()
                 if watcher.ended or not self.look(tokens.visit, watcher.key):
                     return
-                news = await watcher.wait() or [alive]
+                news = await watcher.wait() or [ALL_IS_WELL]
         except StreamClosedError:
             pass  # the page has gone
         finally:
