@@ -327,6 +327,19 @@ def test_drafts_stay(windows: list[Window]) -> None:
     until(theirs.page, f"{drafts} === 'half a todo,half a message'")
 
 
+def test_a_session_that_ends_before_the_line_is_open(windows: list[Window]) -> None:
+    """Is noticed by the page all the same, by whichever door asks and hears 401."""
+    _, theirs = windows
+    script: list[Any] = []
+    theirs.page.route("**/app.js*", lambda route: script.append(route), times=1)
+    theirs.page.reload(wait_until="commit")
+    until(theirs.page, "document.body !== null")
+    theirs.ann.post("/logout")
+    with theirs.page.expect_navigation(url="**/login?*"):
+        for route in script:
+            route.continue_()
+
+
 def test_another_list_calls(windows: list[Window], ann: Visitor, cy: Visitor) -> None:
     """Its name, what is left in it and what was said there is in the navigation of every window."""
     mine, theirs = windows

@@ -301,7 +301,7 @@ const doors = [
     const stop = new AbortController();
     const known = document.body.dataset.live === "on" ? wanted : 0; // else it answers at once
     fetch(`/live/poll?list=${list}&version=${known}`, { signal: stop.signal })
-      .then((answer) => (answer.ok ? answer.text() : Promise.reject()))
+      .then((answer) => (answer.ok ? answer.text() : Promise.reject(4000 + answer.status)))
       .then((text) => [...JSON.parse(text || "[]"), {}].forEach(hear))
       .then(connect, lost);
     return { close: () => stop.abort() };
