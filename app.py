@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from controllers import account, api, auth, files, health, history, lists, live,
 from controllers.base import MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
 from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
+from jobs import Jobs, check_folder
 from models import tokens, upgrades
 from models.database import Doors, db
 from models.errors import CannotStart, NotFound
@@ -129,7 +131,8 @@ def cookie_settings(secure: bool) -> dict[str, Any]:
 
     That is a token in each form, and the browser's word where it is from (ASVS 3.5.1).
     """
-    kwargs = {"httponly": True, "samesite": "Lax", "secure": secure, "expires_days": 30}
+    kwargs: dict[str, Any] = {"httponly": True, "samesite": "Lax", "secure": secure}
+    kwargs |= {"expires_days": None, "max_age": 30 * 24 * 3600}
     return {
         "session_cookie": "__Host-session" if secure else "session",
         "xsrf_cookies": True,
@@ -175,6 +178,9 @@ class App(Application):
         self.hub = Hub(self.lookups)
         self.bus = Bus(self.doors, self.hub.announce)
         self.numbers = health.Numbers(self.gauges())
+        self.answers = Answers()
+        write = partial(self.answers.of, self.doors.write)
+        self.jobs = Jobs(write, self.numbers.job, self.doors.path, config.backups)
         self.watch = health.LoopWatch(self.numbers)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
@@ -182,7 +188,7 @@ class App(Application):
             [(r"/api/.*", [*API, *REST]), *ADDRESSES],
             config=config,
             doors=self.doors,
-            answers=Answers(),
+            answers=self.answers,
             lookups=self.lookups,
             hashing=self.hashing,
             under_way=self.under_way,
@@ -231,6 +237,8 @@ class App(Application):
     async def start(self) -> None:
         """Open the port, then the database, and serve. Raises CannotStart, nothing left open."""
         async with AsyncExitStack() as undo:
+            if self.config.backups:
+                check_folder(self.config.backups)
             try:
                 sockets = bind_sockets(self.config.port, self.config.address or None)
             except (OSError, UnicodeError) as error:
@@ -260,6 +268,7 @@ class App(Application):
                 chunk_size=64 * 1024,
             )
             self.server.add_sockets(sockets)
+            self.jobs.open()
             undo.pop_all()
 
     async def stop(self) -> None:
@@ -271,6 +280,7 @@ class App(Application):
             await asyncio.wait_for(self.under_way.none.wait(), LAST_WAIT)
         await self.server.close_all_connections()
         await asyncio.to_thread(self.hashing.threads.shutdown)
+        await self.jobs.close()
         await self.bus.close()
         self.watch.end()
         await asyncio.to_thread(self.doors.close)

@@ -47,6 +47,9 @@ class Config:
     oidc_client_secret: str = field(default="", metadata=told("secret that it gave this house"))
     oidc_name: str = field(default="", metadata=told("what people call it; its host if empty"))
     backup: str = field(default="", metadata=told("copy the database to this file, and exit"))
+    backup_folder: str = field(
+        default="", metadata=told("folder for a copy of the database each night; 7 are kept")
+    )
     metrics_token: str = field(
         default="", metadata=told("lets others than this machine see /metrics")
     )
@@ -74,6 +77,11 @@ class Config:
     def database_path(self) -> Path:
         """The SQLite file."""
         return Path(self.database.removeprefix("sqlite:///")).absolute()
+
+    @property
+    def backups(self) -> Path | None:
+        """Where nightly copies go."""
+        return Path(self.backup_folder).absolute() if self.backup_folder else None
 
     @property
     def secure(self) -> bool:

@@ -9,7 +9,6 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -129,13 +128,7 @@ def test_writing_too_fast(strict: Server) -> None:
 def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
     clock = datetime.now(UTC)
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return clock
-
-    monkeypatch.setattr(throttle, "datetime", Clock)
+    monkeypatch.setattr(throttle, "moment", lambda: clock)
     monkeypatch.setattr(throttle, "now", lambda: throttle.instant(clock))
 
     def refused(key: str) -> int:

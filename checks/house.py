@@ -16,6 +16,7 @@ from config import Config
 MAY_IMPORT = {
     "config": (),
     "bus": ("models",),
+    "jobs": ("models",),
     "models": ("models",),
     "controllers": (
         "models",
@@ -24,17 +25,23 @@ MAY_IMPORT = {
         "controllers.loop",
         "controllers.schema",
     ),
-    "app": ("config", "bus", "models", "controllers"),
+    "app": ("config", "bus", "jobs", "models", "controllers"),
 }
 NOT_IN_MODELS = ("tornado", "asyncio")
 TEMPLATES = sorted((ROOT / "views/templates").rglob("*.html"))
 # The budget is 4,000 and 600. The first is passed; what is here may only grow by what is planned.
-PYTHON_LINES, JAVASCRIPT_LINES = 7790, 600
+PYTHON_LINES, JAVASCRIPT_LINES = 8150, 600
 
 
 def sources() -> Iterator[tuple[str, Path]]:
     """Give every module of the house, without tests and bench, and its file."""
-    for file in [ROOT / "app.py", ROOT / "bus.py", ROOT / "config.py", *ROOT.glob("*/**/*.py")]:
+    for file in [
+        ROOT / "app.py",
+        ROOT / "bus.py",
+        ROOT / "jobs.py",
+        ROOT / "config.py",
+        *ROOT.glob("*/**/*.py"),
+    ]:
         parts = file.relative_to(ROOT).with_suffix("").parts
         if parts[0] in MAY_IMPORT:
             yield ".".join(part for part in parts if part != "__init__"), file

@@ -13,7 +13,8 @@ from playhouse.schema_diff import diff_models
 
 from checks.cast import ask
 from models import answered, files, history, lists, members, messages, text, todos, tokens, users
-from models.database import Doors, db, instant
+from models.clock import instant
+from models.database import Doors, db
 from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from models.tables import Answered, Change, List, Member, Person, Session, Table, Todo
 

@@ -175,7 +175,7 @@ def test_what_is_asked_of_the_provider(club: Server) -> None:
     visitor = Visitor(club, "asker")
     answer = visitor.get("/login/sso")
     cookie = answer.headers["Set-Cookie"]
-    assert re.match(r"sso=[^;]{200,}; expires=[^;]+; HttpOnly; Path=/; SameSite=Lax$", cookie)
+    assert re.match(r"sso=[^;]{200,}; HttpOnly; Max-Age=600; Path=/; SameSite=Lax$", cookie)
     asked, other = begin(visitor), begin(visitor)
     assert asked["redirect_uri"] == club.url + "/oidc/callback"
     assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")

@@ -1,11 +1,11 @@
 """An account: how someone likes their pages, their password, sessions and tokens, and its end."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from controllers.base import ID, PageHandler, form
 from models import farewell, identities, tokens, users
-from models.database import instant
+from models.clock import instant, moment
 from models.errors import Invalid, Wrong
 from models.text import N_
 
@@ -126,7 +126,7 @@ class TokensHandler(AccountPageHandler):
         """Make one."""
         expires = self.field("expires")
         if expires and ID.fullmatch(expires) and int(expires) in DAYS:
-            expires = instant(datetime.now(UTC) + timedelta(days=int(expires)))
+            expires = instant(moment() + timedelta(days=int(expires)))
         given = (self.field("name"), self.field("scope") or "write", expires or None)
         if self.field("op"):
             raise Invalid("name", "A token is made anew each time.")

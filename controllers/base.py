@@ -106,6 +106,8 @@ ID = re.compile("[1-9][0-9]{0,17}")
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
+DAY = 86400  # seconds
+AGES = 100_000  # days; how long a session lasts its row says
 KNOWN = 400  # days that a browser which logged in once is known
 READ_WITHIN, SLOWEST = 60, 20_000  # seconds for an answer to be read; bytes a second of long ones
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
@@ -125,9 +127,8 @@ def spoken(accepted: str) -> locale.Locale:
 # Its signature, not its age: that of the session decides. Checking it anew takes 25 us.
 @functools.lru_cache(maxsize=10_000)
 def signed_by_us(secret: str, name: str, value: str) -> str | None:
-    """Return what is in a signed cookie, None if it wasn't signed here."""
-    days = 2 * tokens.LONGEST.days
-    content = decode_signed_value(secret, name, value, max_age_days=days, min_version=2)
+    """Return what is in a signed cookie, None if it wasn't signed here, whatever its time says."""
+    content = decode_signed_value(secret, name, value, max_age_days=AGES, min_version=2)
     return content.decode() if content else None
 
 
@@ -323,14 +324,14 @@ class BaseHandler(RequestHandler):
 
     def know_device(self, name: str, stored: str, device: str = "") -> None:
         """Mark this browser as one that has logged in."""
-        self.set_signed_cookie(
-            self.device_cookie,
-            f"{self.device_owner(name, stored)} {device or secrets.token_urlsafe(16)}",
-            expires_days=KNOWN,
-            httponly=True,
-            samesite="Lax",
-            secure=self.settings["config"].secure,
-        )
+        mark = f"{self.device_owner(name, stored)} {device or secrets.token_urlsafe(16)}"
+        self.give_cookie(self.device_cookie, mark, KNOWN * DAY)
+
+    def give_cookie(self, name: str, value: str, seconds: int) -> None:
+        """Give the browser a signed cookie; seconds depend on no clock, as a date would."""
+        secure = self.settings["config"].secure
+        lasting = {"expires_days": None, "max_age": seconds}
+        self.set_signed_cookie(name, value, **lasting, httponly=True, samesite="Lax", secure=secure)
 
     @staticmethod
     def device_owner(name: str, stored: str) -> str:
@@ -527,14 +528,7 @@ class PageHandler(BaseHandler):
     def keep_session(self, key: str) -> None:
         """Give this browser the key of a session; the one it had before has ended."""
         self.settings["hub"].end_session(self.session_key())
-        self.set_signed_cookie(
-            self.settings["session_cookie"],
-            key,
-            expires_days=tokens.LONGEST.days,
-            httponly=True,
-            samesite="Lax",
-            secure=self.settings["config"].secure,
-        )
+        self.give_cookie(self.settings["session_cookie"], key, tokens.LONGEST.days * DAY)
 
     def drop_session_cookie(self) -> None:
         """Take the session cookie away."""

@@ -73,6 +73,10 @@ class Numbers:
         self.requests[method, status] += 1
         self.latency.observe(seconds)
 
+    def job(self, name: str, result: str) -> None:
+        """Count a job that was done, or has failed."""
+        self.events[f"job: {name}", result] += 1
+
     def collect(self) -> Iterator[Metric]:
         """Give every number."""
         counted = CounterMetricFamily("requests", "answers", labels=("method", "status"))

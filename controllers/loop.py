@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from tornado.log import app_log
 from tornado.web import RequestHandler
 
+from models.clock import clock
 from models.database import Answer, Doors
 from models.errors import TooMany, Unavailable
 
@@ -92,7 +93,10 @@ class Lookups:
             if not self.asked:
                 self.asked = True
                 asyncio.get_running_loop().call_soon(self.ask_again)
-                now = (self.doors.commits(), int(time.time()))  # a session ends by the clock, too
+                now = (
+                    self.doors.commits(),
+                    int(clock.seconds()),
+                )  # a session ends by the clock, too
                 if now != self.as_of:
                     self.known.clear()
                     self.as_of = now

@@ -293,14 +293,8 @@ class StartHandler(SsoHandler):
                 raise Refused(403, STALE)  # whoever took a session gets no way in that stays
         self._OAUTH_AUTHORIZE_URL = (await self.provider.places())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        self.set_signed_cookie(
-            self.cookie,
-            json.dumps(Begun(state, nonce, verifier, session, place)),
-            expires_days=WITHIN / DAY,
-            httponly=True,
-            samesite="Lax",
-            secure=self.config.secure,
-        )
+        begun = json.dumps(Begun(state, nonce, verifier, session, place))
+        self.give_cookie(self.cookie, begun, WITHIN)
         hashed = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
         proof = {"code_challenge": hashed.decode().rstrip("="), "code_challenge_method": "S256"}
         self.authorize_redirect(

@@ -1,7 +1,6 @@
 """A list's page, a todo's own, and the forms on them: each a verb of the models."""
 
 import re
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from tornado.escape import xhtml_escape
 from controllers.base import ID, PageHandler, fill, form
 from controllers.loop import Kept
 from models import history, lists, members, messages, text, todos, users
+from models.clock import clock
 from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
@@ -165,7 +165,7 @@ class ListPageHandler(PageHandler):
         # All who may do the same with a list share its rows. After a while, undo isn't offered.
         theirs = person.id if place.shown == "mine" else 0
         shared = (seen.id, seen.version, place.shown, language, seen.may("change"), theirs)
-        age = time.time() // history.RECENT.seconds
+        age = clock.seconds() // history.RECENT.seconds
         alone = (seen.id, seen.version, seen[5:], language, person.id, place.here, age, before)
         around = ("side", place.digest, language, seen.id)
 

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from models.database import Given, Prepared, instant, now
+from models.clock import instant, moment, now
+from models.database import Given, Prepared
 from models.errors import Conflict
 from models.tables import Answered, Person
 
@@ -28,7 +29,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
     something else `asked`.
     """
     for row, at in FIND(user=person.id, key=key):
-        if at < instant(datetime.now(UTC) - KEPT):
+        if at < instant(moment() - KEPT):
             FORGET(user=person.id, key=key)
             break
         before, answer = json.loads(row)

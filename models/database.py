@@ -16,7 +16,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +46,6 @@ db = DatabaseProxy()
 peewee_errors = ExceptionWrapper(
     EXCEPTIONS
 )  # makes the driver's errors peewee's, as it does itself
-
-
-def now() -> str:
-    """Return this instant as it is stored; text order is time order."""
-    return instant(datetime.now(UTC))
-
-
-def instant(when: datetime) -> str:
-    """Return `when` (aware) in UTC with milliseconds: 2026-11-20T09:00:00.000Z (RFC 3339)."""
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Slot(str):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from models import lists, members, messages, text, todos
-from models.database import instant
+from models.clock import instant
 from models.errors import Invalid
 from models.tables import Person, User
 

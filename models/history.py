@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from peewee import fn
 
 from models import lists, text, todos
-from models.database import Given, Prepared, instant, now
+from models.clock import instant, moment, now
+from models.database import Given, Prepared
 from models.errors import Conflict, Gone, NotFound
 from models.tables import Change, Person, User
 
@@ -97,7 +98,7 @@ def last(person: Person, seen: lists.Seen, query: Prepared = LAST) -> Told | Non
 
     Or, by another `query`, the last one BY_OTHERS.
     """
-    since, recent = seen.version - NEAR, instant(datetime.now(UTC) - RECENT)
+    since, recent = seen.version - NEAR, instant(moment() - RECENT)
     for row in query(list=seen.id, person=person.id, since=since, recent=recent):
         return told(row)
     return None

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from peewee import SQL, Select, fn
 
 from models import text
-from models.database import Given, Prepared, instant, now
+from models.clock import instant, moment, now
+from models.database import Given, Prepared
 from models.errors import Forbidden, Invalid, NotFound
 from models.tables import Change, List, Member, Message, Person
 
@@ -106,7 +107,7 @@ def allowed(seen: Seen, action: str) -> Seen:
 
 def trash_begins() -> str:
     """Return the instant since when what was deleted can be brought back."""
-    return instant(datetime.now(UTC) - KEPT)
+    return instant(moment() - KEPT)
 
 
 def changed(

@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from peewee import fn
 
 from models import lists, users
-from models.database import Given, Prepared, instant, now
+from models.clock import instant, moment, now
+from models.database import Given, Prepared
 from models.errors import Conflict, Forbidden, Invalid, NotFound
 from models.tables import Invite, List, Member, Message, Person, Presence, User
 from models.tokens import hash_of
@@ -113,7 +114,7 @@ def invite(person: Person, list_id: int, role: str) -> str:
         raise Invalid("link", "These are enough links: at most {limit}.", limit=limit)
     Invite.delete().where(Invite.expires < now()).execute()
     key = secrets.token_urlsafe(16)
-    ends = instant(datetime.now(UTC) + INVITED)
+    ends = instant(moment() + INVITED)
     Invite.create(list=list_id, user=person.id, hash=hash_of(key), role=role, expires=ends)
     return key
 
@@ -164,7 +165,7 @@ def join(person: Person, key: str) -> int:
 def be_here(process: str, places: Collection[tuple[int, int]]) -> None:
     """Note who has which list open in a process, as ids of lists and people; nobody else has."""
     at = now()
-    old = Presence.at < instant(datetime.now(UTC) - HERE)
+    old = Presence.at < instant(moment() - HERE)
     Presence.delete().where((Presence.process == process) | old).execute()
     rows = [{"process": process, "list": a, "user": b, "at": at} for a, b in places]
     if rows:
@@ -173,7 +174,7 @@ def be_here(process: str, places: Collection[tuple[int, int]]) -> None:
 
 def elsewhere(process: str, look: Callable[..., list[Any]]) -> list[tuple[int, str]]:
     """Return list and name of those who have one open in another process."""
-    since = instant(datetime.now(UTC) - HERE)
+    since = instant(moment() - HERE)
     return look(ELSEWHERE, process=process, since=since)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from peewee import fn
 
 from models import lists, text
-from models.database import now
+from models.clock import now
 from models.errors import Forbidden, Invalid, NotFound
 from models.tables import Change, Member, Message, Person, User
 

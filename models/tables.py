@@ -208,6 +208,14 @@ class Answered(Table):
         indexes = ((("user", "key"), True),)
 
 
+class Chore(Table):
+    """A job that the house does by itself: when it is due, and how often in a row it failed."""
+
+    name = CharField(40, unique=True)
+    due = CharField(24)
+    failures = BigIntegerField()
+
+
 class Person(NamedTuple):
     """Who is acting: what every unit of work takes first."""
 

@@ -5,10 +5,10 @@ is free. Who succeeds gives it back. The numbers are those of ASVS 6.3.1 and NIS
 """
 
 import ipaddress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from models.database import instant, now
+from models.clock import instant, moment, now
 from models.errors import TooMany
 from models.tables import Tries
 
@@ -47,21 +47,18 @@ def network(address: str) -> str:
 
 def count(*keys: str) -> None:
     """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
-    moment, at = datetime.now(UTC), now()
+    this, at = moment(), now()
     buckets = [Tries.get_or_none(Tries.key == key) for key in keys]
-    farthest = instant(moment + timedelta(hours=1))  # beyond it, a clock was set back
+    farthest = instant(this + timedelta(hours=1))  # beyond it, a clock was set back
     until = max((b.until for b in buckets if b and not farthest < b.until < NEVER), default="")
     if until > at:
-        ends = datetime.fromisoformat(until) if until != NEVER else moment + QUARTER
-        raise TooMany(int((ends - moment).total_seconds()) + 1)
+        ends = datetime.fromisoformat(until) if until != NEVER else this + QUARTER
+        raise TooMany(int((ends - this).total_seconds()) + 1)
     for key, bucket in zip(keys, buckets, strict=True):
         rule = RULES[key.partition(":")[0]]
-        if bucket is None:
-            day = instant(moment - timedelta(days=1))
-            Tries.delete().where(Tries.until < day, Tries.since < day, Tries.total < 10).execute()
         bucket = bucket or Tries(key=key, recent=0, total=0, since=at, until="")
         last = max(bucket.since, bucket.until) if rule.pauses else bucket.since
-        if last < instant(moment - rule.window):
+        if last < instant(this - rule.window):
             bucket.recent, bucket.since = 0, at
         bucket.recent += 1
         bucket.total += 1
@@ -70,7 +67,7 @@ def count(*keys: str) -> None:
             bucket.until = NEVER
         elif late >= 0 and rule.pauses:
             pause = rule.pauses[min(late, len(rule.pauses) - 1)]
-            bucket.until = instant(moment + timedelta(minutes=pause))
+            bucket.until = instant(this + timedelta(minutes=pause))
         elif late >= 0:
             begun = datetime.fromisoformat(bucket.since)
             bucket.until = instant(begun + rule.window)

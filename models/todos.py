@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 from models import lists, text, users
-from models.database import Given, Prepared, now
+from models.clock import now
+from models.database import Given, Prepared
 from models.errors import Invalid, NotFound
 from models.tables import Change, List, Member, Person, Todo, User
 

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,8 @@ from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from models import text, users
-from models.database import Given, Prepared, instant, now
+from models.clock import clock, instant, moment, now
+from models.database import Given, Prepared
 from models.errors import CannotStart, Invalid, NotFound
 from models.tables import Person, Reset, Session, Token, Tries, User
 from models.upgrades import refusing, sync_folder
@@ -89,7 +89,7 @@ def log_in(
     if old_key:
         log_out(old_key)
     every: Any = Session.select(Session.id).where(Session.user == person.id)
-    kept = every.order_by(Session.last_seen.desc()).limit(SESSIONS_LIMIT - 1)
+    kept = every.order_by(Session.last_seen.desc(), Session.id.desc()).limit(SESSIONS_LIMIT - 1)
     Session.delete().where(Session.user == person.id, Session.id.not_in(kept)).execute()
     key = secrets.token_urlsafe(32)
     at = now()
@@ -114,7 +114,7 @@ def sessions(person: Person, key: str) -> list[Any]:
 
     Each has id, address, agent, created, last_seen, and whether it is `this` one.
     """
-    oldest, idlest, _, _ = limits(int(time.time()))
+    oldest, idlest, _, _ = limits(int(clock.seconds()))
     this = Session.hash == hash_of(key)
     names = (Session.id, Session.address, Session.agent, Session.created, Session.last_seen)
     query: Any = Session.select(*names, this.alias("this")).where(
@@ -128,7 +128,7 @@ def just_came(person: Person, key: str, *, anyone: bool = False) -> bool:
 
     They are asked for no password, but must be here (ASVS 7.5.1); or `anyone`, password or not.
     """
-    recent = instant(datetime.now(UTC) - SUDO)
+    recent = instant(moment() - SUDO)
     mine = Session.select().join(User).where(User.id == person.id)
     mine = mine.where(Session.hash == hash_of(key), Session.created > recent)
     return bool((mine if anyone else mine.where(User.password.is_null())).count())
@@ -170,7 +170,7 @@ def forgotten(username: str) -> str:
     if person is None:
         raise NotFound
     key = secrets.token_urlsafe(32)
-    ends = instant(datetime.now(UTC) + RESET_WITHIN)
+    ends = instant(moment() + RESET_WITHIN)
     Reset.delete().where((Reset.user == person.id) | (Reset.expires < now())).execute()
     Reset.create(user=person.id, hash=hash_of(key), expires=ends)
     return key
@@ -192,7 +192,7 @@ def renew_password(key: str, hashed: str, browser: Browser, old_key: str | None 
 
 def visit(key: str, look: Callable[..., list[Any]]) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
-    oldest, idlest, stale, _ = limits(int(time.time()))
+    oldest, idlest, stale, _ = limits(int(clock.seconds()))
     for last_seen, *person in look(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
         return Visit(Person(*person), last_seen < stale)
     return None
@@ -259,7 +259,7 @@ def end(person: Person, token_id: int) -> None:
 
 def bearer(authorization: str, look: Callable[..., list[Any]]) -> Visit | None:
     """Return whose token a header brings (RFC 6750), None when it brings none, or an ended one."""
-    _, _, stale, at = limits(int(time.time()))
+    _, _, stale, at = limits(int(clock.seconds()))
     for last_used, scope, *person in look(BEARER, hash=hash_of(token_in(authorization)), now=at):
         return Visit(Person(*person), (last_used or "") < stale, scope)
     return None
@@ -280,8 +280,8 @@ def used(authorization: str) -> None:
 @functools.lru_cache(maxsize=1)
 def limits(second: int) -> tuple[str, ...]:
     """Return since when a session was opened, used and noted to be used, if it is in order; now."""
-    moment = datetime.fromtimestamp(second, UTC)
-    return tuple(instant(moment - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
+    then = datetime.fromtimestamp(second, UTC)
+    return tuple(instant(then - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
 
 
 def seen(key: str) -> None:

@@ -11,7 +11,7 @@ from peewee import IntegrityError
 from zxcvbn import zxcvbn
 
 from models import lists
-from models.database import now
+from models.clock import now
 from models.errors import Forbidden, Invalid
 from models.tables import Person, User
 from models.text import N_

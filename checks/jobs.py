@@ -1,0 +1,299 @@
+"""What the house does by itself: once, late rather than never, and nothing too much."""
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from checks.cast import ROOT, Server, Visitor, ask
+from checks.health import numbers
+from checks.rules import House
+from checks.sharing import wait
+from jobs import BACKUPS, HOUR, NIGHT, Job, Jobs, back_up, here, until_night
+from models import chores, lists, messages, todos, tokens
+from models.clock import instant, moment
+from models.errors import NotFound
+from models.tables import Change, Chore, List, Message, Person, Session, Table, Todo
+
+Books = list[tuple[str, str]]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A database of one's own."""
+    made = House(tmp_path / "people.db")
+    yield made
+    made.doors.close()
+
+
+class Office:
+    """The jobs of a house whose event loop runs only while something is asked of it."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.told: Books = []
+
+        async def write(unit: Callable[[], Any]) -> Any:
+            return await asyncio.wrap_future(ask(house.doors.write, unit))
+
+        def count(name: str, result: str) -> None:
+            self.told.append((name, result))
+
+        self.jobs = Jobs(write, count, house.doors.path, None)
+
+    def tidy(self) -> None:
+        """Tidy up now."""
+        asyncio.run(self.jobs.tidy())
+
+    def attempt(self, work: Callable[[], Any], name: str = "sweep") -> bool:
+        """Do a job if it is due."""
+
+        async def doing() -> None:
+            work()
+
+        return asyncio.run(self.jobs.attempt(Job(name, doing, lambda: HOUR)))
+
+    def due(self, **change: Any) -> None:
+        """Set when the job is due."""
+        change = {"due": instant(moment() + timedelta(**change))}
+        self.house.do(lambda: Chore.update(change).execute())
+
+
+@pytest.fixture
+def office(house: House) -> Office:
+    """The jobs of a house."""
+    return Office(house)
+
+
+def count(house: House, table: type[Table]) -> int:
+    """Count the rows of a table."""
+    return int(house.do(lambda: table.select().count()))
+
+
+def long_ago(house: House, table: Any, *numbers: int, **days: str) -> None:
+    """Set columns of rows to so many days ago."""
+    values = {name: instant(moment() - timedelta(days=int(ago))) for name, ago in days.items()}
+    rows = table.id.in_(numbers) if numbers else table.id > 0
+    house.do(lambda: table.update(values).where(rows).execute())
+
+
+def test_the_trash_is_emptied_after_thirty_days(office: Office) -> None:
+    """Of todos, lists with all that is in them, and messages; nothing sooner, no id given anew."""
+    house = office.house
+    old, new, kept, last = house.add("old", "new", "kept", "last")
+    for each in (old, new, last):
+        house.do(todos.delete, house.ann, each)
+    long_ago(house, Todo, old, last, deleted_at="31")
+    long_ago(house, Todo, new, deleted_at="29")
+    gone = house.do(lists.create, house.ann, "gone")
+    house.do(todos.add, house.ann, gone, "in it")
+    house.do(messages.say, house.ann, gone, "said there")
+    house.do(lists.delete, house.ann, gone)
+    long_ago(house, List, gone, deleted_at="31")
+    stays = house.do(lists.create, house.ann, "stays")
+    house.do(todos.add, house.ann, stays, "a last one")
+    house.do(messages.say, house.ann, stays, "and a word")
+    office.tidy()
+    there = house.do(lambda: {row.id for row in Todo.select().where(Todo.list == house.list)})
+    assert there == {new, kept}
+    assert house.do(lambda: List.select().where(List.id == gone).count()) == 0
+    assert house.do(lambda: Message.select().where(Message.list == gone).count()) == 0
+    with pytest.raises(NotFound):
+        house.do(todos.restore, house.ann, old)
+    house.do(todos.restore, house.ann, new)
+    assert house.do(lists.one, house.ann, stays, lambda query, **v: query(**v)).total == 1
+
+
+def test_the_newest_row_stays(office: Office) -> None:
+    """Its id would be given to the next that comes; windows, links and undo go by ids."""
+    house = office.house
+    (only,) = house.add("only")
+    house.do(todos.delete, house.ann, only)
+    long_ago(house, Todo, deleted_at="31")
+    office.tidy()
+    assert count(house, Todo) == 1
+    assert house.add("next") == [only + 1]
+    office.tidy()
+    assert count(house, Todo) == 1
+
+
+def test_what_a_change_was_is_kept_for_a_year(office: Office) -> None:
+    """Then the oldest go, in one piece, so that who follows the changes is told to begin anew."""
+    house = office.house
+    house.add(*map(str, range(10)))
+    rows = house.do(lambda: [row.id for row in Change.select().where(Change.list == house.list)])
+    long_ago(house, Change, at="366")
+    house.add("today")
+    long_ago(house, Change, rows[3], at="1")  # perhaps a clock was wrong: it and what follows stay
+    office.tidy()
+    left = house.do(
+        lambda: [row.version for row in Change.select().where(Change.list == house.list)]
+    )
+    assert left == [*range(4, 13)]
+    others = house.do(lambda: Change.select().where(Change.list != house.list).count())
+    assert others == 3, "the last change of a list says what it is"
+
+
+def test_a_slice_at_a_time(office: Office) -> None:
+    """However much there is, no unit of work takes long."""
+    house = office.house
+    house.do(todos.add, house.ann, house.list, *map(str, range(chores.SLICE + 10)))
+    long_ago(house, Todo, deleted_at="31")
+    house.add("last")
+    places = [number for number, (table, _) in enumerate(chores.doomed()) if table is Todo]
+    assert [house.do(chores.tidy, *places) for _ in range(2)] == [True, False]
+    assert count(house, Todo) == 1
+
+
+def test_ended_sessions_go(office: Office) -> None:
+    """And none that is still good."""
+    house = office.house
+    browser = tokens.Browser("127.0.0.1", "x")
+    keys = [house.do(tokens.log_in, house.ann, browser) for _ in range(4)]
+    ids = house.do(lambda: [row.id for row in Session.select().order_by(Session.id)])
+    long_ago(house, Session, ids[0], created="31")
+    long_ago(house, Session, ids[1], last_seen="15")
+    long_ago(house, Session, ids[2], last_seen="13", created="29")
+    office.tidy()
+    assert count(house, Session) == 2
+    assert [bool(tokens.visit(key, house.doors.look)) for key in keys] == [False, False, True, True]
+
+
+def test_sessions_of_a_future_that_was_none(office: Office) -> None:
+    """Have their thirty days from when the clock was right again, not from 2038."""
+    house = office.house
+    house.do(tokens.log_in, house.ann, tokens.Browser("127.0.0.1", "x"))
+    house.do(lambda: Session.update(created="2038-01-19T03:14:07.000Z").execute())
+    office.tidy()
+    created = house.do(lambda: Session.get().created)
+    assert instant(moment() - tokens.SUDO) < created <= instant(moment())
+
+
+def test_a_job_is_done_once(office: Office) -> None:
+    """Until it is due again; what was due while the house was closed is done when it opens."""
+    done: list[int] = []
+    assert office.attempt(lambda: done.append(1))
+    assert not office.attempt(lambda: done.append(2))
+    office.due(days=-5)
+    assert office.attempt(lambda: done.append(3))
+    assert not office.attempt(lambda: done.append(4))
+    office.due(days=4000)  # a clock was set back since
+    assert office.attempt(lambda: done.append(5))
+    assert done == [1, 3, 5] and office.told == [("sweep", "done")] * 3
+
+
+def test_a_job_that_died_is_done_by_another(office: Office) -> None:
+    """When its claim has ended, and not before; who comes back late changes nothing then."""
+    house = office.house
+    claimed = house.do(chores.claim, "sweep")
+    assert claimed and not house.do(chores.claim, "sweep")
+    office.due(seconds=-1)
+    assert office.attempt(lambda: None)
+    due = house.do(lambda: Chore.get().due)
+    house.do(chores.done, "sweep", claimed, 0)
+    house.do(chores.failed, "sweep", claimed)
+    assert house.do(lambda: Chore.get().due) == due
+
+
+def test_a_job_that_fails(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    """Is logged, counted and tried again, each time later; once it succeeds that is forgotten."""
+    for minutes in (2, 4, 8):
+        assert not office.attempt(lambda: 1 // 0)
+        due = datetime.fromisoformat(office.house.do(lambda: Chore.get().due))
+        assert timedelta(minutes=minutes - 1) < due - moment() <= timedelta(minutes=minutes)
+        office.due(seconds=-1)
+    assert office.told == [("sweep", "failed")] * 3
+    assert caplog.text.count("The job to sweep has failed") == 3
+    assert office.attempt(lambda: None)
+    assert office.house.do(lambda: Chore.get().failures) == 0
+
+
+def test_nights() -> None:
+    """It is never more than a day until the next."""
+    assert 0 < until_night() <= 24 * HOUR
+    assert (here() + timedelta(seconds=until_night() + 1)).hour == NIGHT
+
+
+def test_backups(house: House, tmp_path: Path) -> None:
+    """One a day; the last seven stay; nothing that isn't a backup of this house is touched."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for day in range(1, 10):
+        (folder / f"people-2026-01-{day:02}.db").touch()
+    others = ("people-2026-01-01.db.txt", "family-2026-01-01.db", "notes")
+    for name in (*others, "people-2026-01-05.db.new"):
+        (folder / name).touch()
+    for _ in range(2):
+        back_up(house.doors.path, folder)
+    today = f"people-{here():%Y-%m-%d}.db"
+    copies = [f"people-2026-01-{day:02}.db" for day in range(11 - BACKUPS, 10)] + [today]
+    assert sorted(file.name for file in folder.iterdir()) == sorted([*copies, *others])
+    with closing(sqlite3.connect(folder / today)) as copy:
+        assert copy.execute("SELECT COUNT(*) FROM user").fetchone() == (4,)
+
+
+def counted(server: Server, result: str) -> float:
+    """Return how often a server says that backing up went so."""
+    told = numbers(requests.get(f"{server.url}/metrics", timeout=9).text)
+    return told.get(f'events_total{{kind="job: back up",result="{result}"}}', 0)
+
+
+def test_nightly_backups(start: Callable[..., Server], tmp_path: Path) -> None:
+    """By whichever process comes first, and by one; the copy opens, with everything in it."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.add("milk")
+    option = f"--backup_folder={folder}"
+    others = [start(option), start(option)]
+    wait(lambda: sum(counted(other, "done") for other in others) == 1)
+    (copy,) = folder.iterdir()
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    shutil.copy(copy, restored / "people.db")
+    again = start(database=restored / "people.db")
+    returned = Visitor(again, "ann")
+    returned.name, returned.list = ann.name, ann.list
+    returned.log_in()
+    assert [row.title for row in returned.rows()] == ["milk"]
+    for each in (server, *others, again):
+        each.stop()
+
+
+def test_a_folder_that_is_gone(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Is said at the start; later it is logged and counted, and the house goes on."""
+    folder = tmp_path / "backups"
+    command = [sys.executable, "app.py", "--port=0", f"--database={tmp_path / 'people.db'}"]
+    command.append(f"--backup_folder={folder}")
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "backup_folder" in refused.stderr
+    folder.mkdir()
+    (folder / f"people-{here():%Y-%m-%d}.db.new").mkdir()  # which can't be unlinked
+    server = start(command[-1])
+    server.expected += ["The job to back up has failed", "Traceback", "  ", "Error"]
+    wait(lambda: counted(server, "failed") == 1)
+    ann = Visitor(server, "ann")
+    assert ann.sign_up().status_code == 303
+    server.stop()
+
+
+def test_everything_has_a_rule(office: Office) -> None:
+    """Each names columns that exist, and tidying an empty house takes nothing away."""
+    house = office.house
+    tables = [table for table, _ in chores.doomed()]
+    before = [count(house, table) for table in tables]
+    office.tidy()
+    assert [count(house, table) for table in tables] == before
+    assert house.do(partial(Person._make, house.ann)) == house.ann

@@ -1,0 +1,149 @@
+"""What the house does by itself. Any process may do a job; whichever claims it first does it."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from models import chores, upgrades
+from models.clock import moment
+from models.errors import CannotStart, Unavailable
+
+MINUTE, HOUR = 60, 3600
+NIGHT = 3  # o'clock
+BACKUPS = 7  # copies that are kept
+log = logging.getLogger(__name__)
+
+Write = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class Job(NamedTuple):
+    """What `work` does is due again after so many seconds; `first` after the start, at least."""
+
+    name: str
+    work: Callable[[], Awaitable[None]]
+    again: Callable[[], float]
+    first: float = 0.0
+    look: float = MINUTE  # how often it is looked whether it is due
+
+
+class Jobs:
+    """The table of jobs, and one task for each while the house is open.
+
+    `write` runs a unit of work, `count` takes note of a job's name and how it went.
+    """
+
+    def __init__(
+        self, write: Write, count: Callable[[str, str], None], database: Path, folder: Path | None
+    ) -> None:
+        self.write, self.count = write, count
+        # Nothing is thrown away in the first hour: perhaps the machine's clock was set wrong.
+        self.table = [Job("tidy up", self.tidy, lambda: HOUR, first=HOUR)]
+        if folder:
+            work = partial(aside, partial(back_up, database, folder))
+            self.table.append(Job("back up", work, until_night))
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        self.tasks = [loop.create_task(self.repeat(job)) for job in self.table]
+
+    async def close(self) -> None:
+        """End: a unit that is being written is done, and what was not, by whoever opens next."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def repeat(self, job: Job) -> None:
+        """Do a job whenever it is due."""
+        await asyncio.sleep(job.first)
+        while True:
+            with suppress(Unavailable):  # the database is away, and says so itself
+                await self.attempt(job)
+            await asyncio.sleep(job.look)
+
+    async def attempt(self, job: Job) -> bool:
+        """Do a job if it is due and nobody else does it; say whether it was done."""
+        claimed = await self.write(partial(chores.claim, job.name))
+        if not claimed:
+            return False
+        try:
+            await job.work()
+        except Exception:  # whatever it is, the next try may go well
+            log.exception("The job to %s has failed", job.name)
+            self.count(job.name, "failed")
+            await self.write(partial(chores.failed, job.name, claimed))
+            return False
+        self.count(job.name, "done")
+        await self.write(partial(chores.done, job.name, claimed, job.again()))
+        return True
+
+    async def tidy(self) -> None:
+        """Take away what nobody needs any more, a little at a time."""
+        await self.write(chores.set_right)
+        for number, _ in enumerate(chores.doomed()):
+            more = True
+            while more:
+                more = await self.write(partial(chores.tidy, number))
+                await asyncio.sleep(0.01)
+
+
+def back_up(database: Path, folder: Path) -> None:
+    """Copy the database into `folder`, and keep the last BACKUPS copies."""
+    day = "[0-9]" * 4 + "-[0-9][0-9]" * 2
+    for cut_off in folder.glob(f"{database.stem}-{day}.db.new"):
+        cut_off.unlink()
+    target = folder / f"{database.stem}-{here():%Y-%m-%d}.db"
+    if not target.exists():
+        upgrades.copy_to(database, target)
+    for old in sorted(folder.glob(f"{database.stem}-{day}.db"))[:-BACKUPS]:
+        old.unlink()
+
+
+async def aside(work: Callable[[], None]) -> None:
+    """Wait for `work` in a thread that the house, when it closes, does not wait for."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def tell(error: Exception | None) -> None:
+        if not ended.done():
+            ended.set_result(error)
+
+    def run() -> None:
+        error: Exception | None = None
+        try:
+            work()
+        except Exception as what:  # it belongs to whoever waits
+            error = what
+        with suppress(RuntimeError):  # the house has closed
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    if error := await ended:
+        raise error
+
+
+def here() -> datetime:
+    """Return this instant where the house stands."""
+    return moment().astimezone()
+
+
+def until_night() -> float:
+    """Return the seconds until NIGHT o'clock."""
+    night = here().replace(hour=NIGHT, minute=0, second=0, microsecond=0)
+    if night <= here():
+        night += timedelta(days=1)
+    return (night - here()).total_seconds()
+
+
+def check_folder(folder: Path) -> None:
+    """Raise CannotStart unless backups can be written there."""
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise CannotStart(f"--backup_folder={folder} is no folder that can be written to: make it.")

@@ -1,0 +1,100 @@
+"""Chores: which job is due, in whichever process, and what tidying up takes away.
+
+What is deleted goes in units of at most SLICE rows. The newest row of a table stays: SQLite would
+give its id to the next that comes, and ids are what links and news go by.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from peewee import fn
+
+from models import answered, lists, tokens
+from models.clock import instant, moment, now
+from models.tables import (
+    Answered,
+    Change,
+    Chore,
+    Invite,
+    List,
+    Member,
+    Message,
+    Presence,
+    Reset,
+    Session,
+    Todo,
+    Tries,
+)
+
+SLICE = 500
+HISTORY = timedelta(days=365)  # how long it is kept what a change was
+LEASE = timedelta(minutes=30)  # after which whoever began a job is believed to be dead
+FARTHEST = timedelta(days=8)  # no job is due later, unless a clock was set back
+
+
+def claim(name: str) -> str | None:
+    """Return a claim to do the job now, None when it isn't due or another process does it."""
+    at, ends = now(), instant(moment() + LEASE)
+    if not Chore.select().where(Chore.name == name).exists():
+        Chore.insert(name=name, due=at, failures=0).on_conflict_ignore().execute()
+    due = (Chore.due <= at) | (Chore.due > instant(moment() + FARTHEST))
+    claimed = Chore.update(due=ends).where(Chore.name == name, due).execute()
+    return ends if claimed else None
+
+
+def done(name: str, claimed: str, seconds: float) -> None:
+    """Note that a job was done, and is due again in so many seconds."""
+    due = instant(moment() + timedelta(seconds=seconds))
+    mine = (Chore.name == name, Chore.due == claimed)
+    Chore.update(due=due, failures=0).where(*mine).execute()
+
+
+def failed(name: str, claimed: str) -> None:
+    """Note that a job has failed: it is due again in 2 minutes, then 4, at last in 8 hours."""
+    failures = Chore.select(Chore.failures).where(Chore.name == name).scalar() + 1
+    due = instant(moment() + timedelta(minutes=min(2**failures, 480)))
+    mine = (Chore.name == name, Chore.due == claimed)
+    Chore.update(due=due, failures=failures).where(*mine).execute()
+
+
+def doomed() -> list[tuple[Any, Any]]:
+    """Return, table by table, which rows nobody needs any more."""
+    at, this = now(), moment()
+    oldest, idlest = instant(this - tokens.LONGEST), instant(this - tokens.IDLE)
+    day, year = instant(this - timedelta(days=1)), instant(this - HISTORY)
+    gone = lists.trash_begins()
+    dead: Any = List.select(List.id).where(List.deleted_at < gone)
+    recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
+    last = List.select(List.version).where(List.id == Change.list)
+    old = (Change.id < recent) & (Change.version < last)
+    kept = (Todo, Message, Change, Member, Invite, Presence)
+    unneeded = List.deleted_at < gone
+    for table in kept:
+        unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
+    return [
+        (Answered, Answered.at < instant(this - answered.KEPT)),
+        (Session, (Session.created < oldest) | (Session.last_seen < idlest)),
+        (Reset, Reset.expires < at),
+        (Invite, Invite.expires < at),
+        (Tries, (Tries.until < day) & (Tries.since < day) & (Tries.total < 10)),
+        (Todo, (Todo.deleted_at < gone) | Todo.list.in_(dead)),
+        (Message, (Message.deleted_at < gone) | Message.list.in_(dead)),
+        (Change, old | Change.list.in_(dead)),
+        (Member, Member.list.in_(dead)),
+        (Invite, Invite.list.in_(dead)),
+        (List, unneeded),
+    ]
+
+
+def tidy(number: int) -> bool:
+    """Delete some of the rows that rule `number` of `doomed` names; say whether there are more."""
+    table, condition = doomed()[number]
+    newest = table.select(fn.MAX(table.id))
+    some = table.select(table.id).where(condition, table.id < newest).limit(SLICE)
+    return bool(table.delete().where(table.id.in_(some)).execute() == SLICE)
+
+
+def set_right() -> None:
+    """Give sessions that were opened when the clock was set too late the time they have."""
+    at = now()
+    Session.update(created=at, last_seen=at).where(Session.created > at).execute()
