@@ -276,8 +276,7 @@ class App(Application):
         self.server.stop()
         self.server.conn_params.no_keep_alive = True  # the next answer of a connection is its last
         self.hub.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.under_way.none.wait(), LAST_WAIT)
+        await self.under_way.last(LAST_WAIT)
         await self.server.close_all_connections()
         await asyncio.to_thread(self.hashing.threads.shutdown)
         await self.jobs.close()
@@ -329,12 +328,21 @@ def print_reset(config: Config) -> None:
     sys.stdout.write(f"{base}/reset/{key}\nThis link is good once, for an hour.\n")
 
 
+def reopen_log() -> None:
+    """Write on in the file of that name, as the one before was moved away."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()  # it opens its file when it next writes
+
+
 async def serve(config: Config) -> None:
     """Keep the house open until SIGTERM or Ctrl-C; a second one ends it at once."""
     loop = asyncio.get_running_loop()
     closing = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, closing.set)
+    if any(isinstance(each, logging.FileHandler) for each in logging.getLogger().handlers):
+        loop.add_signal_handler(signal.SIGHUP, reopen_log)
     app = App(config)
     await app.start()
     gc.collect()

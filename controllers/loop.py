@@ -6,10 +6,11 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from tornado.log import app_log
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler
 
 from models.clock import clock
 from models.database import Answer, Doors
@@ -119,11 +120,22 @@ class UnderWay:
 
     def __init__(self) -> None:
         self.requests: set[RequestHandler] = set()
+        self.closed = False
         self.none = asyncio.Event()
         self.none.set()
 
+    async def last(self, seconds: float) -> None:
+        """Wait for those that there are, and begin none any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.requests:  # one may have begun before this task had its turn
+                    await self.none.wait()
+        self.closed = True
+
     def begin(self, request: RequestHandler) -> None:
-        """Count one in."""
+        """Count one in. Raises HTTPError 503 when it comes too late to be answered."""
+        if self.closed:
+            raise HTTPError(503)
         self.requests.add(request)
         self.none.clear()
 
