@@ -1,5 +1,6 @@
 # make run       set up and serve http://127.0.0.1:8888/ (PORT=8888)
 # make test      set up and run every test
+# make soak      an hour of everything at once, with kills (SOAK=60 for a minute)
 # make check     format, lint and types; changes nothing
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
@@ -14,13 +15,16 @@ BIN = .venv/bin
 NODE_TEST = axe-core@4 oidc-provider@9
 NODE_BENCH = express@5 better-sqlite3@12 ws@8
 
-.PHONY: run test check format languages sample restore picture bench
+.PHONY: run test soak check format languages sample restore picture bench
 
 run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+soak: .venv/test
+	SOAK=$(or $(SOAK),3600) $(BIN)/python -m pytest -s checks/soak.py
 
 check: .venv/test
 	$(BIN)/ruff format --check
