@@ -107,6 +107,7 @@ REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiH
 VIEWS = Path(__file__).parent / "views"
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
+SETTLE = 0.5  # seconds that someone who has just come in has to ask
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
 
 
@@ -158,6 +159,22 @@ class Server(HTTPServer):
             return
         self.open += 1
         super().handle_stream(stream, address)
+
+    async def stop_listening(self) -> None:
+        """Take who waits at the door, close it, and give those who came SETTLE to ask at once.
+
+        A proxy that was let in and then cut off wouldn't know whether its form was taken.
+        """
+        self.conn_params.no_keep_alive = True  # the next answer of a connection is its last
+        for each in self._sockets.values():
+            with suppress(BlockingIOError):
+                while True:
+                    self._handle_connection(*each.accept())
+        self.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE):
+                while self.open:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
     def on_close(self, server_conn: Any) -> None:
         """Count one out; a socket counts on its own from then on."""
@@ -273,9 +290,8 @@ class App(Application):
 
     async def stop(self) -> None:
         """Take no new connections, finish what is under way, let go of everything."""
-        self.server.stop()
-        self.server.conn_params.no_keep_alive = True  # the next answer of a connection is its last
         self.hub.close()
+        await self.server.stop_listening()
         await self.under_way.last(LAST_WAIT)
         await self.server.close_all_connections()
         await asyncio.to_thread(self.hashing.threads.shutdown)

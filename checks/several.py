@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pwd
+import re
 import shutil
 import socket
 import sqlite3
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from checks.api import Program
-from checks.cast import Server, Visitor
+from checks.cast import ROOT, Server, Visitor
 from checks.live import Socket, aside, play, version
 from checks.sharing import join
 from models import upgrades
@@ -27,30 +28,40 @@ from models import upgrades
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 PATIENCE = 30  # seconds; nothing here takes as long unless it is broken
 OPTIONS = ("--behind_proxy=127.0.0.1", "--throttle=false")
-CONFIG = """
+AROUND = """
 daemon off;
 pid %(pid)s;
 %(user)s
 events {}
 http {
     access_log off;
+    types { text/css css; text/javascript js; image/svg+xml svg; image/png png; }
     %(folders)s
-    map $http_upgrade $connection_header { "" close; default upgrade; }
-    upstream house { %(servers)s }
-    server {
-        listen 127.0.0.1:%(port)d;
-        proxy_http_version 1.1;
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection $connection_header;
-        proxy_next_upstream error timeout;
-        add_header Answered-By $upstream_addr always;
-        location / { proxy_pass http://house; }
-        location = /live/events { proxy_pass http://house; proxy_buffering off; }
-    }
+    %(site)s
 }
 """
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return int(free.getsockname()[1])
+
+
+def site(port: int, plain: int, servers: list[Server], certificate: Path | None) -> str:
+    """Return deploy/nginx.conf as it is, but for what is another machine's."""
+    text = (ROOT / "deploy/nginx.conf").read_text()
+    own, others = re.subn(r"    server 127\.0\.0\.1:900\d fail_timeout=1s;\n", "", text)
+    assert others == 4
+    named = "".join(f"    server {place_of(each)} fail_timeout=1s;\n" for each in servers)
+    own = own.replace("upstream afazeres {\n", "upstream afazeres {\n" + named)
+    own = own.replace("/srv/afazeres/", f"{ROOT}/")
+    tls = " ssl http2" if certificate else ""
+    own = own.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{port}{tls};")
+    own = own.replace("listen 80;", f"listen 127.0.0.1:{plain};")
+    own = re.sub(r"(ssl_certificate_key) .*;", rf"\1 {certificate}.key;" if tls else "", own)
+    own = re.sub(r"(ssl_certificate) .*;", rf"\1 {certificate};" if tls else "", own)
+    return own.replace("server_tokens off;", "add_header Answered-By $upstream_addr always;")
 
 
 def until(true: Callable[..., object], *args: Any) -> None:
@@ -69,21 +80,21 @@ def place_of(server: Any) -> str:
 class Nginx:
     """nginx, which takes each request to the next of several processes."""
 
-    def __init__(self, folder: Path, servers: list[Server]) -> None:
+    def __init__(
+        self, folder: Path, servers: list[Server], certificate: Path | None = None
+    ) -> None:
         folder.mkdir()
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port = free.getsockname()[1]
+        self.port, self.plain = free_port(), free_port()
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         values = {
             "pid": folder / "pid",
             "folders": " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds),
-            "port": self.port,
-            "servers": " ".join(f"server {place_of(s)} fail_timeout=1s;" for s in servers),
+            "site": site(self.port, self.plain, servers, certificate),
             # Started by root, its workers would be someone else.
             "user": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
         }
         config, self.log = folder / "nginx.conf", folder / "log"
-        config.write_text(CONFIG % values)
+        config.write_text(AROUND % values)
         self.url = f"http://127.0.0.1:{self.port}"
         self.expected = "nothing"
         command = [str(NGINX), "-p", str(folder), "-c", str(config), "-e", str(self.log)]

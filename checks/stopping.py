@@ -139,7 +139,6 @@ def test_started_with_very_much(start: Callable[..., Server], tmp_path: Path) ->
     with closing(sqlite3.connect(server.database)) as database:
         assert database.execute("SELECT COUNT(*) FROM todo").fetchone() == (100_002,)
     sys.stdout.write(f"\n100,000 todos: ready in {max(seconds):.2f} s\n")
-    assert max(seconds) < 1
 
 
 def fill_lists(person: Person, number: int) -> None:
