@@ -14,12 +14,14 @@ import gc
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tornado.web import Application, RequestHandler
 
 import app
+import jobs
 from app import App
 from config import Config
 from controllers.base import PageHandler
@@ -62,6 +64,15 @@ async def watch(late: list[float], held: list[float]) -> None:
         held.append(min(late[-1], 1000 * (time.thread_time() - used)))
 
 
+async def do_jobs(server: App) -> None:
+    """Do every job of the house, and copy its database."""
+    begun = time.monotonic()
+    for job in server.jobs.table:
+        await job.work()
+    await jobs.aside(partial(jobs.back_up, server.doors.path, server.doors.path.parent))
+    print(f"{time.monotonic() - begun:.1f}", flush=True)
+
+
 class Changing(Kept):
     """Keeps what is drawn of a house, but nothing of what is drawn of a list at one version.
 
@@ -92,6 +103,12 @@ async def main(kind: str, path: str, group: str = "128") -> None:
         if kind == "changing":
             server.settings["kept"] = Changing()
         server.add_handlers(".*", [("/nothing", NothingHandler)])
+        working: set[asyncio.Task[None]] = set()
+
+        def work() -> None:
+            working.add(asyncio.create_task(do_jobs(server)))
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, work)
         await server.start()
         print(server.port, flush=True)
     else:
