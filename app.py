@@ -48,7 +48,7 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}", todos.ListHandler, name="list"),
     url(rf"/lists/{ID}/(active|completed|mine)", todos.FilterHandler, name="filter"),
     url(rf"/lists/{ID}/messages", todos.MessagesHandler, name="messages"),
-    url(rf"/messages/{ID}/delete", todos.TakeBackHandler, name="take-back"),
+    url(rf"/messages/(held/)?{ID}/delete", todos.TakeBackHandler),
     url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
     url(rf"/lists/{ID}/(history|trash)", history.RecordHandler, name="record"),
     url(rf"/lists/{ID}/(toggle-all|clear-completed|delete)", todos.ListVerbHandler),
@@ -196,8 +196,8 @@ class App(Application):
         self.bus = Bus(self.doors, self.hub.announce)
         self.numbers = health.Numbers(self.gauges())
         self.answers = Answers()
-        write = partial(self.answers.of, self.doors.write)
-        self.jobs = Jobs(write, self.numbers.job, self.doors.path, config.backups)
+        read, write = (partial(self.answers.of, d) for d in (self.doors.read, self.doors.write))
+        self.jobs = Jobs(read, write, self.numbers.job, self.doors.path, config.backups)
         self.watch = health.LoopWatch(self.numbers)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models import chores, upgrades
+from models import chores, messages, upgrades
 from models.clock import moment
 from models.errors import CannotStart, Unavailable
 
@@ -20,15 +20,18 @@ NIGHT = 3  # o'clock
 BACKUPS = 7  # copies that are kept
 log = logging.getLogger(__name__)
 
-Write = Callable[[Callable[[], Any]], Awaitable[Any]]
+Door = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Job(NamedTuple):
-    """What `work` does is due again after so many seconds; `first` after the start, at least."""
+    """What `work` does is due again after so many seconds; `first` after the start, at least.
+
+    Without `again` it is asked each time, as it finds out itself which rows are due.
+    """
 
     name: str
     work: Callable[[], Awaitable[None]]
-    again: Callable[[], float]
+    again: Callable[[], float] | None = None
     first: float = 0.0
     look: float = MINUTE  # how often it is looked whether it is due
 
@@ -36,15 +39,23 @@ class Job(NamedTuple):
 class Jobs:
     """The table of jobs, and one task for each while the house is open.
 
-    `write` runs a unit of work, `count` takes note of a job's name and how it went.
+    `read` and `write` run units of work, `count` notes a job's name and how it went.
     """
 
     def __init__(
-        self, write: Write, count: Callable[[str, str], None], database: Path, folder: Path | None
+        self,
+        read: Door,
+        write: Door,
+        count: Callable[[str, str], None],
+        database: Path,
+        folder: Path | None,
     ) -> None:
-        self.write, self.count = write, count
+        self.read, self.write, self.count = read, write, count
         # Nothing is thrown away in the first hour: perhaps the machine's clock was set wrong.
-        self.table = [Job("tidy up", self.tidy, lambda: HOUR, first=HOUR)]
+        self.table = [
+            Job("send what was held back", self.send, look=1),
+            Job("tidy up", self.tidy, lambda: HOUR, first=HOUR),
+        ]
         if folder:
             work = partial(aside, partial(back_up, database, folder))
             self.table.append(Job("back up", work, until_night))
@@ -65,25 +76,35 @@ class Jobs:
         """Do a job whenever it is due."""
         await asyncio.sleep(job.first)
         while True:
+            done = False
             with suppress(Unavailable):  # the database is away, and says so itself
-                await self.attempt(job)
-            await asyncio.sleep(job.look)
+                done = await self.attempt(job)
+            await asyncio.sleep(job.look if done else MINUTE)
 
     async def attempt(self, job: Job) -> bool:
         """Do a job if it is due and nobody else does it; say whether it was done."""
-        claimed = await self.write(partial(chores.claim, job.name))
-        if not claimed:
+        claimed = await self.write(partial(chores.claim, job.name)) if job.again else None
+        if job.again and not claimed:
             return False
         try:
             await job.work()
+        except Unavailable:
+            raise
         except Exception:  # whatever it is, the next try may go well
             log.exception("The job to %s has failed", job.name)
             self.count(job.name, "failed")
-            await self.write(partial(chores.failed, job.name, claimed))
+            if claimed:
+                await self.write(partial(chores.failed, job.name, claimed))
             return False
-        self.count(job.name, "done")
-        await self.write(partial(chores.done, job.name, claimed, job.again()))
+        if job.again and claimed:
+            self.count(job.name, "done")
+            await self.write(partial(chores.done, job.name, claimed, job.again()))
         return True
+
+    async def send(self) -> None:
+        """Send messages that were held back for long enough."""
+        for number in await self.read(messages.due):
+            await self.write(partial(messages.send, number))
 
     async def tidy(self) -> None:
         """Take away what nobody needs any more, a little at a time."""

@@ -20,10 +20,10 @@ from checks.health import numbers
 from checks.rules import House
 from checks.sharing import wait
 from jobs import BACKUPS, HOUR, NIGHT, Job, Jobs, back_up, here, until_night
-from models import chores, lists, messages, todos, tokens
+from models import chores, lists, members, messages, todos, tokens
 from models.clock import instant, moment
-from models.errors import NotFound
-from models.tables import Change, Chore, List, Message, Person, Session, Table, Todo
+from models.errors import Conflict, NotFound
+from models.tables import Change, Chore, Held, List, Message, Person, Session, Table, Todo
 
 Books = list[tuple[str, str]]
 
@@ -49,7 +49,10 @@ class Office:
         def count(name: str, result: str) -> None:
             self.told.append((name, result))
 
-        self.jobs = Jobs(write, count, house.doors.path, None)
+        async def read(unit: Callable[[], Any]) -> Any:
+            return await asyncio.wrap_future(ask(house.doors.read, unit))
+
+        self.jobs = Jobs(read, write, count, house.doors.path, None)
 
     def tidy(self) -> None:
         """Tidy up now."""
@@ -177,6 +180,72 @@ def test_sessions_of_a_future_that_was_none(office: Office) -> None:
     office.tidy()
     created = house.do(lambda: Session.get().created)
     assert instant(moment() - tokens.SUDO) < created <= instant(moment())
+
+
+def test_what_is_held_back(office: Office) -> None:
+    """Is known to nobody else, can be taken back, and is sent once when it is time."""
+    house = office.house
+
+    def said() -> list[str]:
+        return [m["text"] for m in house.do(messages.latest, house.bob, house.list, None, 9)[1]]
+
+    def send() -> None:
+        asyncio.run(office.jobs.send())
+
+    before = house.do(lists.mine, house.bob)
+    for words in ("one", "two", "three"):
+        house.do(messages.hold, house.ann, house.list, words)
+    assert house.do(lists.mine, house.bob) == before and said() == []
+    assert house.do(lists.mine, house.ann)[0].held
+    one, two, three = house.do(messages.held, house.ann, house.list)
+    with pytest.raises(Conflict):  # it isn't his
+        house.do(messages.drop, house.ed, two[0])
+    assert house.do(messages.drop, house.ann, two[0]) == house.list
+    send()
+    assert said() == []
+    house.do(lambda: Held.update(due=instant(moment())).where(Held.id == one[0]).execute())
+    for _ in range(2):
+        send()
+    assert said() == ["one"]
+    with pytest.raises(Conflict):
+        house.do(messages.drop, house.ann, one[0])
+    house.do(lambda: Held.update(due=instant(moment())).execute())
+    house.do(messages.send, three[0])
+    house.do(messages.send, three[0])  # as another process would
+    assert said() == ["one", "three"] and house.do(messages.held, house.ann, house.list) == []
+
+
+def test_who_may_say_no_more_has_said_nothing(office: Office) -> None:
+    """When it is time, they are no member any more."""
+    house = office.house
+    house.do(messages.hold, house.ed, house.list, "I was here")
+    house.do(members.remove, house.ann, house.list, "ed")
+    house.do(lambda: Held.update(due=instant(moment())).execute())
+    asyncio.run(office.jobs.send())
+    assert count(house, Held) == count(house, Message) == 0
+    with pytest.raises(NotFound):
+        house.do(messages.hold, house.ed, house.list, "and am not now")
+
+
+def test_held_back_through_a_restart(start: Callable[..., Server]) -> None:
+    """It is sent late, once, by whichever process opens first."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.post("/account", shortcuts="on", presence="on", patience="on")
+    page = f"/lists/{ann.list}/messages"
+    assert ann.post(page, text="sleep well").status_code == 303
+    assert "Take back" in ann.get(page).text
+    server.process.kill()
+    server.process.wait()
+    with closing(sqlite3.connect(server.database)) as database, database:
+        database.execute("UPDATE held SET due = '2020-01-01T00:00:00.000Z'")
+    servers = [start(), start()]
+    ann.server = servers[0]
+    wait(lambda: 'id="message-' in ann.get(page).text)
+    assert ann.get(page).text.count("sleep well") == 2  # the text, and the name of its button
+    for each in servers:
+        each.stop()
 
 
 def test_a_job_is_done_once(office: Office) -> None:

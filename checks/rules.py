@@ -499,11 +499,12 @@ def test_preferences(house: House) -> None:
     """A language we speak, or the browser's; single keys on or off."""
     key = house.do(tokens.log_in, house.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
-        house.do(users.prefer, house.ann, language, shortcuts, not shortcuts)
+        switches = {"shortcuts": shortcuts, "presence": not shortcuts, "patience": shortcuts}
+        house.do(partial(users.prefer, house.ann, language, **switches))
         person = tokens.visit(key, house.doors.look).person
-        assert person[2:] == (language or None, shortcuts, not shortcuts)
+        assert person[2:] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
-        house.do(users.prefer, house.ann, "tlh", True, True)
+        house.do(users.prefer, house.ann, "tlh")
 
 
 def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
@@ -514,8 +515,8 @@ def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
     second = house.do(lists.create, house.ann, "Second")
     mine = [tuple(seen) for seen in house.do(lists.mine, house.ann)]
     assert mine == [
-        (house.list, "Things to do", 5, 1, 3, "owner", 1, 0),
-        (second, "Second", 1, 0, 0, "owner", 1, 0),
+        (house.list, "Things to do", 5, 1, 3, "owner", 1, 0, None),
+        (second, "Second", 1, 0, 0, "owner", 1, 0, None),
     ]
     assert mine == [tuple(seen) for seen in lists.mine(house.ann, house.doors.look)]
     assert [entry.role for entry in house.do(lists.mine, house.bob)] == ["owner", "viewer"]

@@ -4,6 +4,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -325,6 +326,31 @@ def test_drafts_stay(windows: list[Window]) -> None:
     with theirs.page.expect_event("load"):
         theirs.page.press("#password", "Enter")
     until(theirs.page, f"{drafts} === 'half a todo,half a message'")
+
+
+def test_second_thoughts(windows: list[Window], server: Server) -> None:
+    """What waits is in one's own windows alone, until it is taken back, or sent by itself."""
+    mine, theirs = windows
+    mine.ann.post("/account", shortcuts="on", presence="on", patience="on")
+    mine.page.reload()
+    for window in windows:
+        live(window)
+    for words in ("no, rather not", "yes"):
+        mine.page.fill(".say textarea", words)
+        mine.page.click(".say button")
+        mine.page.wait_for_selector(f".messages li[id^='held-']:has-text('{words}')")
+    mine.page.click(".messages li:has-text('rather not') button")
+    texts = "[...document.querySelectorAll('.messages li > p')].map((p) => p.textContent).join()"
+    until(mine.page, f"{texts} === 'yes'")
+    theirs.ann.add("meanwhile")
+    see(theirs, "meanwhile")
+    assert theirs.page.evaluate(texts) == ""
+    with closing(sqlite3.connect(server.database)) as database, database:
+        database.execute("UPDATE held SET due = '2020-01-01T00:00:00.000Z'")
+    for window in windows:
+        until(window.page, f"{texts} === 'yes'")
+        window.page.wait_for_selector(".messages li[id^='message-']")
+        assert window.page.query_selector(".messages li[id^='held-']") is None
 
 
 def test_a_session_that_ends_before_the_line_is_open(windows: list[Window]) -> None:

@@ -49,7 +49,7 @@ class AccountPageHandler(PageHandler):
 
 
 class AccountHandler(AccountPageHandler):
-    """The e-mail address, the language, whether single keys do something, and presence."""
+    """The e-mail address, the language, and what can be switched."""
 
     async def show(self) -> None:
         """Draw the form, filled in."""
@@ -67,8 +67,8 @@ class AccountHandler(AccountPageHandler):
         if another:
             users.clean_email(email or "")
             await self.check_password()
-        switches = bool(self.field("shortcuts")), bool(self.field("presence"))
-        await self.commit(users.prefer, person, self.field("language"), *switches)
+        switches = {name: bool(self.field(name)) for name in users.SWITCHES}
+        await self.commit(users.prefer, person, self.field("language"), **switches)
         if another:
             await self.note(users.set_email, person, email or "", self.proof)
         self.saved()

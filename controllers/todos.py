@@ -45,6 +45,9 @@ def own_parts(person: Person, seen: lists.Seen, before: int | None) -> dict[str,
         "last": history.last(person, seen),
         "news": history.last(person, seen, history.BY_OTHERS),
         "messages": [(message, linked(message["text"])) for message in shown],
+        "held": []
+        if before
+        else [(n, linked(words)) for n, words in messages.held(person, seen.id)],
         "older": shown[0]["id"] if len(said) > len(shown) else None,
     }
 
@@ -313,16 +316,18 @@ class MessagesHandler(ListPageHandler):
     @form
     async def post(self, list_id: str) -> None:
         """Say something."""
-        await self.commit(messages.say, self.current_user, int(list_id), self.field("text"))
+        say = messages.hold if self.current_user.patience else messages.say
+        await self.commit(say, self.current_user, int(list_id), self.field("text"))
         self.see_other(self.reverse_url("messages", list_id))
 
 
 class TakeBackHandler(PageHandler):
-    """A message of one's own."""
+    """A message of one's own, sent or held back."""
 
-    async def post(self, message_id: str) -> None:
+    async def post(self, held: str, message_id: str) -> None:
         """Delete it."""
-        list_id = await self.commit(messages.take_back, self.current_user, int(message_id))
+        unit = messages.drop if held else messages.take_back
+        list_id = await self.commit(unit, self.current_user, int(message_id))
         self.see_other(self.reverse_url("messages", list_id))
 
 

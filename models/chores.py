@@ -15,6 +15,7 @@ from models.tables import (
     Answered,
     Change,
     Chore,
+    Held,
     Invite,
     List,
     Member,
@@ -67,7 +68,7 @@ def doomed() -> list[tuple[Any, Any]]:
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
     old = (Change.id < recent) & (Change.version < last)
-    kept = (Todo, Message, Change, Member, Invite, Presence)
+    kept = (Todo, Message, Held, Change, Member, Invite, Presence)
     unneeded = List.deleted_at < gone
     for table in kept:
         unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
@@ -80,6 +81,7 @@ def doomed() -> list[tuple[Any, Any]]:
         (Todo, (Todo.deleted_at < gone) | Todo.list.in_(dead)),
         (Message, (Message.deleted_at < gone) | Message.list.in_(dead)),
         (Change, old | Change.list.in_(dead)),
+        (Held, Held.list.in_(dead)),
         (Member, Member.list.in_(dead)),
         (Invite, Invite.list.in_(dead)),
         (List, unneeded),

@@ -6,6 +6,7 @@ from models import lists, users
 from models.tables import (
     Answered,
     Change,
+    Held,
     Identity,
     Invite,
     List,
@@ -22,7 +23,7 @@ from models.tables import (
 )
 
 LONG_AGO = "1970-01-01T00:00:00.000Z"
-OF_PEOPLE: list[Any] = [Answered, Identity, Invite, Presence, Reset, Session, Token]
+OF_PEOPLE: list[Any] = [Answered, Held, Identity, Invite, Presence, Reset, Session, Token]
 
 
 class Fate(NamedTuple):
@@ -73,7 +74,7 @@ def close(person: Person, stored: str | None = None) -> None:
 
 def empty(list_id: int) -> None:
     """Leave nothing of a list but its ids."""
-    for table in (Invite, Presence, Member):
+    for table in (Held, Invite, Presence, Member):
         table.delete().where(table.list == list_id).execute()
     Todo.update(title="", notes="", deleted_at=LONG_AGO).where(Todo.list == list_id).execute()
     Message.update(text="", deleted_at=LONG_AGO).where(Message.list == list_id).execute()

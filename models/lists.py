@@ -12,7 +12,7 @@ from models import text
 from models.clock import instant, moment, now
 from models.database import Given, Prepared
 from models.errors import Forbidden, Invalid, NotFound
-from models.tables import Change, List, Member, Message, Person
+from models.tables import Change, Held, List, Member, Message, Person
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
 # The one table of rights: which role each action needs at least. For everyone else, a list that
@@ -43,8 +43,11 @@ UNREAD = (
     )
     .limit(UNREAD_LIMIT)
 )
+HELD: Any = Held.select(fn.MAX(Held.due).concat(fn.COUNT(Held.id))).where(
+    Held.list == List.id, Held.user == Member.user
+)
 MINE = Prepared(
-    ROLE_OF.select_extend(Select((UNREAD,), (fn.COUNT(SQL("*")),)))
+    ROLE_OF.select_extend(Select((UNREAD,), (fn.COUNT(SQL("*")),)), HELD)
     .where(Member.user == Given("person"), List.deleted_at.is_null())
     .order_by(Member.position, Member.id)
 )
@@ -70,7 +73,8 @@ class Seen(NamedTuple):
     """A list as one person may use it.
 
     `version` is that of its last change, `open` the number of todos that are left to do, `total`
-    that of all, `people` that of its members, and `unread` that of messages, in `mine` alone.
+    that of all, `people` that of its members; in `mine` alone, `unread` is that of messages, and
+    `held` differs when other ones of theirs wait to be sent.
     """
 
     id: int
@@ -81,6 +85,7 @@ class Seen(NamedTuple):
     role: str
     people: int = 1
     unread: int = 0
+    held: str | None = None
 
     def may(self, action: str) -> bool:
         """Say whether the person's role is enough for an action of NEEDS."""

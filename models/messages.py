@@ -1,16 +1,19 @@
 """Messages: what the people of a list say to each other."""
 
 import json
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from peewee import fn
 
 from models import lists, text
-from models.clock import now
-from models.errors import Forbidden, Invalid, NotFound
-from models.tables import Change, Member, Message, Person, User
+from models.clock import instant, moment, now
+from models.errors import Conflict, Forbidden, Invalid, NotFound
+from models.tables import Change, Held, Member, Message, Person, User
 
 TEXT_LIMIT = 4000
+PATIENCE = timedelta(seconds=10)
 EVERY: Any = (
     Message.select(Message.id, User.username, Message.text, Message.created)
     .join(User)
@@ -24,14 +27,59 @@ def say(person: Person, list_id: int, words: str) -> lists.Described:
     Raises NotFound, Forbidden, Invalid.
     """
     seen = lists.seen_by(person, list_id, "say")
-    words = text.several("text", words, TEXT_LIMIT)
-    if text.blank(words):
-        raise Invalid("text", "Please write something here.")
+    words = clean(words)
     made = Message.create(list=list_id, user=person.id, text=words, created=now())
     message = described(made.id, person.username, words, made.created)
     lists.changed(person, seen, "say", "message", [], [message])
     read(person, list_id, made.id)
     return message
+
+
+def clean(words: str) -> str:
+    """Return what can be said; raises Invalid."""
+    words = text.several("text", words, TEXT_LIMIT)
+    if text.blank(words):
+        raise Invalid("text", "Please write something here.")
+    return words
+
+
+def hold(person: Person, list_id: int, words: str) -> None:
+    """Keep a message back for PATIENCE, while only `person` knows of it.
+
+    Raises NotFound, Forbidden, Invalid.
+    """
+    lists.seen_by(person, list_id, "say")
+    Held.create(list=list_id, user=person.id, text=clean(words), due=instant(moment() + PATIENCE))
+
+
+def held(person: Person, list_id: int) -> list[tuple[int, str]]:
+    """Return the ids and texts of what someone will have said, in their order."""
+    rows: Any = Held.select(Held.id, Held.text).order_by(Held.id)
+    return list(rows.where(Held.list == list_id, Held.user == person.id).tuples())
+
+
+def drop(person: Person, held_id: int) -> int:
+    """Never send what was held back; return its list's id. Raises Conflict when it was sent."""
+    mine = (Held.id == held_id, Held.user == person.id)
+    list_id = Held.select(Held.list).where(*mine).scalar()
+    if not Held.delete().where(*mine).execute():
+        raise Conflict("This was sent already.")
+    return int(list_id)
+
+
+def due() -> list[int]:
+    """Return the ids of what has been held back for long enough."""
+    rows: Any = Held.select(Held.id).where(Held.due <= now()).order_by(Held.id)
+    return [number for (number,) in rows.tuples()]
+
+
+def send(held_id: int) -> None:
+    """Say what was held back; whoever may no longer say anything there has said nothing."""
+    rows: Any = Held.select(Held.list, Held.text, User.id, User.username).join(User)
+    for list_id, words, *person in rows.where(Held.id == held_id).tuples():
+        if Held.delete().where(Held.id == held_id).execute():
+            with suppress(NotFound, Forbidden):
+                say(Person(*person), list_id, words)
 
 
 def take_back(person: Person, message_id: int) -> int:

@@ -33,7 +33,7 @@ class User(Table):
     """A person with an account: the folded name, an argon2id hash, an address, and preferences.
 
     `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
-    `presence` is whether others see where they are.
+    `presence` is whether others see where they are, `patience` whether messages wait.
     """
 
     username = CharField(40, unique=True)
@@ -43,6 +43,7 @@ class User(Table):
     language = CharField(10, null=True)
     shortcuts = BooleanField(default=True)
     presence = BooleanField(default=True)
+    patience = BooleanField(default=False)
 
 
 class Session(Table):
@@ -177,6 +178,15 @@ class Message(Table):
     deleted_at = CharField(24, null=True)
 
 
+class Held(Table):
+    """What someone will have said at the instant `due`, unless they take it back before."""
+
+    list = ForeignKeyField(List, backref="+", index=False)
+    user = ForeignKeyField(User, backref="+")
+    text = TextField()
+    due = CharField(24, index=True)
+
+
 class Change(Table):
     """What one unit of work did to a list: JSON arrays of the rows it touched, before and after.
 
@@ -224,3 +234,4 @@ class Person(NamedTuple):
     language: str | None = None
     shortcuts: bool = True
     presence: bool = True
+    patience: bool = False

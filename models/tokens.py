@@ -30,7 +30,7 @@ SESSIONS_LIMIT = 50
 SUDO = timedelta(minutes=10)
 RESET_WITHIN = timedelta(hours=1)
 
-PERSON = (User.id, User.username, User.language, User.shortcuts, User.presence)
+PERSON = (User.id, *(getattr(User, name) for name in Person._fields[1:]))
 LIVE = Prepared(
     Session.select(Session.last_seen, *PERSON)
     .join(User)

@@ -21,6 +21,7 @@ EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
 judging = threading.Lock()  # zxcvbn keeps the words of whoever it judges in a global
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
+SWITCHES = ("shortcuts", "presence", "patience")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
 
 NO_NAME = N_(
@@ -139,12 +140,12 @@ def set_email(person: Person, email: str, stored: str | None = None) -> None:
     User.update(email=clean_email(email)).where(User.id == person.id).execute()
 
 
-def prefer(person: Person, language: str, shortcuts: bool, presence: bool) -> None:
+def prefer(person: Person, language: str, **switches: bool) -> None:
     """Note how `person` likes their pages: one of LANGUAGES, or empty for the browser's.
 
-    Raises Invalid.
+    The switches are those of SWITCHES. Raises Invalid.
     """
     if language not in ("", *LANGUAGES):
         raise Invalid("language", "This language isn't spoken here yet.")
-    values = {"language": language or None, "shortcuts": shortcuts, "presence": presence}
+    values = {"language": language or None, **switches}
     User.update(values).where(User.id == person.id).execute()
