@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define KEY 512
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
 static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
@@ -83,13 +84,19 @@ static int fails(const char *call, const char *path) {
     return 1;
 }
 
-/* What stands for a file in the shadow: its inode, and its birth, as numbers are used again. */
-static void key_of(int fd, const char *path, char *key, size_t size) {
-    struct statx found;
-    if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &found))
-        give_up("statx");
-    snprintf(key, size, "%llu.%lld.%u", (unsigned long long)found.stx_ino,
-             (long long)found.stx_btime.tv_sec, found.stx_btime.tv_nsec);
+/* What stands for a file in the shadow: its inode, and which of those that had that number. */
+void key_of(int fd, const char *path, char *key, size_t size) {
+    struct stat found;
+    _Alignas(struct file_handle) unsigned char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+    struct file_handle *handle = (struct file_handle *)room;
+    handle->handle_bytes = MAX_HANDLE_SZ;
+    int mount;
+    if (fstatat(fd, path, &found, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) give_up("fstatat");
+    if (name_to_handle_at(fd, path, handle, &mount, AT_EMPTY_PATH))
+        give_up("name_to_handle_at, which this file system lacks perhaps");
+    size_t at = (size_t)snprintf(key, size, "%llu.", (unsigned long long)found.st_ino);
+    for (unsigned byte = 0; byte < handle->handle_bytes && at + 3 < size; byte++)
+        at += (size_t)snprintf(key + at, size - at, "%02x", room[sizeof *handle + byte]);
 }
 
 static FILE *draft(const char *shadow, char *path) {
@@ -107,7 +114,7 @@ static void keep(FILE *file, const char *path, const char *shadow, const char *n
 
 /* What is open is read by its own descriptor: closing another would end SQLite's locks. */
 static void keep_content(int fd, const char *shadow) {
-    char path[PATH_MAX], key[128];
+    char path[PATH_MAX], key[KEY];
     key_of(fd, "", key, sizeof key);
     FILE *file = draft(shadow, path);
     off_t at = 0;
@@ -120,7 +127,7 @@ static void keep_content(int fd, const char *shadow) {
 }
 
 static void keep_names(const char *folder, const char *shadow, int contents) {
-    char path[PATH_MAX], key[128];
+    char path[PATH_MAX], key[KEY];
     DIR *names = opendir(folder);
     if (!names) give_up(folder);
     struct dirent *entry;
