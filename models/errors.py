@@ -60,3 +60,7 @@ class Unavailable(Exception):
 
 class CannotStart(Exception):
     """The house can't open: one line that says what is wrong and how to mend it."""
+
+
+class CannotGoOn(Exception):
+    """The house had to close: one line that says why and how to mend it."""
