@@ -38,7 +38,7 @@ from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, 
 from jobs import Jobs, check_folder
 from models import tokens, upgrades
 from models.database import Doors, db
-from models.errors import CannotStart, NotFound
+from models.errors import CannotGoOn, CannotStart, NotFound
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
 ADDRESSES: list[Any] = [
@@ -352,14 +352,24 @@ def reopen_log() -> None:
 
 
 async def serve(config: Config) -> None:
-    """Keep the house open until SIGTERM or Ctrl-C; a second one ends it at once."""
+    """Keep the house open until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    Raises CannotGoOn, once all is closed, when the database can't be written any more.
+    """
     loop = asyncio.get_running_loop()
     closing = asyncio.Event()
+    reasons: list[str] = []
+
+    def give_up(reason: str) -> None:  # runs in the writer's thread
+        reasons.append(reason)
+        loop.call_soon_threadsafe(closing.set)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, closing.set)
     if any(isinstance(each, logging.FileHandler) for each in logging.getLogger().handlers):
         loop.add_signal_handler(signal.SIGHUP, reopen_log)
     app = App(config)
+    app.doors.give_up = give_up
     await app.start()
     gc.collect()
     gc.freeze()  # what is loaded stays: looking at it again made the slowest answers
@@ -372,10 +382,15 @@ async def serve(config: Config) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
         await app.stop()
+    if reasons:
+        raise CannotGoOn(reasons[0])
 
 
 def main() -> int:
-    """Read the options and serve. Returns the exit status: 2 after one line on what is wrong."""
+    """Read the options and serve; return the exit status.
+
+    That is 2 when the house can't open, and 1 when it can't go on, after one line on what is wrong.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each window takes one
     os.umask(0o077)  # the database, its log and its key are nobody else's
@@ -396,9 +411,9 @@ def main() -> int:
             print_reset(config)
         else:
             run(serve(config))
-    except CannotStart as error:
+    except (CannotStart, CannotGoOn) as error:
         sys.stderr.write(f"afazeres: {error}\n")
-        return 2
+        return 2 if isinstance(error, CannotStart) else 1
     except KeyboardInterrupt:  # the second one
         return 130
     return 0

@@ -31,7 +31,9 @@ class Server:
     All tests come from one address, so it throttles nothing unless told to.
     """
 
-    def __init__(self, database: Path, *options: str) -> None:
+    def __init__(
+        self, database: Path, *options: str, environment: dict[str, str] | None = None
+    ) -> None:
         self.database = database
         self.log = Path(f"{database}.log-{next(NUMBERS)}")
         self.expected = ["The event loop is held"]  # on a machine that is busy with other things
@@ -41,6 +43,7 @@ class Server:
             self.process = subprocess.Popen(
                 [*command, f"--database={database}", *options],
                 cwd=ROOT,
+                env=environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -158,8 +161,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers of one's own: `start()`, `start("--option=...")`. They end with the test."""
     servers = []
 
-    def start(*options: str, database: Path = tmp_path / "people.db") -> Server:
-        servers.append(Server(database, *options))
+    def start(
+        *options: str,
+        database: Path = tmp_path / "people.db",
+        environment: dict[str, str] | None = None,
+    ) -> Server:
+        servers.append(Server(database, *options, environment=environment))
         return servers[-1]
 
     yield start

@@ -1,15 +1,14 @@
 """Clocks that are set wrong, and right again: nothing is lost, nobody logged out, none kept in."""
 
 import itertools
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from checks.cast import ROOT, Server, Visitor
+from checks.cast import Server, Visitor
+from checks.disk import build
 from models.clock import LASTING, Clock
 
 HOUR, UNTIL_2038 = 3600, 12 * 365 * 24 * 3600
@@ -79,15 +78,9 @@ def test_another_jump_begins_another_hour(machine: Machine, clock: Clock) -> Non
 @pytest.fixture
 def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that says by how many seconds a server's clock is set wrong."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler found: apt install gcc libc6-dev")
-    library = tmp_path / "clock.so"
-    build = [compiler, "-shared", "-fPIC", "-o", str(library), str(ROOT / "checks/clock.c")]
-    subprocess.run(build, check=True)
     setting = tmp_path / "set-by"
     setting.write_text("0")
-    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("LD_PRELOAD", str(build("clock.c", tmp_path)))
     monkeypatch.setenv("CLOCK_SET_BY", str(setting))
     return setting
 

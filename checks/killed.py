@@ -1,6 +1,6 @@
-"""Killed while people write: what was acknowledged is there, once; nothing is half done.
+"""Killed, or the power cut, while people write: what was acknowledged is there, once, and whole.
 
-KILLS says how often, 8 if nothing else: `KILLS=100 python -m pytest checks/killed.py -s`.
+KILLS says how often, 30 in CI, else 8: `KILLS=100 python -m pytest checks/killed.py -s`.
 """
 
 import os
@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 import requests
 
 from checks.api import Program
 from checks.cast import ROOT, Server, Visitor
+from checks.disk import Disk
 
-KILLS = int(os.environ.get("KILLS", "8"))
+KILLS = int(os.environ.get("KILLS") or (30 if os.environ.get("CI") == "true" else 8))
 WRITERS = 6
 
 
@@ -52,34 +54,62 @@ class Writer(threading.Thread):
                 self.known.append(self.doubtful.pop())
 
 
-def test_killed_while_people_write(start: Callable[..., Server]) -> None:
-    """Again and again, at random moments: nothing lost, doubled, invented or half done."""
-    server, known, sent, seconds = start(), set[str](), set[str](), []
+def write_and_die(server: Server) -> tuple[set[str], set[str]]:
+    """Kill a server while people write; return what was acknowledged, and all that was sent."""
+    writers = []
+    for number in range(WRITERS):
+        visitor = Visitor(server, "writer")
+        visitor.sign_up()
+        program = Program(server, visitor.name) if number % 2 else None
+        writers.append(Writer(visitor, program))
+    for writer in writers:
+        writer.start()
+    time.sleep(random.uniform(0.05, 0.4))  # the moment is what is tried
+    server.process.kill()
+    server.process.wait()
+    known, sent = set[str](), set[str]()
+    for writer in writers:
+        writer.ending.set()
+        writer.join()
+        known |= {*writer.known}
+        sent |= {*writer.known, *writer.doubtful}
+    return known, sent
+
+
+def again_and_again(begin: Callable[[], Server], what: str, after: Callable[[], Any]) -> None:
+    """Kill a server KILLS times, each time let something happen, begin anew and examine it."""
+    server, known, sent, seconds = begin(), set[str](), set[str](), []
     for _ in range(KILLS):
-        writers = []
-        for number in range(WRITERS):
-            visitor = Visitor(server, "writer")
-            visitor.sign_up()
-            program = Program(server, visitor.name) if number % 2 else None
-            writers.append(Writer(visitor, program))
-        for writer in writers:
-            writer.start()
-        time.sleep(random.uniform(0.05, 0.4))  # the moment is what is tried
-        server.process.kill()
-        server.process.wait()
-        for writer in writers:
-            writer.ending.set()
-            writer.join()
-            known |= {*writer.known}
-            sent |= {*writer.known, *writer.doubtful}
+        more_known, more_sent = write_and_die(server)
+        known |= more_known
+        sent |= more_sent
+        after()
         begun = time.monotonic()
-        server = start(database=server.database)
+        server = begin()
         seconds.append(time.monotonic() - begun)
         examine(server, known, sent)
     assert len(known) > 10 * KILLS
     server.stop()
-    told = f"{KILLS} kills, {len(known)} acknowledged: none lost; ready in {max(seconds):.2f} s"
+    told = f"{KILLS} {what}, {len(known)} acknowledged: none lost; ready in {max(seconds):.2f} s"
     sys.stdout.write(f"\n{told}\n")
+
+
+def test_killed_while_people_write(start: Callable[..., Server]) -> None:
+    """Again and again, at random moments: nothing lost, doubled, invented or half done."""
+    again_and_again(start, "kills", lambda: None)
+
+
+@pytest.mark.parametrize("scattered", [False, True], ids=["lost", "scattered"])
+def test_the_power_is_cut_while_people_write(
+    start: Callable[..., Server], disk: Disk, scattered: bool
+) -> None:
+    """The same on a disk that keeps only what was synced, or beside it some of the rest."""
+    path, environment = disk.folder / "people.db", disk.environment()
+    again_and_again(
+        lambda: start(database=path, environment=environment),
+        "power cuts",
+        lambda: disk.cut(scattered=scattered),
+    )
 
 
 def examine(server: Server, known: set[str], sent: set[str]) -> None:

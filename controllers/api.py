@@ -143,6 +143,8 @@ class ApiHandler(BaseHandler):
         if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
         code = CODES.get(status, "internal")
+        if isinstance(error, Unavailable):
+            code = error.code
         if isinstance(error, Refused):
             code, sentence = error.code, self.locale.translate(error.sentence)
         problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}

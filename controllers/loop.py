@@ -173,13 +173,15 @@ class Complaints:
 
     def tell(self, what: str, where: str) -> None:
         """Log it, or count it for the next line."""
+        now = time.monotonic()
         since, unsaid = self.told.get(what, (float("-inf"), 0))
-        if time.monotonic() - since < 60:
+        if now - since < 60:
             self.told[what] = (since, unsaid + 1)
             return
         more = f", and {unsaid} times more since the last line" if unsaid else ""
         app_log.error("%s: %s%s", where, what, more)
-        self.told = {what: (time.monotonic(), 0)}
+        kept = {what: told for what, told in self.told.items() if now - told[0] < 3600}
+        self.told = {**kept, what: (now, 0)}
 
 
 class Pace:

@@ -11,6 +11,7 @@ own inside ONE transaction, commits once, and then answers them all (group commi
 """
 
 import logging
+import os
 import queue
 import threading
 from collections import deque
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from peewee import (  # type: ignore[attr-defined]  # sqlite3 is the newest it found
     EXCEPTIONS,
@@ -40,7 +42,9 @@ Outcome = tuple[Any, Exception | None]  # what a unit returned, or what it raise
 Answer = Callable[[Any, Exception | None], None]  # takes an outcome
 Work = tuple[Callable[[], Any], Answer]
 
-SQLITE_ERROR = 1  # of SQLite's result codes, the one for a mistake in SQL
+# SQLite's result codes for a mistake in SQL, a disk that fails, one that is full, a damaged file.
+SQLITE_ERROR, SQLITE_IOERR, SQLITE_FULL, DAMAGED = 1, 10, 13, (11, 26)
+FAILURES = 3  # of fsync, one after another: then the house gives up
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
 peewee_errors = ExceptionWrapper(
@@ -99,6 +103,8 @@ class Doors:
         self.group = group
         self.readers = readers
         self.groups: deque[int] = deque(maxlen=100)  # sizes of the last commits
+        self.failures = 0  # of fsync, since something was committed
+        self.give_up: Callable[[str], None] = log.critical  # told why, when no more can be written
 
     def open(self) -> None:
         """Open the file, made or upgraded if need be, and start the threads.
@@ -107,20 +113,26 @@ class Doors:
         """
         self.path = self.path.resolve()  # two names of a file have one lock and one key
         self._lock = upgrades.open_file(self.path)
+        place = f"file:{quote(str(self.path))}?mode=rw"  # a file that is gone isn't made anew
         self._db = SqliteDatabase(
-            str(self.path),
+            place,
+            uri=True,
             # FULL: what was acknowledged survives a power cut; with NORMAL the last commits don't.
             pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
             autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
         )
         db.initialize(self._db)
+        shared: dict[str, Any] = {"thread_safe": False, "check_same_thread": False}
         self._peephole = SqliteDatabase(
-            str(self.path),
-            pragmas={"query_only": 1},
-            timeout=0,
-            thread_safe=False,
-            check_same_thread=False,
+            place, uri=True, pragmas={"query_only": 1}, timeout=0, **shared
         )
+        # It holds on to the log: what others close and open again is always the same one.
+        self._anchor = SqliteDatabase(place, uri=True, **shared)
+        with upgrades.refusing(self.path):
+            self._anchor.pragma("journal_mode", "wal")
+            self._anchor.pragma("user_version")
+        self._opened = self._files()
+        self._log = open(f"{self.path}-wal", "rb")  # noqa: SIM115  see _count
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._reading = [
@@ -137,11 +149,13 @@ class Doors:
         """Finish every unit that was handed in, then let go of the file."""
         for _ in self._reading:
             self._to_read.put(None)
-        for thread in self._reading:  # before the writer, whose connection tidies up as the last
+        for thread in self._reading:
             thread.join()
         self._peephole.close()
         self._to_write.put(None)
         self._writing.join()
+        self._anchor.close()  # which brings the log into the database, as the last
+        self._log.close()
         self._lock.close()
 
     def read(self, unit: Callable[[], Any], answer: Answer) -> None:
@@ -151,7 +165,8 @@ class Doors:
     def write(self, unit: Callable[[], Any], answer: Answer) -> None:
         """Have `unit` run in a transaction, and `answer` called after COMMIT.
 
-        When it is answered with an error, whichever, nothing of the unit was stored.
+        When it is answered with an error, whichever, nothing of the unit was stored. Only when the
+        disk failed at COMMIT, and then the house is killed, it may be found to be stored after all.
         """
         self._to_write.put((unit, answer))
 
@@ -177,12 +192,15 @@ class Doors:
     def _execute(self, *statement: Any) -> Any:
         """Run a statement of the event loop's, with nothing between it and the driver."""
         try:
+            if self._peephole.is_closed():
+                self._check_files()
             return self._peephole.connection().execute(*statement)
         except (DatabaseError, sqlite3.Error) as error:
             self._peephole.close()
-            raise refusal(error) from error
+            raise self._refusal(error) from error
 
     def _read_until_closed(self) -> None:
+        self._read(lambda: self._db.pragma("user_version"))  # opens the files of now
         while work := self._to_read.get():
             unit, answer = work
             deliver(answer, self._read(unit))
@@ -192,6 +210,7 @@ class Doors:
         """Run one unit in a transaction that only reads: what it sees is of one moment."""
         try:
             if self._db.is_closed():
+                self._check_files()
                 self._db.connect()
                 self._db.execute_sql("PRAGMA query_only = 1")
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
@@ -203,7 +222,7 @@ class Doors:
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if isinstance(error, (DatabaseError, InterfaceError)):
                 self._forget_connection()
-            return None, refusal(error) if is_of_engine(error) else error
+            return None, self._refusal(error) if is_of_engine(error) else error
 
     def _write_until_closed(self) -> None:
         more = True
@@ -225,15 +244,64 @@ class Doors:
         self.groups.append(len(group))
         outcomes: list[Outcome]
         try:
+            self._check_files()
             if self._db.is_closed():
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit) for unit, _ in group]
+            self.failures = 0
+        except Unavailable as error:
+            outcomes = [(None, error)] * len(group)
+            if self.path.exists():
+                self._leave(error)
         except Exception as error:  # nothing of the group was stored
             self._forget_connection()
-            outcomes = [(None, refusal(error))] * len(group)
+            refused = self._refusal(error)
+            outcomes = [(None, refused)] * len(group)
+            self._count(refused)
         for (_, answer), outcome in zip(group, outcomes, strict=True):
             deliver(answer, outcome)
+
+    def _count(self, refused: Unavailable) -> None:
+        """Give up when fsync has failed for the third time: the next might seem to work, and lie.
+
+        SQLite says no more than that something failed, perhaps a write over a quota, after which
+        all is well. But Linux tells of a failed fsync to each descriptor of the file, once.
+        """
+        if getattr(refused.__cause__, "sqlite_errorcode", 0) & 0xFF != SQLITE_IOERR:
+            return
+        try:
+            os.fsync(self._log.fileno())
+        except OSError:
+            self.failures += 1
+            if self.failures == FAILURES:
+                times = f"{FAILURES} times in a row"
+                self.give_up(f"{self.path} failed {times} ({refused}): look at its disk.")
+
+    def _files(self) -> list[int]:
+        """Return which files these are: another one of the same name has another inode."""
+        return [os.stat(f"{self.path}{end}").st_ino for end in ("", "-wal", "-shm")]
+
+    def _check_files(self) -> None:
+        """Raise Unavailable when the files that are open have lost their names.
+
+        What is written to them then, nobody would find again; who opened others would find less.
+        """
+        if not self.path.exists():  # a new start would make an empty one
+            raise Unavailable(f"{self.path} is gone: bring it back.")
+        with suppress(FileNotFoundError):
+            if self._files() == self._opened:
+                return
+        raise Unavailable(f"{self.path}, its -wal or its -shm isn't the file that was opened.")
+
+    def _leave(self, why: Unavailable) -> None:
+        """Bring what is in the log into the database, wherever it is now, and give up.
+
+        A log that is left beside another database would be taken for its own.
+        """
+        with suppress(DatabaseError):
+            self._anchor.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.give_up(str(why))
 
     def _attempt(self, unit: Callable[[], Any]) -> Outcome:
         """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
@@ -242,12 +310,30 @@ class Doors:
             result = unit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if not self._db.connection().in_transaction:
-                raise refusal(error) from error  # SQLite itself undid all: the group has failed
+                # SQLite itself undid all: the group has failed.
+                raise self._refusal(error) from error
             self._db.execute_sql("ROLLBACK TO unit")
             self._db.execute_sql("RELEASE unit")
-            return None, refusal(error) if is_of_engine(error) else error
+            return None, self._refusal(error) if is_of_engine(error) else error
         self._db.execute_sql("RELEASE unit")
         return result, None
+
+    def _refusal(self, cause: BaseException) -> Unavailable:
+        """Return what the waiting caller is told, with the cause for the log.
+
+        That is the first error of a chain: after a full disk, say, the rollback fails too.
+        """
+        while cause.__context__:
+            cause = cause.__context__
+        reason = str(cause)
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if code in DAMAGED:
+            reason = f"{self.path} is damaged ({reason}): stop the house and restore a backup."
+        unavailable = Unavailable(reason)
+        unavailable.__cause__ = cause
+        if code == SQLITE_FULL:
+            unavailable.code = "storage_full"
+        return unavailable
 
     def _forget_connection(self) -> None:
         """Assume nothing of a connection that failed: the thread's next unit opens another."""
@@ -272,15 +358,3 @@ def deliver(answer: Answer, outcome: Outcome) -> None:
         answer(*outcome)
     except Exception:
         log.exception("An answer could not be delivered")
-
-
-def refusal(cause: BaseException) -> Unavailable:
-    """Return what the waiting caller is told, with the cause for the log.
-
-    That is the first error of a chain: after a full disk, say, the rollback fails too.
-    """
-    while cause.__context__:
-        cause = cause.__context__
-    unavailable = Unavailable(str(cause))
-    unavailable.__cause__ = cause
-    return unavailable

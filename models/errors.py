@@ -57,6 +57,12 @@ class TooMany(Invalid):
 class Unavailable(Exception):
     """The database can't answer just now; what was not acknowledged was not stored (503)."""
 
+    code = "unavailable"
+
 
 class CannotStart(Exception):
     """The house can't open: one line that says what is wrong and how to mend it."""
+
+
+class CannotGoOn(Exception):
+    """The house had to close: one line that says why and how to mend it."""
