@@ -108,6 +108,7 @@ HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 COOKIES_KEPT = 1000  # characters: longer ones aren't ours, and not worth the room
 KNOWN = 400  # days that a browser which logged in once is known
 READ_WITHIN, SLOWEST = 60, 20_000  # seconds for an answer to be read; bytes a second of long ones
+LOGGED = 200  # characters of a path
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 
 
@@ -145,7 +146,7 @@ def cookies_in(header: str) -> dict[str, str]:
 
 def path_without_key(path: str) -> str:
     """Return what may be logged of a path: the keys of links let in whoever reads them."""
-    return re.sub("^/(reset|join)/.*", r"/\1/...", path)
+    return re.sub("^/(reset|join)/.*", r"/\1/...", path)[:LOGGED]
 
 
 class BaseHandler(RequestHandler):
