@@ -17,7 +17,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import accounts, live, peers
+from bench import accounts, live, peers, slow
 from bench.servers import CLIENTS, HERE, PACE, RUNNING, Peer, Server
 
 ROUNDS = 3
@@ -121,9 +121,10 @@ def main() -> None:
 
 
 def measure(folder: Path) -> None:
-    """Measure what the command line names: `pages`, `api`, `live`, `accounts`, or all of them."""
+    """Measure what the command line names: `pages`, `api`, `live`, `slow`, `accounts`, or all."""
     visits = {"pages": visit, "api": visit_api}
-    once = {"live": live.visit, "accounts": accounts.visit}  # as no disk is in their way
+    # As no disk is in their way:
+    once = {"live": live.visit, "slow": slow.visit, "accounts": accounts.visit}
     names = sys.argv[1:] or [*visits, *once]
     chosen = [visits[name] for name in names if name not in once]
     for one in chosen:
