@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -17,6 +18,7 @@ from typing import Any
 from tornado import locale
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
+    HTTPMessageDelegate,
     HTTPServerRequest,
     ParseBodyConfig,
     ParseMultipartConfig,
@@ -32,7 +34,7 @@ from tornado.web import Application, RequestHandler, url
 from bus import Bus
 from config import Config, read
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
-from controllers.base import MissingHandler, StaticHandler, path_without_key
+from controllers.base import READ_WITHIN, MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
 from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
 from jobs import Jobs, check_folder
@@ -176,6 +178,12 @@ class Server(HTTPServer):
                 while self.open:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
+    def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
+        """Begin with a request, unless whoever sent it has gone: Tornado would begin with all."""
+        if request_conn.stream.closed():
+            return HTTPMessageDelegate()
+        return super().start_request(server_conn, request_conn)
+
     def on_close(self, server_conn: Any) -> None:
         """Count one out; a socket counts on its own from then on."""
         self.open -= 1
@@ -210,7 +218,7 @@ class App(Application):
             hashing=self.hashing,
             under_way=self.under_way,
             websocket_ping_interval=20,
-            websocket_ping_timeout=20,
+            websocket_ping_timeout=7,  # and 5 s for a farewell: who is gone is cut off after 32
             websocket_max_message_size=64 * 1024,
             hub=self.hub,
             numbers=self.numbers,
@@ -263,8 +271,11 @@ class App(Application):
                 reason = getattr(error, "strerror", None) or error
                 mend = "give another --port or --address."
                 raise CannotStart(f"Can't serve {place} ({reason}): {mend}") from error
-            for socket in sockets:
-                undo.callback(socket.close)
+            for door in sockets:
+                undo.callback(door.close)
+                with suppress(AttributeError):  # only Linux ends whom nothing more gets through to
+                    unread = socket.TCP_USER_TIMEOUT, int(1000 * READ_WITHIN)
+                    door.setsockopt(socket.IPPROTO_TCP, *unread)
             await asyncio.to_thread(self.doors.open)
             undo.callback(self.doors.close)
             self.bus.open()
@@ -281,6 +292,7 @@ class App(Application):
                 idle_connection_timeout=30,
                 body_timeout=30,
                 max_header_size=32 * 1024,
+                max_buffer_size=256 * 1024,
                 max_body_size=1024 * 1024,
                 chunk_size=64 * 1024,
             )

@@ -253,14 +253,16 @@ def test_what_can_not_be_read(ann: Visitor, text: Any) -> None:
 
 def test_too_much(start: Callable[..., Server]) -> None:
     """Large messages, too many messages, too many sockets: only those are refused."""
-    ann = Visitor(start("--throttle=true"), "ann")
+    server = start("--throttle=true")
+    ann, cy = Visitor(server, "ann"), Visitor(server, "cy")
     ann.sign_up()
+    cy.sign_up()
 
     async def scene() -> None:
-        async with Socket(ann) as socket:
+        async with Socket(cy) as socket:
             await socket.connection.write_message("x" * 70_000)
             assert await socket.hear() is None
-        async with Socket(ann) as socket:
+        async with Socket(cy) as socket:
             for _ in range(200):
                 await socket.say(type="unwatch", list=1)
             assert await socket.hear() is None

@@ -631,4 +631,5 @@ class GuideHandler(PageHandler):
             for method, told in methods.items()
             if method != "parameters"
         ]
-        self.render("api/index.html", rows=rows, base=self.base, codes=sorted([*CODES.items(), (503, "storage_full")]))
+        codes = sorted([*CODES.items(), (503, "storage_full")])
+        self.render("api/index.html", rows=rows, base=self.base, codes=codes)

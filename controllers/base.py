@@ -110,6 +110,7 @@ DAY = 86400  # seconds
 AGES = 100_000  # days; how long a session lasts its row says
 KNOWN = 400  # days that a browser which logged in once is known
 READ_WITHIN, SLOWEST = 60, 20_000  # seconds for an answer to be read; bytes a second of long ones
+LOGGED = 200  # characters of a path
 PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 
 
@@ -146,7 +147,7 @@ def cookies_in(header: str) -> dict[str, str]:
 
 def path_without_key(path: str) -> str:
     """Return what may be logged of a path: the keys of links let in whoever reads them."""
-    return re.sub("^/(reset|join)/.*", r"/\1/...", path)
+    return re.sub("^/(reset|join)/.*", r"/\1/...", path)[:LOGGED]
 
 
 class BaseHandler(RequestHandler):

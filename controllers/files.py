@@ -87,6 +87,11 @@ class ImportHandler(PageHandler):
         self.set_header("Connection", "close")
         super().write_error(status_code, **kwargs)
 
+    def on_connection_close(self) -> None:
+        """Count it out: when the form never comes whole, nothing more is asked of this handler."""
+        super().on_connection_close()
+        self.settings["under_way"].end(self)
+
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the form."""
         if self.current_user:

@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections import Counter, defaultdict
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
 from tornado.log import app_log
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
 from controllers.base import ID, PageHandler
 from controllers.loop import Lookups
@@ -29,7 +30,7 @@ ALIVE = 20  # seconds after which a quiet watcher hears that all is well
 POLL = 25  # seconds that a poll waits
 AT_ONCE = 100  # watchers told in one go, before others have their turn: about 2 ms
 PER_PERSON, PER_ADDRESS = 20, 100  # sockets
-RATE, BURST = 20, 100  # messages that a socket may send in a second, and at once
+RATE, BURST = 20, 100  # frames that a socket may send in a second, and at once
 BUFFER = 1024 * 1024  # bytes that a slow reader may leave unread
 LISTS = 50  # that one socket may watch
 LINGER = 3  # seconds that someone counts as here who has gone: a page that reloads
@@ -357,6 +358,21 @@ class Hub:
                     watcher.end()
 
 
+class Protocol(WebSocketProtocol13):
+    """Tornado's, but every frame counts: pings and empty parts of messages could come for ever."""
+
+    handler: "LiveHandler"
+
+    def _receive_frame(self) -> Coroutine[Any, Any, None]:
+        """Take in the next frame."""
+        return super()._receive_frame() if self.handler.may_come() else self.slowly()
+
+    async def slowly(self) -> None:
+        """Take in the next frame of someone who was told to go: the farewell may be behind many."""
+        await asyncio.sleep(0.001)
+        await super()._receive_frame()
+
+
 class LiveHandler(WebSocketHandler, PageHandler):
     """The first door: one socket for all the lists that a page watches."""
 
@@ -401,14 +417,23 @@ class LiveHandler(WebSocketHandler, PageHandler):
         if self.hub.closed:
             self.close(1001)
 
-    def on_message(self, data: str | bytes) -> None:
-        """Watch a list, or watch it no more."""
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Return who speaks with this browser, None for a version that Tornado doesn't know."""
+        found: Any = super().get_websocket_protocol()
+        return found and Protocol(self, False, found.params)
+
+    def may_come(self) -> bool:
+        """Count a frame, and say whether it may come; end when too many do."""
         now = time.monotonic()
         self.tokens = min(BURST, self.tokens + RATE * (now - self.counted)) - 1
         self.counted = now
-        if self.tokens < 0 and self.settings["config"].throttle:
-            self.close(1008, "too many messages")
-            return
+        if self.tokens >= 0 or not self.settings["config"].throttle:
+            return True
+        self.close(1008, "too many messages")
+        return False
+
+    def on_message(self, data: str | bytes) -> None:
+        """Watch a list, or watch it no more."""
         try:
             asked = json.loads(data)
             kind, number = asked["type"], asked["list"]  # who says no version only listens
