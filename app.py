@@ -37,10 +37,11 @@ from controllers import account, api, auth, files, health, history, lists, live,
 from controllers.base import READ_WITHIN, MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
 from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
-from jobs import Jobs, check_folder
+from jobs import Job, Jobs, check_folder
 from models import tokens, upgrades
 from models.database import Doors, db
 from models.errors import CannotGoOn, CannotStart, NotFound
+from titles import Titles
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
 ADDRESSES: list[Any] = [
@@ -206,6 +207,9 @@ class App(Application):
         self.answers = Answers()
         read, write = (partial(self.answers.of, d) for d in (self.doors.read, self.doors.write))
         self.jobs = Jobs(read, write, self.numbers.job, self.doors.path, config.backups)
+        self.titles = Titles(config, self.doors.look, write)
+        if config.fetch_titles:
+            self.jobs.table.append(Job("fetch titles", self.titles.fetch_waiting, look=1))
         self.watch = health.LoopWatch(self.numbers)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
@@ -297,6 +301,7 @@ class App(Application):
                 chunk_size=64 * 1024,
             )
             self.server.add_sockets(sockets)
+            self.titles.open()
             self.jobs.open()
             undo.pop_all()
 
@@ -308,6 +313,7 @@ class App(Application):
         await self.server.close_all_connections()
         await asyncio.to_thread(self.hashing.threads.shutdown)
         await self.jobs.close()
+        self.titles.close()
         await self.bus.close()
         self.watch.end()
         await asyncio.to_thread(self.doors.close)

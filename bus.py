@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from models import history
+from models import history, links
 from models.database import Doors
 from models.errors import Unavailable
 
@@ -17,6 +17,7 @@ News = Callable[[int, int, str], None]  # takes a list, its version, and the kin
 class Bus:
     """Looks whether anyone has committed, and tells `announce` of each change since, in order.
 
+    And of lists for whose links titles have arrived: these have the kind "title", and no version.
     What this process commits it is told at once: see `BaseHandler.commit`.
     """
 
@@ -28,6 +29,7 @@ class Bus:
     def open(self) -> None:
         """Begin with what comes from now on."""
         self.last = history.newest(self.doors.look)
+        self.titled = links.newest(self.doors.look)
         self.as_of = 0
         self.riding = asyncio.get_running_loop().create_task(self.ride())
 
@@ -54,6 +56,7 @@ class Bus:
             if commits == self.as_of:
                 return
             news = history.news(self.last, self.doors.look)
+            titled = links.news(self.titled, self.doors.look)
         except Unavailable:
             self.as_of = 0  # another connection counts from the start
             return
@@ -61,6 +64,9 @@ class Bus:
         for number, list_id, version, kind in news:
             self.last = number
             self.announce(list_id, version, kind)
+        for number, list_id in titled:
+            self.titled = number
+            self.announce(list_id, 0, "title")
 
     async def close(self) -> None:
         """End."""

@@ -50,6 +50,12 @@ class Config:
     backup_folder: str = field(
         default="", metadata=told("folder for a copy of the database each night; 7 are kept")
     )
+    fetch_titles: bool = field(
+        default=True, metadata=told("ask the pages that people link to for their titles")
+    )
+    fetch_from: str = field(
+        default="", metadata=told("ask these, too, though they are not public: IP:port,IP:port")
+    )
     metrics_token: str = field(
         default="", metadata=told("lets others than this machine see /metrics")
     )

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "config": (),
     "bus": ("models",),
     "jobs": ("models",),
+    "titles": ("models",),
     "models": ("models",),
     "controllers": (
         "models",
@@ -25,12 +26,12 @@ MAY_IMPORT = {
         "controllers.loop",
         "controllers.schema",
     ),
-    "app": ("config", "bus", "jobs", "models", "controllers"),
+    "app": ("config", "bus", "jobs", "titles", "models", "controllers"),
 }
 NOT_IN_MODELS = ("tornado", "asyncio")
 TEMPLATES = sorted((ROOT / "views/templates").rglob("*.html"))
 # The budget is 4,000 and 600. The first is passed; what is here may only grow by what is planned.
-PYTHON_LINES, JAVASCRIPT_LINES = 8400, 600
+PYTHON_LINES, JAVASCRIPT_LINES = 8930, 600
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -40,6 +41,7 @@ def sources() -> Iterator[tuple[str, Path]]:
         ROOT / "bus.py",
         ROOT / "jobs.py",
         ROOT / "config.py",
+        ROOT / "titles.py",
         *ROOT.glob("*/**/*.py"),
     ]:
         parts = file.relative_to(ROOT).with_suffix("").parts
@@ -94,6 +96,7 @@ def test_templates_escape_everything(template: Path) -> None:
         "own.html": {"cut", "html"},
         "rows.html": {"items"},
         "row.html": {"editor"},
+        "todo.html": {"title"},
     }
     assert raw <= {"id"} | drawn.get(template.name, set())
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)

@@ -299,7 +299,7 @@ def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
         ]
         assert was.execute("PRAGMA user_version").fetchone() == (NEWEST,)
         assert was.execute("SELECT * FROM list").fetchall() == [
-            (1, "Things to do", 301, None, 300, 300, 1)
+            (1, "Things to do", 301, None, 300, 300, 1, 0)
         ]
     knows = f"has schema {NEWEST + 1}, but this program knows only {NEWEST}"
     with pytest.raises(CannotStart, match=knows):

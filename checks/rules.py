@@ -515,8 +515,8 @@ def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
     second = house.do(lists.create, house.ann, "Second")
     mine = [tuple(seen) for seen in house.do(lists.mine, house.ann)]
     assert mine == [
-        (house.list, "Things to do", 5, 1, 3, "owner", 1, 0, None),
-        (second, "Second", 1, 0, 0, "owner", 1, 0, None),
+        (house.list, "Things to do", 5, 1, 3, "owner", 1, 0, 0, None),
+        (second, "Second", 1, 0, 0, "owner", 1, 0, 0, None),
     ]
     assert mine == [tuple(seen) for seen in lists.mine(house.ann, house.doors.look)]
     assert [entry.role for entry in house.do(lists.mine, house.bob)] == ["owner", "viewer"]

@@ -231,8 +231,14 @@ class Hub:
         return tuple(name for name in self.company.told.get(list_id, ()) if name != username)
 
     def announce(self, list_id: int, version: int, kind: str) -> None:
-        """Tell the watchers of a list that it has another version; of many at once, the last."""
+        """Tell the watchers of a list that it has another version; of many at once, the last.
+
+        Or, when `kind` is title, that a link on it has a title now.
+        """
         if list_id in self.watchers:
+            if kind == "title":
+                self.tell_all(message("titles", list_id))
+                return
             if kind in ("member", "list"):
                 self.check(list_id)
             self.tell_all(message("changed", list_id, version=version))

@@ -1,15 +1,15 @@
 """A list's page, a todo's own, and the forms on them: each a verb of the models."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from tornado.escape import xhtml_escape
 
 from controllers.base import ID, PageHandler, fill, form
 from controllers.loop import Kept
-from models import history, lists, members, messages, text, todos, users
+from models import history, links, lists, members, messages, text, todos, users
 from models.clock import clock
 from models.errors import NotFound
 from models.tables import Person
@@ -23,8 +23,6 @@ LIST_VERBS: dict[str, Callable[..., None]] = {
 WHO = (N_("added by {name}"), N_("completed by {name}"), N_("for {name}"))
 OWN = ("status", "news", "talking", "talk")  # parts of own.html
 MESSAGES_SHOWN = 30
-# Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
-LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
 VERBS: dict[str, Callable[..., int]] = {
     "complete": todos.complete,
     "reopen": partial(todos.complete, completed=False),
@@ -40,35 +38,65 @@ def own_parts(person: Person, seen: lists.Seen, before: int | None) -> dict[str,
     A unit of work: looking for links can take milliseconds, which are not the event loop's.
     """
     _, said = messages.latest(person, seen.id, before, MESSAGES_SHOWN + 1)
-    shown = said[-MESSAGES_SHOWN:]
+    shown, known = said[-MESSAGES_SHOWN:], links.known(seen.id)
     return {
         "last": history.last(person, seen),
         "news": history.last(person, seen, history.BY_OTHERS),
-        "messages": [(message, linked(message["text"])) for message in shown],
+        "messages": [(message, linked(message["text"], known)) for message in shown],
         "held": []
         if before
-        else [(n, linked(words)) for n, words in messages.held(person, seen.id)],
+        else [(n, linked(words, known)) for n, words in messages.held(person, seen.id)],
         "older": shown[0]["id"] if len(said) > len(shown) else None,
     }
 
 
-def linked(words: str) -> bytes:
-    """Return the HTML of a plain text, with links for the addresses in it."""
+def linked_rows(
+    person: Person, list_id: int, shown: str
+) -> tuple[lists.Seen, todos.Rows, dict[int, bytes]]:
+    """Return what `todos.rows` does, and by id the HTML of the titles that have links."""
+    seen, found = todos.rows(person, list_id, shown)
+    known = links.known(list_id)
+    return seen, found, {r.id: label(r.title, known) for r in found.rows if "://" in r.title}
+
+
+def label(words: str, known: dict[str, str]) -> bytes:
+    """Return the HTML of a todo's title; the script finds it as written in `title`, if it differs.
+
+    Links whose titles are `known` show those.
+    """
+    html = linked(words, known)
+    if known.keys().isdisjoint(links.LINK.findall(words)):
+        return html
+    return b'<span title="%b">%b</span>' % (xhtml_escape(words).encode(), html)
+
+
+def linked(words: str, known: dict[str, str]) -> bytes:
+    """Return the HTML of a plain text, with links for the addresses in it.
+
+    One whose title is `known` shows that, and its host, as anyone can choose a title.
+    """
     html, end = "", 0
-    for found in LINK.finditer(words):
-        address = xhtml_escape(found[0])
+    for found in links.LINK.finditer(words):
+        address, shown = xhtml_escape(found[0]), known.get(found[0], found[0])
         html += xhtml_escape(words[end : found.start()])
-        html += f'<a href="{address}" rel="noopener noreferrer nofollow">{address}</a>'
+        html += f'<a href="{address}" title="{address}" rel="noopener noreferrer nofollow ugc"'
+        html += f' dir="auto">{xhtml_escape(shown)}</a>'
+        if found[0] in known:
+            html += f" <small>{xhtml_escape(urlsplit(found[0]).netloc)}</small>"
         end = found.end()
     return (html + xhtml_escape(words[end:])).encode()
 
 
 def whole(person: Person, todo_id: int) -> tuple[lists.Seen, todos.Columns, list[str]]:
-    """Return a todo as it is shown on its own page, after its list and before its members."""
+    """Return a todo as it is shown on its own page, after its list and before its members.
+
+    Its `shown` is the HTML of its title, with links.
+    """
     seen, todo = todos.find(person, todo_id)
     assigned = users.names({todo["assigned"]} if todo["assigned"] else set())
     people = [member["username"] for member in members.every(person, seen.id)[1]]
-    return seen, todo | {"assigned": assigned.get(todo["assigned"], "")}, people
+    shown = linked(todo["title"], links.known(seen.id))
+    return seen, todo | {"assigned": assigned.get(todo["assigned"], ""), "shown": shown}, people
 
 
 class Mould:
@@ -167,13 +195,14 @@ class ListPageHandler(PageHandler):
         seen, person, language = place.seen, place.person, place.language
         # All who may do the same with a list share its rows. After a while, undo isn't offered.
         theirs = person.id if place.shown == "mine" else 0
-        shared = (seen.id, seen.version, place.shown, language, seen.may("change"), theirs)
+        state = (seen.id, seen.version, seen.titles)
+        shared = (*state, place.shown, language, seen.may("change"), theirs)
         age = clock.seconds() // history.RECENT.seconds
         alone = (seen.id, seen.version, seen[5:], language, person.id, place.here, age, before)
         around = ("side", place.digest, language, seen.id)
 
         async def draw_rows() -> list[bytes]:
-            found = await self.read(todos.rows, person, seen.id, place.shown)
+            found = await self.read(linked_rows, person, seen.id, place.shown)
             return [self.draw_rows(place.values(), *found, editing)]
 
         kept: Kept = self.settings["kept"]
@@ -204,14 +233,22 @@ class ListPageHandler(PageHandler):
         return self.sample("todos/own.html", ("cut",), values, keep=False)[::2]
 
     def draw_rows(
-        self, place: dict[str, Any], seen: lists.Seen, rows: todos.Rows, editing: int
+        self,
+        place: dict[str, Any],
+        seen: lists.Seen,
+        rows: todos.Rows,
+        html: dict[int, bytes],
+        editing: int,
     ) -> bytes:
         """Return the rows of a list, one of them open, and what is counted below them.
 
         A long list is drawn often: of each kind of row one is drawn, and the others are made of
-        it; and titles, which are lines, are escaped all at once.
+        it; and titles, which are lines, are escaped all at once, but those that have `html`.
         """
         titles = xhtml_escape("\n".join([row.title for row in rows.rows])).encode().split(b"\n")
+        if html:
+            pairs = zip(rows.rows, titles, strict=False)
+            titles = [html.get(row.id, title) for row, title in pairs]
         kinds = {kind: Mould(self.draw_kind(place, *kind)) for kind in {r[2:] for r in rows.rows}}
         items = [
             kinds[row[2:]].cast(row[0], title)
@@ -363,7 +400,7 @@ class TodoHandler(ListPageHandler):
         """Draw its page, with its notes."""
         seen, todo, people = await self.read(whole, self.current_user, todo_id)
         values = {"list": seen, "todo": todo, "people": people, "writable": seen.may("change")}
-        self.render("todos/todo.html", **values)
+        self.render("todos/todo.html", **values, title=todo["shown"])
 
     async def show(self, todo_id: str) -> None:
         """Draw the page again that a refused form came from: its own, or its list, the row open."""

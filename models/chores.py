@@ -17,8 +17,10 @@ from models.tables import (
     Chore,
     Held,
     Invite,
+    Link,
     List,
     Member,
+    Mention,
     Message,
     Presence,
     Reset,
@@ -68,7 +70,7 @@ def doomed() -> list[tuple[Any, Any]]:
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
     old = (Change.id < recent) & (Change.version < last)
-    kept = (Todo, Message, Held, Change, Member, Invite, Presence)
+    kept = (Todo, Message, Held, Change, Member, Mention, Invite, Presence)
     unneeded = List.deleted_at < gone
     for table in kept:
         unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
@@ -84,6 +86,8 @@ def doomed() -> list[tuple[Any, Any]]:
         (Held, Held.list.in_(dead)),
         (Member, Member.list.in_(dead)),
         (Invite, Invite.list.in_(dead)),
+        (Mention, Mention.list.in_(dead)),
+        (Link, Link.id.not_in(Mention.select(Mention.link))),
         (List, unneeded),
     ]
 

@@ -9,8 +9,10 @@ from models.tables import (
     Held,
     Identity,
     Invite,
+    Link,
     List,
     Member,
+    Mention,
     Message,
     Person,
     Presence,
@@ -74,8 +76,9 @@ def close(person: Person, stored: str | None = None) -> None:
 
 def empty(list_id: int) -> None:
     """Leave nothing of a list but its ids."""
-    for table in (Held, Invite, Presence, Member):
+    for table in (Held, Invite, Presence, Member, Mention):
         table.delete().where(table.list == list_id).execute()
+    Link.delete().where(Link.id.not_in(Mention.select(Mention.link))).execute()
     Todo.update(title="", notes="", deleted_at=LONG_AGO).where(Todo.list == list_id).execute()
     Message.update(text="", deleted_at=LONG_AGO).where(Message.list == list_id).execute()
     Change.update(before="[]", after="[]").where(Change.list == list_id).execute()

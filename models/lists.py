@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from peewee import SQL, Select, fn
 
-from models import text
+from models import links, text
 from models.clock import instant, moment, now
 from models.database import Given, Prepared
 from models.errors import Forbidden, Invalid, NotFound
@@ -31,7 +31,16 @@ LISTS_LIMIT = 500  # a page looks them all up
 UNREAD_LIMIT = 100  # from here on they are many
 KEPT = timedelta(days=30)  # how long what was deleted can be brought back
 
-SEEN = (List.id, List.name, List.version, List.open, List.total, Member.role, List.people)
+SEEN = (
+    List.id,
+    List.name,
+    List.version,
+    List.open,
+    List.total,
+    Member.role,
+    List.people,
+    List.titles,
+)
 ROLE_OF = List.select(*SEEN).join(Member)
 UNREAD = (
     Message.select(Message.id)
@@ -73,8 +82,9 @@ class Seen(NamedTuple):
     """A list as one person may use it.
 
     `version` is that of its last change, `open` the number of todos that are left to do, `total`
-    that of all, `people` that of its members; in `mine` alone, `unread` is that of messages, and
-    `held` differs when other ones of theirs wait to be sent.
+    that of all, `people` that of its members, `titles` of the last titles that arrived for its
+    links; in `mine` alone, `unread` is that of messages, and `held` differs when other ones of
+    theirs wait to be sent.
     """
 
     id: int
@@ -84,6 +94,7 @@ class Seen(NamedTuple):
     total: int
     role: str
     people: int = 1
+    titles: int = 0
     unread: int = 0
     held: str | None = None
 
@@ -134,6 +145,7 @@ def changed(
     if kind == "todo":
         more["open"] = left(after) - left(before)
     STEP(**more, list_id=seen.id, version=version)
+    links.note(person, seen.id, before, after)
 
 
 def left(rows: list[Described]) -> int:

@@ -102,7 +102,7 @@ class List(Table):
     """A list of todos. `version` counts its changes, making it is the first.
 
     `open` counts what is left to do, `total` all outside the trash, `people` who share it;
-    `lists.changed` keeps them.
+    `lists.changed` keeps them. `titles` is the number of the last arrival of titles for its links.
     """
 
     name = CharField(200)
@@ -111,6 +111,7 @@ class List(Table):
     total = BigIntegerField(default=0)
     people = BigIntegerField(default=1)
     deleted_at = CharField(24, null=True)
+    titles = BigIntegerField(default=0, index=True)
 
 
 class Member(Table):
@@ -185,6 +186,30 @@ class Held(Table):
     user = ForeignKeyField(User, backref="+")
     text = TextField()
     due = CharField(24, index=True)
+
+
+class Link(Table):
+    """An address that someone wrote, and the title of its page, null until it is known.
+
+    It was `asked` for last at an instant, is `due` at another, and `tries` have failed in a row.
+    """
+
+    address = CharField(2000, unique=True)
+    title = CharField(200, null=True)
+    user = ForeignKeyField(User, backref="+", index=False)
+    tries = BigIntegerField(default=0)
+    asked = CharField(24, default="", index=True)
+    due = CharField(24, index=True)
+
+
+class Mention(Table):
+    """A list with a todo or a message in which a link is, or was."""
+
+    link = ForeignKeyField(Link, backref="+", index=False)
+    list = ForeignKeyField(List, backref="+")
+
+    class Meta:
+        indexes = ((("link", "list"), True),)
 
 
 class Change(Table):

@@ -80,7 +80,7 @@ async function send() {
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
 
-// The answer with its text, or nothing when there is none for the moment.
+// The answer with its text, or nothing for the moment.
 async function ask({ address, body }, headers) {
   try {
     const answer = await fetch(address, {
@@ -129,7 +129,7 @@ function leave(href) {
   href ? location.assign(href) : location.reload();
 }
 
-// Puts text that was not saved where there is room; returns the field.
+// Puts unsaved text where there is room; returns the field.
 function keep(text, form) {
   const many = text.includes("\n") || (text && ![text, ""].includes(field.value));
   const room = form?.matches(".say") ? $(TALK) : (many && $("#lines")) || field;
@@ -329,7 +329,7 @@ function lost(code) {
 
 function hear({ type, version, people, list: other = list }) {
   heard = Date.now();
-  if (document.body.dataset.live === "off") stale = true;
+  stale ||= type === "titles" || document.body.dataset.live === "off";
   document.body.dataset.live = "on";
   wake?.();
   if (other !== list) stale ||= type === "changed";
@@ -359,11 +359,10 @@ function foresee(form, button, row, body) {
     return Boolean(text);
   }
   if (form.matches(".editor")) {
-    const label = $("label", row);
-    const before = label.textContent;
+    const before = written(row);
     closeRow(row);
     if (!title) hide([row]);
-    else label.textContent = title;
+    else if (title !== before) $("label", row).textContent = title;
     return title !== before;
   }
   if (form.matches(".several form")) {
@@ -404,7 +403,10 @@ const hide = (rows) => keepingFocus(() => rows.forEach((row) => (row.hidden = tr
 
 // ---- renaming
 
-function openRow(row, text = $("label", row).textContent, focus = true) {
+// As it was written, not as links show it.
+const written = (row) => $("label span", row)?.title ?? $("label", row).textContent;
+
+function openRow(row, text = written(row), focus = true) {
   const other = $(".editing");
   if (other && other !== row) saveRow(other);
   if (!row.matches(".editing")) row.prepend($("#open").content.cloneNode(true));
@@ -426,10 +428,7 @@ function closeRow(row) {
   if (inside) $(".rename", row).focus();
 }
 
-function saveRow(row) {
-  const same = $(".edit", row).value.trim() === $("label", row).textContent;
-  same ? closeRow(row) : $(".editor", row).requestSubmit();
-}
+const saveRow = (row) => $(".editor", row).requestSubmit();
 
 document.addEventListener("dblclick", (event) => {
   const row = event.target.closest(".view label")?.closest(ROW);

@@ -1,0 +1,142 @@
+"""Links: the addresses in what people write, and the titles of their pages, once known."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from peewee import fn
+
+from models.clock import instant, moment, now
+from models.database import Given, Prepared
+from models.tables import Link, List, Mention, Message, Person, Todo
+
+# Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
+LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
+ADDRESS_LIMIT = 2000  # bytes, which an index of PostgreSQL can hold
+PER_TEXT, PER_CHANGE = 10, 1000  # titles that are asked for
+AGAIN = timedelta(days=30)  # when a title may have become another one
+PAUSES = (timedelta(minutes=10), timedelta(hours=2), timedelta(days=1), AGAIN)  # after failures
+LEASE = timedelta(minutes=5)  # that whoever asks has, before another process does
+MINUTE = timedelta(minutes=1)
+
+ADD = Prepared(
+    Link.insert(address=Given("address"), user=Given("user"), due=Given("due")).on_conflict_ignore()
+)
+LINKED = Link.select(Link.id, Given("list")).where(Link.address == Given("address"))
+MENTION = Prepared(Mention.insert_from(LINKED, [Mention.link, Mention.list]).on_conflict_ignore())
+WAITING = Prepared(Link.select(Link.id).where(Link.due <= Given("now")).limit(1))
+KNOWN = Prepared(
+    Link.select(Link.address, Link.title)
+    .join(Mention)
+    .where(Mention.list == Given("list"), Link.title.is_null(False))
+)
+FOUND = Prepared(Link.select(Link.title, Link.tries).where(Link.id == Given("link")))
+NEW = {name: Given(name) for name in ("title", "tries", "due")}
+STORE = Prepared(Link.update(NEW).where(Link.id == Given("link")))
+NEWEST = Prepared(List.select(fn.COALESCE(fn.MAX(List.titles), 0)))
+NEWS = Prepared(
+    List.select(List.titles, List.id).where(List.titles > Given("after")).order_by(List.titles)
+)
+
+
+class Wanted(NamedTuple):
+    """A link whose title this process shall ask for."""
+
+    id: int
+    address: str
+
+
+def note(
+    person: Person, list_id: int, before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> None:
+    """Want the titles of what a change of a list links to and did not before; see `described`."""
+    old = {words(row) for row in before}
+    new = [text for row in after if "://" in (text := words(row)) and text not in old]
+    found = [address for text in new for address in LINK.findall(text)[:PER_TEXT]]
+    for address in [*dict.fromkeys(found)][:PER_CHANGE]:
+        if len(address.encode()) <= ADDRESS_LIMIT:
+            ADD(address=address, user=person.id, due=now())
+            MENTION(list=list_id, address=address)
+
+
+def words(row: dict[str, Any]) -> str:
+    """Return what is written in a todo or a message, as change rows hold it."""
+    return str(row.get("title") or row.get("text") or "")
+
+
+def known(list_id: int) -> dict[str, str]:
+    """Return the titles that are known of what a list links to, by address."""
+    return dict(KNOWN(list=list_id))
+
+
+def waiting(look: Callable[..., list[Any]]) -> bool:
+    """Say whether there is anything to ask for."""
+    return bool(look(WAITING, now=now()))
+
+
+def claim(limit: int, per_person: int | None) -> list[Wanted]:
+    """Take links to ask for, in the order they came; whoever takes one is the only one to.
+
+    There are `limit` at most, and `per_person` in a minute, whose links they are.
+    """
+    at = moment()
+    recent: Any = Link.select(Link.user, fn.COUNT(Link.id)).where(Link.asked > instant(at - MINUTE))
+    asked = Counter(dict(recent.group_by(Link.user).tuples()))
+    due = Link.due <= instant(at)
+    query: Any = Link.select(Link.id, Link.user, Link.address, Link.asked).where(due)
+    if per_person:
+        busy = [person for person, count in asked.items() if count >= per_person]
+        query = query.where(Link.user.not_in(busy))
+    taken = []
+    for number, person, address, before in query.order_by(Link.due).limit(limit).tuples():
+        if before and not mentioned(number, address):
+            Mention.delete().where(Mention.link == number).execute()
+            Link.delete().where(Link.id == number).execute()
+        elif not per_person or asked[person] < per_person:
+            asked[person] += 1
+            taken.append(number)
+    lease: Any = Link.update(due=instant(at + LEASE), asked=instant(at))
+    rows = lease.where(Link.id.in_(taken), due).returning(Link.id, Link.address)
+    return [Wanted(row.id, row.address) for row in rows.execute()] if taken else []
+
+
+def mentioned(number: int, address: str) -> bool:
+    """Say whether a link is still in a todo or a message of a list, outside the trash."""
+    lists = Mention.select(Mention.list).where(Mention.link == number)
+    texts = ((Todo, Todo.title), (Message, Message.text))
+    for table, column in texts:
+        here: Any = table.select(table.id).where(table.list.in_(lists), column.contains(address))
+        if here.where(table.deleted_at.is_null()).exists():
+            return True
+    return False
+
+
+def store(titles: Iterable[tuple[int, str | None]]) -> None:
+    """Note what was found, by id of the link: its title, or None, then it is asked for later.
+
+    The lists that mention a link get the next number of an arrival, by which windows know of it.
+    """
+    arrived = []
+    for number, title in titles:
+        for before, tries in FOUND(link=number):
+            tries = 0 if title else tries + 1
+            pause = AGAIN if title else PAUSES[min(tries, len(PAUSES)) - 1]
+            due = instant(moment() + pause)
+            STORE(link=number, title=title or before, tries=tries, due=due)
+            if title and title != before:
+                arrived.append(number)
+    here = Mention.select(Mention.list).where(Mention.link.in_(arrived))
+    if arrived:
+        List.update(titles=newest() + 1).where(List.id.in_(here)).execute()
+
+
+def newest(look: Callable[..., list[Any]] = Prepared.__call__) -> int:
+    """Return the number of the last arrival of titles."""
+    return int(look(NEWEST)[0][0])
+
+
+def news(after: int, look: Callable[..., list[Any]]) -> list[tuple[int, int]]:
+    """Return the number and the list of each arrival after one; they are not changes of a list."""
+    return look(NEWS, after=after)
