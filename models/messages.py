@@ -6,9 +6,9 @@ from typing import Any
 from peewee import fn
 
 from models import lists, text
-from models.database import now
+from models.database import Given, Lock, now
 from models.errors import Forbidden, Invalid, NotFound
-from models.tables import Change, Member, Message, Person, User
+from models.tables import Change, List, Member, Message, Person, User
 
 TEXT_LIMIT = 4000
 EVERY: Any = (
@@ -16,6 +16,8 @@ EVERY: Any = (
     .join(User)
     .where(Message.deleted_at.is_null())
 )
+LIST_OF = Message.select(Message.list).where(Message.id == Given("message"))
+LOCK = Lock(List.select(List.id).where(List.id == LIST_OF))
 
 
 def say(person: Person, list_id: int, words: str) -> lists.Described:
@@ -39,6 +41,7 @@ def take_back(person: Person, message_id: int) -> int:
 
     Nobody can read it any more, in the changes of the list neither.
     """
+    LOCK(message=message_id)
     for row in EVERY.select_extend(Message.list).where(Message.id == message_id).tuples():
         *message, list_id = row
         seen = lists.seen_by(person, list_id, "say")

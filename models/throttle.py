@@ -8,7 +8,7 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from models.database import instant, now
+from models.database import Given, Lock, instant, now
 from models.errors import TooMany
 from models.tables import Tries
 
@@ -25,6 +25,7 @@ class Rule(NamedTuple):
     most: int = 0  # in a row, then never
 
 
+LOCK = Lock(Tries.select(Tries.id).where(Tries.key == Given("key")))
 QUARTER = timedelta(minutes=15)
 RULES = {
     "name": Rule(5, QUARTER, (1, 2, 4, 8, 15), IN_A_ROW),
@@ -47,6 +48,8 @@ def network(address: str) -> str:
 
 def count(*keys: str) -> None:
     """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
+    for key in keys:
+        LOCK(key=key)
     moment, at = datetime.now(UTC), now()
     buckets = [Tries.get_or_none(Tries.key == key) for key in keys]
     farthest = instant(moment + timedelta(hours=1))  # beyond it, a clock was set back
