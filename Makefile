@@ -1,5 +1,6 @@
 # make run       set up and serve http://127.0.0.1:8888/ (PORT=8888)
 # make test      set up and run every test
+# make test-postgresql  the same on PostgreSQL, a server of its own: needs Debian's postgresql
 # make check     format, lint and types; changes nothing
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
@@ -14,13 +15,16 @@ BIN = .venv/bin
 NODE_TEST = axe-core@4 oidc-provider@9
 NODE_BENCH = express@5 better-sqlite3@12 ws@8
 
-.PHONY: run test check format languages sample restore picture bench
+.PHONY: run test test-postgresql check format languages sample restore picture bench
 
 run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+test-postgresql: .venv/test
+	$(BIN)/python -m pytest --engine=postgresql
 
 check: .venv/test
 	$(BIN)/ruff format --check

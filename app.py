@@ -28,15 +28,16 @@ from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
 from tornado.web import Application, RequestHandler, url
 
-from bus import Bus
+from bus import Bus, PostgresBus
 from config import Config, read
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
 from controllers.base import MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
-from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
+from controllers.loop import Answers, Complaints, FarLookups, Hashing, Kept, Lookups, Pace, UnderWay
 from models import tokens, upgrades
 from models.database import Doors, db
 from models.errors import CannotStart, NotFound
+from models.postgres import PostgresDoors
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
 ADDRESSES: list[Any] = [
@@ -105,6 +106,7 @@ REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiH
 VIEWS = Path(__file__).parent / "views"
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
+NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
 
 
@@ -168,12 +170,18 @@ class App(Application):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.found: dict[str, Any] = {}
-        self.doors = Doors(config.database_path)
-        self.lookups = Lookups(self.doors)
+        self.doors: Doors | PostgresDoors
+        self.lookups: Lookups
+        if config.postgresql:
+            self.doors = PostgresDoors(config.database)
+            self.lookups = FarLookups(self.doors)
+        else:
+            self.doors = Doors(config.database_path)
+            self.lookups = Lookups(self.doors)
         self.hashing = Hashing()
         self.under_way = UnderWay()
         self.hub = Hub(self.lookups)
-        self.bus = Bus(self.doors, self.hub.announce)
+        self.bus = self.bus_between()
         self.numbers = health.Numbers(self.gauges())
         self.watch = health.LoopWatch(self.numbers)
         locale.set_default_locale("en")
@@ -207,6 +215,12 @@ class App(Application):
             **cookie_settings(config.secure),
         )
 
+    def bus_between(self) -> Bus:
+        """Return what carries news between the database and the hub."""
+        if isinstance(self.doors, Doors):
+            return Bus(self.doors, self.hub.announce)
+        return PostgresBus(self.doors, self.hub.announce, self.hub.versions, self.lookups)
+
     def gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         """Return what /metrics asks for when someone looks: what it means, and how to know."""
         return {
@@ -230,6 +244,11 @@ class App(Application):
 
     async def start(self) -> None:
         """Open the port, then the database, and serve. Raises CannotStart, nothing left open."""
+        if self.config.postgresql and not self.config.cookie_secret:
+            raise CannotStart(
+                "With PostgreSQL give --cookie_secret, the same to every process, for instance "
+                f"what this prints: {NEW_KEY}"
+            )
         async with AsyncExitStack() as undo:
             try:
                 sockets = bind_sockets(self.config.port, self.config.address or None)
@@ -247,7 +266,7 @@ class App(Application):
             self.watch.begin()
             undo.callback(self.watch.end)
             undo.push_async_callback(self.bus.close)
-            key = self.config.cookie_secret or tokens.signing_key(self.doors.path)
+            key = self.config.cookie_secret or tokens.signing_key(self.config.database_path)
             self.settings["cookie_secret"] = key
             self.port: int = sockets[0].getsockname()[1]
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
@@ -306,10 +325,10 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def print_reset(config: Config) -> None:
     """Print a link for a new password. Raises CannotStart when nobody has that name."""
-    doors = Doors(config.database_path)
+    doors = PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
     doors.open()
     try:
-        with db.connection_context():
+        with db.connection_context(), db.atomic():
             key = tokens.forgotten(config.reset_password)
     except NotFound:
         raise CannotStart(f"Nobody here is called {config.reset_password!r}.") from None
@@ -356,7 +375,9 @@ def main() -> int:
             config = read(sys.argv, os.environ)
         except Error as error:
             raise CannotStart(str(error)) from error
-        if config.backup:
+        if config.backup and config.postgresql:
+            raise CannotStart("--backup copies SQLite files: with PostgreSQL use pg_dump.")
+        elif config.backup:
             upgrades.copy_to(config.database_path, Path(config.backup).absolute())
         elif config.reset_password:
             print_reset(config)

@@ -249,8 +249,8 @@ class BaseHandler(RequestHandler):
             what = f"{self.request.method} {path_without_key(self.request.path)!r}"
             app_log.error("Uncaught exception: %s", what, exc_info=value)
 
-    def look(self, unit: Callable[..., T], *args: Any) -> T:
-        """Return what is looked up by key, here and now; see `Lookups`."""
+    def look(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """Wait for what is looked up by key; see `Lookups`."""
         lookups: Lookups = self.settings["lookups"]
         return lookups(unit, *args)
 
@@ -492,7 +492,7 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie that opens none is taken away."""
         key = self.session_key()
-        visit = self.look(tokens.visit, key) if key else None
+        visit = await self.look(tokens.visit, key) if key else None
         if key and visit:
             if visit.stale:  # noted in passing: a page that is only read waits for no writer
                 self.settings["doors"].write(lambda: tokens.seen(key), lambda result, error: None)
