@@ -34,7 +34,7 @@ from controllers import account, api, auth, files, health, history, lists, live,
 from controllers.base import MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
 from controllers.loop import Answers, Complaints, FarLookups, Hashing, Kept, Lookups, Pace, UnderWay
-from models import tokens, upgrades
+from models import copying, tokens, upgrades
 from models.database import Doors, db
 from models.errors import CannotStart, NotFound
 from models.postgres import PostgresDoors
@@ -375,7 +375,9 @@ def main() -> int:
             config = read(sys.argv, os.environ)
         except Error as error:
             raise CannotStart(str(error)) from error
-        if config.backup and config.postgresql:
+        if config.copy_to:
+            sys.stdout.write(f"{copying.copy(config.database_path, config.copy_to)}\n")
+        elif config.backup and config.postgresql:
             raise CannotStart("--backup copies SQLite files: with PostgreSQL use pg_dump.")
         elif config.backup:
             upgrades.copy_to(config.database_path, Path(config.backup).absolute())

@@ -66,6 +66,9 @@ class Config:
     oidc_client_secret: str = field(default="", metadata=told("secret that it gave this house"))
     oidc_name: str = field(default="", metadata=told("what people call it; its host if empty"))
     backup: str = field(default="", metadata=told("copy the database to this file, and exit"))
+    copy_to: str = field(
+        default="", metadata=told("copy the SQLite file to this postgresql://..., and exit")
+    )
     metrics_token: str = field(
         default="", metadata=told("lets others than this machine see /metrics")
     )
@@ -81,6 +84,10 @@ class Config:
                 "--database is a path, sqlite:///path or postgresql://user:password@host/name, "
                 f"not {shown(self.database)!r}"
             )
+        if self.copy_to:
+            check_url("copy_to", self.copy_to)
+            if self.postgresql:
+                raise Error("--copy_to copies a SQLite file: give its path as --database")
         if self.signup not in ("open", "closed"):
             raise Error(f"--signup is open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:

@@ -1,6 +1,8 @@
 """PostgreSQL: what a start refuses, what is locked and tried again, what a lost server leaves."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +22,16 @@ from tornado.options import Error
 
 from checks import cluster
 from checks.api import Program
-from checks.cast import Server, Visitor, ask
+from checks.cast import ROOT, Server, Visitor, ask
 from checks.killed import Writer
 from checks.live import Socket, aside, play
 from checks.opening import NEWEST, refused
 from checks.several import at, hear, until
 from checks.sharing import join
-from config import read
+from config import Config, read
 from controllers.loop import FarLookups
 from models import answered, farewell, lists, members, messages, throttle, todos, tokens, users
-from models.database import Given, Lock, db
+from models.database import Doors, Given, Lock, db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from models.postgres import PostgresDoors, alone, prepare
 from models.tables import Change, List, Session, Todo, Tries, User
@@ -147,10 +149,13 @@ def test_what_else_must_be_given(url: str, tmp_path: Path) -> None:
         "--database=postgresql://ana:a-secret@there:port/people",
         "--database=postgresql://ana:a-secret@there",
         "--databse=postgresql://ana:a-secret@there/people",
+        "--copy_to=mysql://ana:a-secret@there/people",
     ):
         with pytest.raises(Error) as error:
             read(["app.py", wrong], {})
         assert "a-secret" not in str(error.value) and "there" in str(error.value)
+    with pytest.raises(Error, match="copy_to copies a SQLite file"):
+        Config(database=url, copy_to=url)
 
 
 def test_first_starts_at_the_same_time(
@@ -602,3 +607,65 @@ def test_the_server_is_away(start: Callable[..., Server], own: cluster.Cluster) 
     assert status(f"/lists/{ann.list}") == 200 and ann.rows() == []
     ann.add("milk")
     server.stop()
+
+
+# ------------------------------------------------------------------------------- moving over
+
+
+def copy(source: Path, target: str) -> "subprocess.CompletedProcess[str]":
+    """Move a house."""
+    command = [sys.executable, "-W", "error", "app.py", "--logging=warning"]
+    return subprocess.run(
+        [*command, f"--database={source}", f"--copy_to={target}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_a_house_moves_over(
+    start: Callable[..., Server], here: cluster.Cluster, url: str, tmp_path: Path
+) -> None:
+    """The sample, with all that is in it; people go on where they were."""
+    path = tmp_path / "people.db"
+    path.write_bytes((ROOT / "people.db.sample").read_bytes())
+    done = copy(path, url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 and "a-secret" not in done.stdout
+    tables = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 2200"
+    rows = 0
+    for (table,) in here.execute(tables, name_in(url)):
+        if table != "schema_migration":
+            rows += here.execute(f'SELECT COUNT(*) FROM "{table}"', name_in(url))[0][0]
+    assert rows > 40 and f"Copied {rows} rows" in done.stdout
+    again = copy(path, url)
+    assert again.returncode == 2 and "is not empty" in again.stderr
+    server = start(f"--database={url}", KEY)
+    ana = Visitor(server, "ana")
+    assert ana.log_in(username="ana", password="only for looking").status_code == 303
+    ana.list = int(ana.get("/").headers["Location"].rpartition("/")[2])
+    before = ana.rows()
+    ana.add("after the move")
+    assert [row.title for row in ana.rows()] == [*(row.title for row in before), "after the move"]
+    server.stop()
+
+
+def test_a_house_that_cannot_move(here: cluster.Cluster, url: str, tmp_path: Path) -> None:
+    """In use, or into another program's database, or with what can't be held: nothing is done."""
+    path = tmp_path / "people.db"
+    assert "There is no database" in copy(path, url).stderr
+    with closing(Doors(path)) as doors:
+        doors.open()
+        ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
+        ask(doors.write, todos.add, ann, 1, "milk").result()
+        used = copy(path, url)
+        assert used.returncode == 2 and "stop" in used.stderr
+        ask(doors.write, lambda: Todo.update(title="x" * 2000).execute()).result()
+    long = copy(path, url)
+    assert long.returncode == 2 and "too long" in long.stderr and long.stderr.count("\n") == 1
+    assert here.execute('SELECT COUNT(*) FROM "user"', name_in(url)) == [(0,)]
+    other = here.make(f"d{uuid4().hex}")
+    here.execute("CREATE TABLE theirs (id int)", name_in(other))
+    assert "belongs to another program" in copy(path, other).stderr
