@@ -32,7 +32,7 @@ from config import Config, read
 from controllers.loop import FarLookups
 from models import answered, farewell, lists, members, messages, throttle, todos, tokens, users
 from models.database import Doors, Given, Lock, db
-from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Uncertain
 from models.postgres import PostgresDoors, alone, prepare
 from models.tables import Change, List, Session, Todo, Tries, User
 
@@ -442,7 +442,7 @@ def pid() -> int:
 
 
 def test_a_connection_that_breaks(here: cluster.Cluster, doors: PostgresDoors, ann: Any) -> None:
-    """Before the unit, or in it, it is run on another; in COMMIT nobody knows, so it is refused."""
+    """Before the unit, or in it, it is run on another; in COMMIT nobody knows what became of it."""
     runs: list[str] = []
 
     def broken(when: str) -> None:
@@ -455,7 +455,7 @@ def test_a_connection_that_breaks(here: cluster.Cluster, doors: PostgresDoors, a
             db.execute_sql("SELECT 1")
 
     ask(doors.write, broken, "in the unit").result()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Uncertain):
         ask(doors.write, broken, "in COMMIT").result()
     assert runs == ["in the unit", "in the unit", "in COMMIT"]
     others = "SELECT pg_terminate_backend(pid, 9000) FROM pg_stat_activity WHERE datname = '{}'"
@@ -650,6 +650,25 @@ def test_a_house_moves_over(
     ana.add("after the move")
     assert [row.title for row in ana.rows()] == [*(row.title for row in before), "after the move"]
     server.stop()
+
+
+def test_a_house_that_arrives_changed(here: cluster.Cluster, url: str, tmp_path: Path) -> None:
+    """Each row is compared with what it was, so this doesn't go unnoticed; nothing is kept."""
+    path = tmp_path / "people.db"
+    path.write_bytes((ROOT / "people.db.sample").read_bytes())
+    with alone(url) as database:
+        prepare(url, database)
+    here.execute(
+        "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.title := upper(NEW.title); RETURN NEW; END'",
+        name_in(url),
+    )
+    shout = "CREATE TRIGGER shout BEFORE INSERT ON todo FOR EACH ROW EXECUTE FUNCTION shout()"
+    here.execute(shout, name_in(url))
+    done = copy(path, url)
+    assert done.returncode == 2 and "holds something else" in done.stderr
+    assert "in Todo" in done.stderr and done.stderr.count("\n") == 1
+    assert here.execute("SELECT COUNT(*) FROM todo", name_in(url)) == [(0,)]
 
 
 def test_a_house_that_cannot_move(here: cluster.Cluster, url: str, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from models.errors import (
     Stale,
     TooMany,
     Unavailable,
+    Uncertain,
     Wrong,
 )
 from models.tables import Person
@@ -76,6 +77,7 @@ REFUSALS = {
     Wrong: 403,
     TooMany: 429,
     Unavailable: 503,
+    Uncertain: 503,
 }
 SENTENCES = {  # what an error page says first, and why
     400: (
@@ -97,6 +99,7 @@ SENTENCES = {  # what an error page says first, and why
         N_("This didn't work just now, and nothing was changed. Please try again in a moment."),
     ),
 }
+UNCERTAIN = N_("It isn't known whether this was stored. Look before you try it again.")
 FAULT = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
 security_log = logging.getLogger("afazeres.security")
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
@@ -394,6 +397,8 @@ class BaseHandler(RequestHandler):
             sentence = error.message(translate)
         if isinstance(error, Conflict):
             sentence = translate(error.args[0])
+        if isinstance(error, Uncertain):
+            sentence = translate(UNCERTAIN)
         self.show_error(error, status, title, sentence)
 
     def show_error(

@@ -318,13 +318,13 @@ def deliver(answer: Answer, outcome: Outcome) -> None:
         log.exception("An answer could not be delivered")
 
 
-def refusal(cause: BaseException) -> Unavailable:
+def refusal(cause: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:
     """Return what the waiting caller is told, with the cause for the log.
 
     That is the first error of a chain: after a full disk, say, the rollback fails too.
     """
     while cause.__context__:
         cause = cause.__context__
-    unavailable = Unavailable(" ".join(str(cause).split()))  # some drivers say several lines
+    unavailable = kind(" ".join(str(cause).split()))  # some drivers say several lines
     unavailable.__cause__ = cause
     return unavailable

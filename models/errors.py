@@ -58,5 +58,9 @@ class Unavailable(Exception):
     """The database can't answer just now; what was not acknowledged was not stored (503)."""
 
 
+class Uncertain(Unavailable):
+    """Whether the database has stored it isn't known, as its answer was lost (503)."""
+
+
 class CannotStart(Exception):
     """The house can't open: one line that says what is wrong and how to mend it."""

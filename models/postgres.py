@@ -25,7 +25,7 @@ from peewee import (
 from playhouse.migrations import Runner
 
 from models.database import Answer, Outcome, Work, db, deliver, noted, refusal
-from models.errors import CannotStart, Unavailable
+from models.errors import CannotStart, Unavailable, Uncertain
 from models.upgrades import APPLICATION_ID, STEPS, newest_of
 
 READING, WRITING = "REPEATABLE READ READ ONLY", "READ COMMITTED"
@@ -169,7 +169,7 @@ class PostgresDoors:
         """Have `unit` run in a transaction, and `answer` called after COMMIT.
 
         It may run several times, so it touches nothing but the database. When it is answered with
-        an error nothing was stored; but when the connection breaks in COMMIT, nobody knows.
+        an error nothing was stored; or, when the connection broke in COMMIT, it is Uncertain.
         """
         self._work.put((WRITING, (unit, answer)))
 
@@ -218,7 +218,9 @@ class PostgresDoors:
                 if (lost or code in AGAIN) and not ended and tries < TRIES:
                     time.sleep(0.01 * (code in AGAIN))  # whoever was in the way goes first
                     continue
-                fault = code is not None and (ended or code[:2] not in MISTAKES)
+                if ended and mode == WRITING:
+                    return None, refusal(error, Uncertain)
+                fault = code is not None and code[:2] not in MISTAKES
                 return None, refusal(error) if fault else error
 
     def _connect(self) -> None:
