@@ -1,6 +1,7 @@
 # make run       set up and serve http://127.0.0.1:8888/ (PORT=8888)
 # make test      set up and run every test
 # make soak      an hour of everything at once, with kills (SOAK=60 for a minute)
+# make test-postgresql  the same on PostgreSQL, a server of its own: needs Debian's postgresql
 # make check     format, lint and types; changes nothing
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
@@ -15,7 +16,7 @@ BIN = .venv/bin
 NODE_TEST = axe-core@4 oidc-provider@9
 NODE_BENCH = express@5 better-sqlite3@12 ws@8
 
-.PHONY: run test soak check format languages sample restore picture bench
+.PHONY: run test test-postgresql soak check format languages sample restore picture bench
 
 run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
@@ -25,6 +26,9 @@ test: .venv/test
 
 soak: .venv/test
 	SOAK=$(or $(SOAK),3600) $(BIN)/python -m pytest -s checks/soak.py
+
+test-postgresql: .venv/test
+	$(BIN)/python -m pytest --engine=postgresql
 
 check: .venv/test
 	$(BIN)/ruff format --check

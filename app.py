@@ -31,16 +31,17 @@ from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
 from tornado.web import Application, RequestHandler, url
 
-from bus import Bus
+from bus import Bus, PostgresBus
 from config import Config, read
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
 from controllers.base import READ_WITHIN, MissingHandler, StaticHandler, path_without_key
 from controllers.live import Hub
-from controllers.loop import Answers, Complaints, Hashing, Kept, Lookups, Pace, UnderWay
+from controllers.loop import Answers, Complaints, FarLookups, Hashing, Kept, Lookups, Pace, UnderWay
 from jobs import Job, Jobs, check_folder
-from models import tokens, upgrades
+from models import copying, tokens, upgrades
 from models.database import Doors, db
 from models.errors import CannotGoOn, CannotStart, NotFound
+from models.postgres import PostgresDoors
 from titles import Titles
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
@@ -111,6 +112,8 @@ VIEWS = Path(__file__).parent / "views"
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
 SETTLE = 0.5  # seconds that someone who has just come in has to ask
+NO_BACKUP = "--backup and --backup_folder copy SQLite files: with PostgreSQL use pg_dump."
+NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 LAST_WAIT = 8  # seconds that requests under way have when the house closes
 
 
@@ -197,17 +200,23 @@ class App(Application):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.found: dict[str, Any] = {}
-        self.doors = Doors(config.database_path)
-        self.lookups = Lookups(self.doors)
+        self.doors: Doors | PostgresDoors
+        self.lookups: Lookups
+        if config.postgresql:
+            self.doors = PostgresDoors(config.database)
+            self.lookups = FarLookups(self.doors)
+        else:
+            self.doors = Doors(config.database_path)
+            self.lookups = Lookups(self.doors)
         self.hashing = Hashing()
         self.under_way = UnderWay()
         self.hub = Hub(self.lookups)
-        self.bus = Bus(self.doors, self.hub.announce)
+        self.bus = self.bus_between()
         self.numbers = health.Numbers(self.gauges())
         self.answers = Answers()
         read, write = (partial(self.answers.of, d) for d in (self.doors.read, self.doors.write))
-        self.jobs = Jobs(read, write, self.numbers.job, self.doors.path, config.backups)
-        self.titles = Titles(config, self.doors.look, write)
+        self.jobs = Jobs(read, write, self.numbers.job, config.database_path, config.backups)
+        self.titles = Titles(config, read, write)
         if config.fetch_titles:
             self.jobs.table.append(Job("fetch titles", self.titles.fetch_waiting, look=1))
         self.watch = health.LoopWatch(self.numbers)
@@ -242,6 +251,12 @@ class App(Application):
             **cookie_settings(config.secure),
         )
 
+    def bus_between(self) -> Bus:
+        """Return what carries news between the database and the hub."""
+        if isinstance(self.doors, Doors):
+            return Bus(self.doors, self.hub.announce)
+        return PostgresBus(self.doors, self.hub.announce, self.hub.versions, self.lookups)
+
     def gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         """Return what /metrics asks for when someone looks: what it means, and how to know."""
         return {
@@ -265,7 +280,14 @@ class App(Application):
 
     async def start(self) -> None:
         """Open the port, then the database, and serve. Raises CannotStart, nothing left open."""
+        if self.config.postgresql and not self.config.cookie_secret:
+            raise CannotStart(
+                "With PostgreSQL give --cookie_secret, the same to every process, for instance "
+                f"what this prints: {NEW_KEY}"
+            )
         async with AsyncExitStack() as undo:
+            if self.config.backups and self.config.postgresql:
+                raise CannotStart(NO_BACKUP)
             if self.config.backups:
                 check_folder(self.config.backups)
             try:
@@ -287,7 +309,7 @@ class App(Application):
             self.watch.begin()
             undo.callback(self.watch.end)
             undo.push_async_callback(self.bus.close)
-            key = self.config.cookie_secret or tokens.signing_key(self.doors.path)
+            key = self.config.cookie_secret or tokens.signing_key(self.config.database_path)
             self.settings["cookie_secret"] = key
             self.port: int = sockets[0].getsockname()[1]
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
@@ -349,10 +371,10 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def print_reset(config: Config) -> None:
     """Print a link for a new password. Raises CannotStart when nobody has that name."""
-    doors = Doors(config.database_path)
+    doors = PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
     doors.open()
     try:
-        with db.connection_context():
+        with db.connection_context(), db.atomic():
             key = tokens.forgotten(config.reset_password)
     except NotFound:
         raise CannotStart(f"Nobody here is called {config.reset_password!r}.") from None
@@ -387,7 +409,8 @@ async def serve(config: Config) -> None:
     if any(isinstance(each, logging.FileHandler) for each in logging.getLogger().handlers):
         loop.add_signal_handler(signal.SIGHUP, reopen_log)
     app = App(config)
-    app.doors.give_up = give_up
+    if isinstance(app.doors, Doors):
+        app.doors.give_up = give_up
     await app.start()
     gc.collect()
     gc.freeze()  # what is loaded stays: looking at it again made the slowest answers
@@ -423,7 +446,11 @@ def main() -> int:
             config = read(sys.argv, os.environ)
         except Error as error:
             raise CannotStart(str(error)) from error
-        if config.backup:
+        if config.copy_to:
+            sys.stdout.write(f"{copying.copy(config.database_path, config.copy_to)}\n")
+        elif config.backup and config.postgresql:
+            raise CannotStart(NO_BACKUP)
+        elif config.backup:
             upgrades.copy_to(config.database_path, Path(config.backup).absolute())
         elif config.reset_password:
             print_reset(config)

@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
-from models import history, links
+from models import history, links, lists
 from models.database import Doors
 from models.errors import Unavailable
+from models.postgres import PostgresDoors
 
 log = logging.getLogger(__name__)
 PERIOD = 0.05  # seconds between two looks for what other processes did; one takes 3 us
+SWEEP = 1  # seconds between two looks at the versions of all lists that are watched
 
 News = Callable[[int, int, str], None]  # takes a list, its version, and the kind of the change
 
@@ -45,6 +50,7 @@ class Bus:
             await asyncio.sleep(PERIOD)
             try:
                 self.look()
+                await self.sweep()
             except Exception:  # the next look may go well, and no news for ever would be worse
                 log.exception("The bus could not look")
 
@@ -68,7 +74,57 @@ class Bus:
             self.titled = number
             self.announce(list_id, 0, "title")
 
+    async def sweep(self) -> None:
+        """Look for what `look` can't see."""
+
     async def close(self) -> None:
         """End."""
         self.riding.cancel()
         await asyncio.wait([self.riding])
+
+
+class PostgresBus(Bus):
+    """The same on PostgreSQL, where changes don't get their ids in the order of their commits.
+
+    What this process commits is noted as it does: see `models.database.Noted`. What others commit
+    shows in the versions of the lists that are `watched` here, which `lookups` finds.
+    """
+
+    doors: PostgresDoors  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        doors: PostgresDoors,
+        announce: News,
+        watched: Mapping[int, int],
+        lookups: Callable[..., Awaitable[Any]],
+    ) -> None:
+        super().__init__(doors, announce)  # type: ignore[arg-type]
+        self.watched = watched
+        self.arrived: dict[int, int] = {}  # by list: when the last title of a link came
+        self.lookups = lookups
+
+    def open(self) -> None:
+        """Begin with what comes from now on."""
+        self.swept = time.monotonic()
+        self.riding = asyncio.get_running_loop().create_task(self.ride())
+
+    def look(self) -> None:
+        """Announce what this process has committed since the last look."""
+        self.called = False
+        while self.doors.news:
+            self.announce(*self.doors.news.popleft())
+
+    async def sweep(self) -> None:
+        """Announce what others have committed, of whatever kind it was."""
+        if time.monotonic() - self.swept < SWEEP or not self.watched:
+            return
+        self.swept = time.monotonic()
+        with suppress(Unavailable):  # the next one may find it
+            found = await self.lookups(lists.versions, tuple(self.watched))
+            before, self.arrived = self.arrived, {number: titles for number, _, titles in found}
+            for list_id, version, titles in found:
+                if version > self.watched.get(list_id, version):
+                    self.announce(list_id, version, "list")
+                if titles > before.get(list_id, 0):
+                    self.announce(list_id, 0, "title")

@@ -21,13 +21,32 @@ def told(meaning: str) -> dict[str, str]:
     return {"help": meaning}
 
 
+def shown(address: str) -> str:
+    """Return what may be shown of an address: not the password that may be in it."""
+    return re.sub("://.*@", "://", address.partition("?")[0])
+
+
+def check_url(name: str, address: str) -> None:
+    """Raise Error for what is no address of a PostgreSQL database."""
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme == "postgresql" and len(parts.path) > 1 and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        model = "postgresql://user:password@host:port/name"
+        raise Error(f"--{name} is like {model}, not {shown(address)!r}")
+
+
 @dataclass(frozen=True)
 class Config:
     """What the house was told. Tests make their own: `Config(port=0, database="x/people.db")`."""
 
     port: int = field(default=8888, metadata=told("port to serve on; 0 takes a free one"))
     address: str = field(default="127.0.0.1", metadata=told("address to serve on; empty for all"))
-    database: str = field(default="people.db", metadata=told("SQLite file, made if missing"))
+    database: str = field(
+        default="people.db", metadata=told("SQLite file, made if missing, or postgresql://...")
+    )
     cookie_secret: str = field(default="", metadata=told("key that signs cookies; made if empty"))
     public_url: str = field(default="", metadata=told("address that people use, https behind TLS"))
     behind_proxy: str = field(
@@ -56,6 +75,9 @@ class Config:
     fetch_from: str = field(
         default="", metadata=told("ask these, too, though they are not public: IP:port,IP:port")
     )
+    copy_to: str = field(
+        default="", metadata=told("copy the SQLite file to this postgresql://..., and exit")
+    )
     metrics_token: str = field(
         default="", metadata=told("lets others than this machine see /metrics")
     )
@@ -64,8 +86,17 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise Error(f"--port is from 0 to 65535, not {self.port}")
-        if "://" in self.database.removeprefix("sqlite:///"):
-            raise Error(f"--database is a path or sqlite:///path, not {self.database!r}")
+        if self.postgresql:
+            check_url("database", self.database)
+        elif "://" in self.database.removeprefix("sqlite:///"):
+            raise Error(
+                "--database is a path, sqlite:///path or postgresql://user:password@host/name, "
+                f"not {shown(self.database)!r}"
+            )
+        if self.copy_to:
+            check_url("copy_to", self.copy_to)
+            if self.postgresql:
+                raise Error("--copy_to copies a SQLite file: give its path as --database")
         if self.signup not in ("open", "closed"):
             raise Error(f"--signup is open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:
@@ -78,6 +109,11 @@ class Config:
             raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret go together")
         if self.oidc_issuer and not ISSUER.fullmatch(self.oidc_issuer):
             raise Error(f"--oidc_issuer is like https://id.example.org, not {self.oidc_issuer!r}")
+
+    @property
+    def postgresql(self) -> bool:
+        """Whether the database is a server's."""
+        return self.database.startswith("postgresql://")
 
     @property
     def database_path(self) -> Path:
@@ -122,7 +158,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     for argument in [*given, *arguments[1:]]:
         name, _, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or name not in parser:
-            raise Error(f"there is no option {argument!r}: --help lists them all")
+            raise Error(f"there is no option {shown(argument)!r}: --help lists them all")
         if isinstance(parser[name], bool) and value.lower() not in ("", "true", "false"):
             raise Error(f"--{name} is true or false, not {value!r}")
         try:

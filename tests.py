@@ -5,13 +5,11 @@
 
 import re
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable
-from contextlib import closing
 from html import unescape
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from checks.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, rows
+from checks.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, inside, rows
 
 TITLES = [
     "Buy milk",
@@ -237,8 +235,8 @@ def test_an_op_is_nothing_for_the_door(ann: Visitor, cy: Visitor) -> None:
         ann.post("/logout", op="2" * 32)
         assert ann.get("/lists", cookies={"session": copy}).status_code == 302
         ann.log_in()
-    with closing(sqlite3.connect(ann.server.database)) as database:
-        kept = database.execute("SELECT answer FROM answered").fetchall()
+    with inside(ann.server.database) as run:
+        kept = run("SELECT answer FROM answered")
     assert not any("/log" in answer for (answer,) in kept)
 
 
@@ -436,11 +434,12 @@ def test_a_viewer_reads(ann: Visitor, cy: Visitor) -> None:
     """Sees the list and nothing to change it with; what is sent all the same gets 403."""
     ann.add("milk")
     todo = ann.find("milk")
-    with closing(sqlite3.connect(ann.server.database)) as database, database:
-        database.execute(
+    with inside(ann.server.database) as run:
+        run(
             "INSERT INTO member (list_id, user_id, role, position)"
-            " SELECT ?, id, 'viewer', 9 FROM user WHERE username = ?",
-            (ann.list, cy.name),
+            " SELECT ?, id, 'viewer', 9 FROM \"user\" WHERE username = ?",
+            ann.list,
+            cy.name,
         )
     page = cy.get(f"/lists/{ann.list}?edit={todo}").text
     assert rows(page) == [Row(todo, "milk", False)]
@@ -450,10 +449,8 @@ def test_a_viewer_reads(ann: Visitor, cy: Visitor) -> None:
         assert cy.post(address, title="mine", name="mine").status_code == 403
     assert ann.rows() == [Row(todo, "milk", False)]
     for role, may in (("editor", True), ("viewer", False)):
-        with closing(sqlite3.connect(ann.server.database)) as database, database:
-            database.execute(
-                "UPDATE member SET role = ? WHERE list_id = ? AND role <> 'owner'", (role, ann.list)
-            )
+        with inside(ann.server.database) as run:
+            run("UPDATE member SET role = ? WHERE list_id = ? AND role <> 'owner'", role, ann.list)
         for fragment in ({}, {"X-Fragment": "rows"}):
             page = cy.get(f"/lists/{ann.list}", headers=fragment).text
             assert ("formaction" in page) == may
@@ -804,6 +801,7 @@ def test_it_stays_local(server: Server) -> None:
         socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
+@pytest.mark.sqlite
 def test_the_sample(start: Callable[..., Server], tmp_path: Path) -> None:
     """`cp people.db.sample people.db` shows a furnished house, to those who share it."""
     (tmp_path / "people.db").write_bytes((ROOT / "people.db.sample").read_bytes())

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 # Tornado would note that as a fault of whoever was asked.
 gen_log.addFilter(lambda record: ENOUGH not in record.getMessage())
 Gates = defaultdict[str, asyncio.Semaphore]  # by host
-Write = Callable[[Callable[[], Any]], Awaitable[Any]]
+Door = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def public(address: str) -> bool:
@@ -175,10 +175,10 @@ def checked(address: str) -> str:
 
 
 class Titles:
-    """Asks for titles; `look` and `write` are the ways to the database."""
+    """Asks for titles; `read` and `write` are the doors to the database."""
 
-    def __init__(self, config: Any, look: Callable[..., list[Any]], write: Write) -> None:
-        self.config, self.look, self.write = config, look, write
+    def __init__(self, config: Any, read: Door, write: Door) -> None:
+        self.config, self.read, self.write = config, read, write
 
     def open(self) -> None:
         """Make what asks; its own, so that nothing else is bound by these limits."""
@@ -209,7 +209,7 @@ class Titles:
         try:
             while True:
                 free = AT_ONCE - len(asking)
-                if free and links.waiting(self.look):
+                if free and await self.read(links.waiting):
                     for link in await self.write(partial(claim, free)):
                         asking.add(asyncio.create_task(self.ask(link, gates)))
                 if not asking:

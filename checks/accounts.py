@@ -1,11 +1,9 @@
 """Accounts: who may try how often, sessions, passwords, tokens, and the way out."""
 
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 import requests
 
 from checks.api import Program
-from checks.cast import PASSWORD, ROOT, Server, Visitor, alerts
+from checks.cast import PASSWORD, ROOT, Server, Visitor, address, alerts, dump, inside
 from checks.live import Socket, play
 from checks.rules import BROWSER, House
 from controllers.account import device
@@ -271,7 +269,7 @@ def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
 
 def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
     """Have the house's keeper print a link."""
-    command = [sys.executable, "app.py", f"--database={server.database}", "--port=80"]
+    command = [sys.executable, "app.py", f"--database={address(server.database)}", "--port=80"]
     command.append(f"--reset_password={name}")
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -295,12 +293,12 @@ def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     assert mine.get(newer).status_code == mine.post(newer, new_password="x").status_code == 404
     assert guess(Visitor(server, "x"), ann.name, OTHER).status_code == 303
     third = re.findall(r"/reset/[\w-]{43}", reset(server, ann.name).stdout)[0]
-    with closing(sqlite3.connect(server.database)) as database, database:
-        assert third.rpartition("/")[2] not in "".join(database.iterdump())
-        (ends,) = database.execute("SELECT expires FROM reset").fetchone()
+    assert third.rpartition("/")[2] not in dump(server.database)
+    with inside(server.database) as run:
+        ((ends,),) = run("SELECT expires FROM reset")
         hour = datetime.now(UTC) + timedelta(hours=1)
         assert abs(datetime.fromisoformat(ends) - hour) < timedelta(minutes=1)
-        database.execute("UPDATE reset SET expires = '2020-01-01T00:00:00.000Z'")
+        run("UPDATE reset SET expires = '2020-01-01T00:00:00.000Z'")
     assert mine.get(third).status_code == 404
 
 
@@ -364,9 +362,8 @@ def test_nothing_is_left(house: House) -> None:
     assert names == ["ann", "bob"] and house.titles() == ["milk", "eds"]
     for other in (house.bob, house.ann, house.cy):
         house.do(farewell.close, other)
-    with closing(sqlite3.connect(house.doors.path)) as database:
-        dump = "".join(database.iterdump())
-    assert "milk" not in dump and "eds" not in dump and "In the trash" not in dump
+    left = dump(house.path)
+    assert "milk" not in left and "eds" not in left and "In the trash" not in left
     assert house.do(lambda: Member.select().count()) == 0
     person = house.do(users.sign_up, "ann", None, None, "Hers")
     new = house.do(lists.mine, person)[0].id
@@ -387,8 +384,8 @@ def test_who_has_no_password(house: House) -> None:
     new = house.do(tokens.change_password, house.ann, "a hash", BROWSER, fresh)
     assert not house.do(tokens.just_came, house.ann, new)
     assert house.do(partial(tokens.just_came, anyone=True), house.ann, new)
-    assert not any(tokens.visit(old, house.doors.look) for old in (key, fresh))
-    assert tokens.visit(new, house.doors.look)
+    assert not any(tokens.visit(old, house.look) for old in (key, fresh))
+    assert tokens.visit(new, house.look)
     for late in (tokens.log_in, tokens.give):  # whose password was checked before it was changed
         with pytest.raises(Forbidden):
             house.do(partial(late, house.ann, BROWSER, stored="the old hash"))
@@ -399,8 +396,8 @@ def test_who_has_no_password(house: House) -> None:
 def test_fifty_sessions(house: House) -> None:
     """Are enough: the one that was seen longest ago ends."""
     keys = [house.do(tokens.log_in, house.ann, BROWSER) for _ in range(51)]
-    assert tokens.visit(keys[0], house.doors.look) is None
-    assert all(tokens.visit(key, house.doors.look) for key in keys[1:])
+    assert tokens.visit(keys[0], house.look) is None
+    assert all(tokens.visit(key, house.look) for key in keys[1:])
 
 
 def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Server) -> None:
@@ -410,10 +407,10 @@ def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Serv
     (only,) = house.do(identities.mine, house.ann)
     with pytest.raises(Conflict):
         house.do(identities.unlink, house.ann, only.id)
-    with closing(sqlite3.connect(server.database)) as database, database:
-        named = database.execute("SELECT id FROM user WHERE username = ?", (ann.name,))
-        values = (*named.fetchone(), issuer, f"<b>{ann.name}")
-        database.execute("INSERT INTO identity (user_id, issuer, subject) VALUES (?, ?, ?)", values)
+    with inside(server.database) as run:
+        ((number,),) = run('SELECT id FROM "user" WHERE username = ?', ann.name)
+        insert = "INSERT INTO identity (user_id, issuer, subject) VALUES (?, ?, ?)"
+        run(insert, number, issuer, f"<b>{ann.name}")
     page = ann.get("/account").text
     assert f"Linked with {issuer} as &lt;b&gt;{ann.name}." in page
     (path,) = re.findall(r"/account/identities/\d+/end", page)

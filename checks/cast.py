@@ -6,10 +6,12 @@ import re
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +19,57 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 
+from checks import cluster
+from models.database import Doors
+from models.postgres import PostgresDoors, database_at
+
 ROOT = Path(__file__).parent.parent
 PASSWORD = "three quiet otters"
 NUMBERS = itertools.count(1)
+OF_SQLITE = "about SQLite itself"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # In a container, where tests run as root, Chromium's own sandbox can't work.
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+
+
+CLUSTERS: list[cluster.Cluster] = []  # with --engine=postgresql, the one that all tests use
+
+
+def address(path: Path) -> str:
+    """Return the --database that the house at `path` has: that file, or one in the cluster."""
+    return CLUSTERS[0].database_for(path) if CLUSTERS else str(path)
+
+
+def doors_to(path: Path) -> Doors | PostgresDoors:
+    """Return the doors to that database."""
+    return PostgresDoors(address(path)) if CLUSTERS else Doors(path)
+
+
+@contextmanager
+def inside(path: Path) -> Iterator[Callable[..., list[Any]]]:
+    """Give what runs SQL in that database, with ? for values, and returns rows; then commit."""
+    if CLUSTERS:
+        database = database_at(address(path))
+        with database.connection_context(), database.atomic():
+
+            def run(statement: str, *values: Any) -> list[Any]:
+                cursor = database.execute_sql(statement.replace("?", "%s"), values)
+                return cursor.fetchall() if cursor.description else []
+
+            yield run
+    else:
+        with closing(sqlite3.connect(path)) as file, file:
+            yield lambda statement, *values: file.execute(statement, values).fetchall()
+
+
+def dump(path: Path) -> str:
+    """Return all that a database holds, as text."""
+    if not CLUSTERS:
+        with closing(sqlite3.connect(path)) as file:
+            return "".join(file.iterdump())
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    with inside(path) as run:
+        return "".join(str(run(f'SELECT * FROM "{name}"')) for (name,) in run(tables))
 
 
 class Server:
@@ -40,9 +87,12 @@ class Server:
         self.expected = ["The event loop is held"]  # on a machine that is busy with other things
         command = [sys.executable, "-W", "error", "app.py", "--port=0", "--logging=warning"]
         command += ["--throttle=false", "--fetch_titles=false"]  # what comes later counts
+        command.append(f"--database={address(database)}")
+        if CLUSTERS:
+            command.append(f"--cookie_secret={'s' * 64}")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, f"--database={database}", *options],
+                [*command, *options],
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.PIPE,
@@ -227,9 +277,41 @@ def nobody(server: Server) -> Visitor:
     return Visitor(server, "nobody")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let all tests run on another database engine."""
+    parser.addoption("--engine", choices=("sqlite", "postgresql"), default="sqlite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start it, if it is one that must be started."""
+    config.addinivalue_line("markers", f"sqlite: {OF_SQLITE}")
+    if config.getoption("engine") == "postgresql":
+        if not cluster.FOUND:
+            raise pytest.UsageError(cluster.MISSING)
+        CLUSTERS.append(cluster.Cluster(cluster.QUICK))
+
+
+def pytest_unconfigure() -> None:
+    """End it."""
+    while CLUSTERS:
+        CLUSTERS.pop().stop()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what is about another engine."""
+    if CLUSTERS and item.get_closest_marker("sqlite"):
+        pytest.skip(OF_SQLITE)
+
+
+def unwanted(terminalreporter: Any) -> list[Any]:
+    """Return the tests that were skipped for want of something."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    return [report for report in skipped if OF_SQLITE not in str(report.longrepr)]
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Where everything is installed, a test that skipped itself is a failure."""
-    skipped = terminalreporter.stats.get("skipped", [])
+    skipped = unwanted(terminalreporter)
     if skipped and os.environ.get("CI"):
         terminalreporter.section("skipped, but CI must run everything", red=True)
 
@@ -237,5 +319,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Say so in the exit status."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter and reporter.stats.get("skipped") and os.environ.get("CI"):
+    if reporter and unwanted(reporter) and os.environ.get("CI"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

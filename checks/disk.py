@@ -19,6 +19,7 @@ import pytest
 
 from checks.cast import ROOT
 
+pytestmark = pytest.mark.sqlite
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 SECTOR = 512
 

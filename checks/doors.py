@@ -253,24 +253,24 @@ def test_what_was_looked_up_is_never_stale(doors: Doors) -> None:
 
     async def live() -> None:
         lookups = Lookups(doors)
-        assert (lookups(unit), lookups(unit), len(asked)) == ([], [], 1)
+        assert (await lookups(unit), await lookups(unit), len(asked)) == ([], [], 1)
         ask(doors.write, make, "milk").result()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert (lookups(unit), lookups(unit), len(asked)) == (["milk"], ["milk"], 2)
+        assert (await lookups(unit), await lookups(unit), len(asked)) == (["milk"], ["milk"], 2)
         other = SqliteDatabase(str(doors.path))
         with other.connection_context():
             other.execute_sql("UPDATE list SET name = 'bread'")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert lookups(unit) == ["bread"]
+        assert await lookups(unit) == ["bread"]
         doors._peephole.close()
         doors.look, look = broken, doors.look  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
-            lookups(lambda look: look(query))
+            await lookups(lambda look: look(query))
         doors.look = look  # type: ignore[method-assign]
         ask(doors.write, make, "honey").result()
-        assert lookups(unit) == ["bread", "honey"]
+        assert await lookups(unit) == ["bread", "honey"]
 
     def broken(*args: Any, **values: Any) -> Any:
         raise Unavailable("on purpose")
@@ -345,6 +345,7 @@ def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"people.db", "people.db.lock"}
 
 
+@pytest.mark.sqlite
 def test_a_full_disk(start: Callable[..., Server]) -> None:
     """Changes are refused with 503, reading goes on, and nothing need be restarted afterwards."""
     server = start()
@@ -374,6 +375,7 @@ def test_a_full_disk(start: Callable[..., Server]) -> None:
     server.stop()
 
 
+@pytest.mark.sqlite
 def test_a_database_locked_by_another_program(start: Callable[..., Server]) -> None:
     """Changes wait for it; reading does not, and neither do other pages."""
     server = start()

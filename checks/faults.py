@@ -20,6 +20,8 @@ from checks.cast import Server, Visitor, alerts
 from checks.disk import Disk
 from controllers.loop import Complaints
 
+pytestmark = pytest.mark.sqlite
+
 
 class House:
     """A server on a disk that can fail, and Ann, who knows what was acknowledged to her."""

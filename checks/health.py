@@ -32,6 +32,7 @@ def numbers(text: str) -> dict[str, float]:
     return {k: float(v) for k, v in re.findall(r"^([a-z_]+(?:\{.*?\})?) (\S+)$", text, re.M)}
 
 
+@pytest.mark.sqlite
 def test_healthy(start: Callable[..., Server]) -> None:
     """While both doors to the database work; a lock of another program is a 503, not a hang."""
     server = start()
@@ -121,6 +122,7 @@ def backup(database: Path, target: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.sqlite
 def test_a_backup_comes_back(start: Callable[..., Server], tmp_path: Path) -> None:
     """Made while people write; nothing that was acknowledged before is missing in it."""
     server = start()

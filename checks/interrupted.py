@@ -19,6 +19,8 @@ import pytest
 from checks.disk import Disk, Trials
 from models import tokens, upgrades
 
+pytestmark = pytest.mark.sqlite
+
 STRIDE = 1 if os.environ.get("CI") == "true" else 9
 NUMBERS = [int(step.name[:4]) for step in sorted(upgrades.STEPS.glob("[0-9]*.py"))]
 WAYS: dict[str, tuple[str, Callable[[Disk], Any]]] = {

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from checks.cast import ROOT, Server, Visitor, ask
+from checks.cast import ROOT, Server, Visitor, ask, inside
 from checks.health import numbers
 from checks.rules import House
 from checks.sharing import wait
@@ -52,7 +52,7 @@ class Office:
         async def read(unit: Callable[[], Any]) -> Any:
             return await asyncio.wrap_future(ask(house.doors.read, unit))
 
-        self.jobs = Jobs(read, write, count, house.doors.path, None)
+        self.jobs = Jobs(read, write, count, Path("people.db"), None)
 
     def tidy(self) -> None:
         """Tidy up now."""
@@ -169,7 +169,7 @@ def test_ended_sessions_go(office: Office) -> None:
     long_ago(house, Session, ids[2], last_seen="13", created="29")
     office.tidy()
     assert count(house, Session) == 2
-    assert [bool(tokens.visit(key, house.doors.look)) for key in keys] == [False, False, True, True]
+    assert [bool(tokens.visit(key, house.look)) for key in keys] == [False, False, True, True]
 
 
 def test_sessions_of_a_future_that_was_none(office: Office) -> None:
@@ -238,8 +238,8 @@ def test_held_back_through_a_restart(start: Callable[..., Server]) -> None:
     assert "Take back" in ann.get(page).text
     server.process.kill()
     server.process.wait()
-    with closing(sqlite3.connect(server.database)) as database, database:
-        database.execute("UPDATE held SET due = '2020-01-01T00:00:00.000Z'")
+    with inside(server.database) as run:
+        run("UPDATE held SET due = '2020-01-01T00:00:00.000Z'")
     servers = [start(), start()]
     ann.server = servers[0]
     wait(lambda: 'id="message-' in ann.get(page).text)
@@ -293,6 +293,7 @@ def test_nights() -> None:
     assert (here() + timedelta(seconds=until_night() + 1)).hour == NIGHT
 
 
+@pytest.mark.sqlite
 def test_backups(house: House, tmp_path: Path) -> None:
     """One a day; the last seven stay; nothing that isn't a backup of this house is touched."""
     folder = tmp_path / "backups"
@@ -317,6 +318,7 @@ def counted(server: Server, result: str) -> float:
     return told.get(f'events_total{{kind="job: back up",result="{result}"}}', 0)
 
 
+@pytest.mark.sqlite
 def test_nightly_backups(start: Callable[..., Server], tmp_path: Path) -> None:
     """By whichever process comes first, and by one; the copy opens, with everything in it."""
     folder = tmp_path / "backups"
@@ -341,6 +343,7 @@ def test_nightly_backups(start: Callable[..., Server], tmp_path: Path) -> None:
         each.stop()
 
 
+@pytest.mark.sqlite
 def test_a_folder_that_is_gone(start: Callable[..., Server], tmp_path: Path) -> None:
     """Is said at the start; later it is logged and counted, and the house goes on."""
     folder = tmp_path / "backups"

@@ -166,6 +166,28 @@ def test_who_is_removed_hears_no_more(ann: Visitor, cy: Visitor) -> None:
     play(scene)
 
 
+def test_who_knocks_is_not_here(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """Those of a list aren't told of a stranger who only asks for it."""
+    bob = Visitor(server, "bob")
+    bob.sign_up()
+    path = f"/lists/{ann.list}/members"
+    assert ann.post(path, username=bob.name, role="viewer").status_code == 303
+
+    async def scene() -> None:
+        async with Socket(ann) as first, Socket(bob) as second:
+            await first.watch(ann.list)
+            for door in ("poll", "events"):
+                knocked = await aside(cy.get, f"/live/{door}?list={ann.list}&version=0")
+                assert knocked.status_code == 404
+            await second.watch(ann.list)
+            people: list[str] = []
+            while bob.name not in people:
+                people = (await first.hear("present"))["people"]
+            assert sorted(people) == sorted([ann.name, bob.name])
+
+    play(scene)
+
+
 def test_a_session_that_ends_closes_its_sockets(ann: Visitor) -> None:
     """With a code of its own, so that the page goes to log in; others stay."""
     other = Visitor(ann.server, ann.name)

@@ -28,6 +28,8 @@ from models.database import Doors
 from models.errors import CannotStart, Unavailable
 from models.tables import Person
 
+pytestmark = pytest.mark.sqlite
+
 # Root may write anything; without its capabilities it is like anyone else.
 PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 

@@ -6,7 +6,6 @@ import pwd
 import re
 import shutil
 import socket
-import sqlite3
 import subprocess
 import threading
 import time
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from checks.api import Program
-from checks.cast import ROOT, Server, Visitor
+from checks.cast import CLUSTERS, ROOT, Server, Visitor, inside
 from checks.live import Socket, aside, play, version
 from checks.sharing import join
 from models import upgrades
@@ -140,7 +139,7 @@ def house(start: Callable[..., Server], tmp_path: Path) -> Iterator[House]:
     """Open it, with one list that Ann owns and Bob may change; close all of it well."""
     if NGINX is None:
         pytest.skip("no nginx found: apt install nginx")
-    if upgrades.SqliteDatabase.server_version < upgrades.SHARED_SINCE:
+    if not CLUSTERS and upgrades.SqliteDatabase.server_version < upgrades.SHARED_SINCE:
         pytest.skip("this SQLite can't be shared: pip install pysqlite3, where it has a wheel")
     with ThreadPoolExecutor(4) as pool:
         servers = [*pool.map(lambda _: start(*OPTIONS), range(4))]
@@ -218,8 +217,8 @@ def test_who_comes_is_passed_on(house: House) -> None:
     far.http.get_adapter(far.server.url).init_poolmanager(1, 1, source_address=("127.0.0.9", 0))
     far.http.headers["X-Forwarded-For"] = "203.0.113.7"
     assert far.log_in().status_code == 303
-    with closing(sqlite3.connect(house.servers[0].database)) as now:
-        noted = now.execute("SELECT address FROM session ORDER BY id").fetchall()
+    with inside(house.servers[0].database) as run:
+        noted = run("SELECT address FROM session ORDER BY id")
     assert noted == [("127.0.0.1",), ("127.0.0.9",)]  # Bob's, and Ann's that has taken the place
 
 

@@ -1,10 +1,8 @@
 """Sharing a list: who comes in, in which role, and who goes."""
 
 import re
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from checks.api import Program
-from checks.cast import PASSWORD, Server, Visitor, alerts
+from checks.cast import PASSWORD, Server, Visitor, alerts, dump, inside
 from checks.script import Window, until
 from checks.together import live, see
 
@@ -149,21 +147,20 @@ def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server
     assert late.get(link).status_code == 404  # who made it may not make any now
     refused = ann.post(f"/lists/{ann.list}/invites", link="owner", op=str(uuid4()))
     assert refused.status_code == 422 and "editors or viewers" in alerts(refused.text)[0]
-    with sqlite3.connect(server.database) as database:
-        assert link.rpartition("/")[2] not in "".join(database.iterdump())
+    assert link.rpartition("/")[2] not in dump(server.database)
 
 
 def test_links_end_by_themselves(ann: Visitor, cy: Visitor, server: Server) -> None:
     """After seven days, and with their list."""
     link, gone = link_of(ann, "viewer"), link_of(ann, "viewer")
-    with sqlite3.connect(server.database) as database:
+    with inside(server.database) as run:
         ends = "SELECT MIN(expires) FROM invite WHERE list_id = ?"
         week = datetime.now(UTC) + timedelta(days=7)
-        (end,) = database.execute(ends, (ann.list,)).fetchone()
+        ((end,),) = run(ends, ann.list)
         assert abs(datetime.fromisoformat(end) - week) < timedelta(minutes=1)
-        first = database.execute("SELECT MIN(id) FROM invite WHERE list_id = ?", (ann.list,))
-        past = ("2020-01-01T00:00:00.000Z", *first.fetchone())
-        database.execute("UPDATE invite SET expires = ? WHERE id = ?", past)
+        ((first,),) = run("SELECT MIN(id) FROM invite WHERE list_id = ?", ann.list)
+        past = "UPDATE invite SET expires = '2020-01-01T00:00:00.000Z' WHERE id = ?"
+        run(past, first)
     assert cy.get(link).status_code == cy.post(link).status_code == 404
     assert cy.get(gone).status_code == 200
     ann.post(f"/lists/{ann.list}/delete")
@@ -345,8 +342,8 @@ def test_second_thoughts(windows: list[Window], server: Server) -> None:
     theirs.ann.add("meanwhile")
     see(theirs, "meanwhile")
     assert theirs.page.evaluate(texts) == ""
-    with closing(sqlite3.connect(server.database)) as database, database:
-        database.execute("UPDATE held SET due = '2020-01-01T00:00:00.000Z'")
+    with inside(server.database) as ask:
+        ask("UPDATE held SET due = '2020-01-01T00:00:00.000Z'")
     for window in windows:
         until(window.page, f"{texts} === 'yes'")
         window.page.wait_for_selector(".messages li[id^='message-']")

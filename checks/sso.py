@@ -28,12 +28,13 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from tornado.options import Error
 from tornado.web import create_signed_value
 
-from checks.cast import ROOT, Server, Visitor, alerts, ask
+from checks.cast import ROOT, Server, Visitor, alerts, ask, doors_to
 from config import Config, read
 from controllers.sso import HOUR, MINUTE, Begun, Provider, Refused
 from models import identities, users
 from models.database import Doors
 from models.errors import Conflict
+from models.postgres import PostgresDoors
 
 PACKAGE = Path(sys.prefix) / "node_modules/oidc-provider/lib/index.js"
 SECRET = "more than a +/:%& will tell"
@@ -855,14 +856,14 @@ def test_a_provider_has_a_name() -> None:
 
 
 @pytest.fixture
-def doors(tmp_path: Path) -> Iterator[Doors]:
+def doors(tmp_path: Path) -> Iterator[Doors | PostgresDoors]:
     """A database of one's own."""
-    with closing(Doors(tmp_path / "people.db")) as doors:
+    with closing(doors_to(tmp_path / "people.db")) as doors:
         doors.open()
         yield doors
 
 
-def test_an_identity_is_one_persons(doors: Doors) -> None:
+def test_an_identity_is_one_persons(doors: Doors | PostgresDoors) -> None:
     """By its issuer and its subject, letter by letter."""
     ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
     bob = ask(doors.write, users.sign_up, "bob", None, None, "Things").result()

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -13,13 +12,12 @@ from pathlib import Path
 import requests
 from tornado.websocket import websocket_connect
 
-from checks.cast import Server, Visitor, ask
+from checks.cast import Server, Visitor, ask, doors_to, inside
 from checks.health import numbers
 from checks.killed import WRITERS, Writer, examine
 from checks.live import Socket
 from checks.sharing import wait
 from models import lists, todos
-from models.database import Doors
 from models.tables import Person
 
 
@@ -122,7 +120,7 @@ def test_started_with_very_much(start: Callable[..., Server], tmp_path: Path) ->
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(Doors(server.database)) as doors:
+    with closing(doors_to(server.database)) as doors:
         doors.open()
         fill = [ask(doors.write, fill_lists, Person(1, ann.name), n) for n in range(100)]
         for each in fill:
@@ -136,8 +134,8 @@ def test_started_with_very_much(start: Callable[..., Server], tmp_path: Path) ->
         ann.add(f"{number}")
         server.process.kill()
         server.process.wait()
-    with closing(sqlite3.connect(server.database)) as database:
-        assert database.execute("SELECT COUNT(*) FROM todo").fetchone() == (100_002,)
+    with inside(server.database) as run:
+        assert run("SELECT COUNT(*) FROM todo") == [(100_002,)]
     sys.stdout.write(f"\n100,000 todos: ready in {max(seconds):.2f} s\n")
 
 

@@ -1,9 +1,7 @@
 """Every address, with every method, as everyone: nobody is let in, or told what there is."""
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ import requests
 
 from app import ADDRESSES, API, REST
 from checks.api import Program
-from checks.cast import PASSWORD, Server, Visitor
+from checks.cast import PASSWORD, Server, Visitor, inside
 from controllers.base import POLICY
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -87,9 +85,9 @@ def look_over(answer: requests.Response) -> None:
 
 def dump(server: Server, numbers: list[int]) -> list[Any]:
     """Return all that lists hold."""
-    with closing(sqlite3.connect(server.database)) as database:
+    with inside(server.database) as run:
         return [
-            database.execute(f"SELECT * FROM {table} WHERE {column} = ?", (number,)).fetchall()
+            run(f"SELECT * FROM {table} WHERE {column} = ?", number)
             for number in numbers
             for table, column in (
                 ("list", "id"),
@@ -114,9 +112,9 @@ def ids(ann: Visitor, server: Server) -> dict[str, str]:
     ann.post(f"/lists/{ann.list}/messages", text="secret")
     ann.post(f"/lists/{ann.list}/invites", link="editor")
     Program(server, ann.name)
-    with closing(sqlite3.connect(server.database)) as database:
+    with inside(server.database) as run:
         last = {
-            table: str(database.execute(f"SELECT MAX(id) FROM {table}").fetchone()[0])
+            table: str(run(f"SELECT MAX(id) FROM {table}")[0][0])
             for table in ("message", "invite", "token")
         }
     return {

@@ -100,13 +100,13 @@ class ApiHandler(BaseHandler):
         """Every origin may ask, as none can ask for someone else."""
         return True
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Find out whose token it is, and whether it is good for this."""
         super().prepare()
         method = str(self.request.method)
         if method == "OPTIONS" or self.public or method in self.open_methods:
             return
-        visit = self.visit()
+        visit = await self.visit()
         if visit is None:
             raise HTTPError(401)
         self.current_user = visit.person
@@ -117,12 +117,14 @@ class ApiHandler(BaseHandler):
         """Return nothing: no cookie is read here."""
         return ""
 
-    def visit(self) -> tokens.Visit | None:
+    async def visit(self) -> tokens.Visit | None:
         """Return whose token came with the request, if it is one."""
         if "Authorization" not in self.request.headers:
             return None
         authorization = self.request.headers["Authorization"]
-        visit = self.look(tokens.bearer, authorization) if len(authorization) < 100 else None
+        if len(authorization) > 99:
+            return None
+        visit = await self.look(tokens.bearer, authorization)
         if visit and visit.stale:
             used = partial(tokens.used, authorization)
             self.settings["doors"].write(used, lambda result, error: None)
@@ -261,6 +263,9 @@ class ApiHandler(BaseHandler):
         """
         raise NotImplementedError
 
+    def lock(self) -> None:
+        """Keep that version from changing before COMMIT; a part of a unit of work."""
+
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` under the conditions of the request's headers."""
         match = self.request.headers.get("If-Match")
@@ -277,6 +282,7 @@ class ApiHandler(BaseHandler):
 
     def matching(self, match: str, work: Callable[[], T]) -> T:
         """Do the work if the object is still as the program knows it (RFC 9110, 13.1.1)."""
+        self.lock()
         version, thing = self.current()
         if match != "*" and f'"{version}"' not in tags(match):
             raise Stale(thing)
@@ -297,7 +303,7 @@ class MissingApiHandler(ApiHandler):
 
     public = True
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Refuse."""
         raise NotFound
 
@@ -313,7 +319,7 @@ class ListsHandler(ApiHandler):
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
-        mine = self.look(lists.mine, self.person())
+        mine = await self.look(lists.mine, self.person())
         facts = json.dumps([(seen.id, seen.version, seen.role) for seen in mine])
         if not self.known(hashlib.sha256(facts.encode()).hexdigest()[:32]):
             self.give_part([as_object(seen) for seen in mine])
@@ -332,6 +338,10 @@ class ListHandler(ApiHandler):
     """One list."""
 
     versioned = True
+
+    def lock(self) -> None:
+        """Lock it."""
+        lists.LOCK(list=int(self.path_args[0]))
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
@@ -370,19 +380,25 @@ class OfListHandler(ApiHandler):
 
     versioned = True
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Find out which list it is. Raises NotFound."""
-        super().prepare()
+        await super().prepare()
         self.first: lists.Seen | None = None
         if self.path_args:
             self.number = int(self.path_args[0])
         elif self.current_user:
-            self.first = self.look(lists.first, self.current_user)
+            self.first = await self.look(lists.first, self.current_user)
             self.number = self.first.id
 
-    def seen(self) -> lists.Seen:
+    async def seen(self) -> lists.Seen:
         """Return the list. Raises NotFound."""
-        return self.first or self.look(lists.one, self.person(), self.number)
+        if self.first:
+            return self.first
+        return await self.look(lists.one, self.person(), self.number)
+
+    def lock(self) -> None:
+        """Lock the list."""
+        lists.LOCK(list=self.number)
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return the list's version and itself."""
@@ -396,7 +412,7 @@ class TodosHandler(OfListHandler):
     @operation(200, "[Todo]")
     async def get(self, *args: str) -> None:
         """The todos of a list, in its order"""
-        seen = self.seen()
+        seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
         after, limit = self.after(FIRST), self.limit()
@@ -447,6 +463,10 @@ class TodoHandler(ApiHandler):
 
     versioned = True
 
+    def lock(self) -> None:
+        """Lock its list."""
+        todos.LOCK(todo=int(self.path_args[0]))
+
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
         _, todo = todos.find(self.person(), int(self.path_args[0]))
@@ -478,7 +498,7 @@ class MessagesHandler(OfListHandler):
     @operation(200, "[Message]")
     async def get(self, list_id: str) -> None:
         """The messages of a list, the oldest first"""
-        seen = self.seen()
+        seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
         limit = self.limit()
@@ -547,11 +567,12 @@ class ChangesHandler(OfListHandler):
         changes = partial(history.since, self.person(), self.number)
         try:
             seen, rows = await self.read(changes, since, MOST)
+            self.settings["hub"].know(seen.id, seen.version)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.write(": this goes on\n\n")
             await self.flushed()
-            while not self.watcher.ended and self.visit():
+            while not self.watcher.ended and await self.visit():
                 for version, text in rows:
                     self.write(f"id: {version}\ndata: {text}\n\n")
                     since = version

@@ -32,6 +32,7 @@ from models.errors import (
     Stale,
     TooMany,
     Unavailable,
+    Uncertain,
     Wrong,
 )
 from models.tables import Person
@@ -76,6 +77,7 @@ REFUSALS = {
     Wrong: 403,
     TooMany: 429,
     Unavailable: 503,
+    Uncertain: 503,
 }
 SENTENCES = {  # what an error page says first, and why
     400: (
@@ -97,6 +99,7 @@ SENTENCES = {  # what an error page says first, and why
         N_("This didn't work just now, and nothing was changed. Please try again in a moment."),
     ),
 }
+UNCERTAIN = N_("It isn't known whether this was stored. Look before you try it again.")
 FAULT = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
 security_log = logging.getLogger("afazeres.security")
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
@@ -251,8 +254,8 @@ class BaseHandler(RequestHandler):
             what = f"{self.request.method} {path_without_key(self.request.path)!r}"
             app_log.error("Uncaught exception: %s", what, exc_info=value)
 
-    def look(self, unit: Callable[..., T], *args: Any) -> T:
-        """Return what is looked up by key, here and now; see `Lookups`."""
+    def look(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """Wait for what is looked up by key; see `Lookups`."""
         lookups: Lookups = self.settings["lookups"]
         return lookups(unit, *args)
 
@@ -396,6 +399,8 @@ class BaseHandler(RequestHandler):
             sentence = error.message(translate)
         if isinstance(error, Conflict):
             sentence = translate(error.args[0])
+        if isinstance(error, Uncertain):
+            sentence = translate(UNCERTAIN)
         self.show_error(error, status, title, sentence)
 
     def show_error(
@@ -494,7 +499,7 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie that opens none is taken away."""
         key = self.session_key()
-        visit = self.look(tokens.visit, key) if key else None
+        visit = await self.look(tokens.visit, key) if key else None
         if key and visit:
             if visit.stale:  # noted in passing: a page that is only read waits for no writer
                 self.settings["doors"].write(lambda: tokens.seen(key), lambda result, error: None)

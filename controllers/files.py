@@ -57,7 +57,7 @@ class ExportHandler(FileHandler):
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 about = await self.read(files.about, person)
                 archive.writestr("account.json", about)
-                for seen in self.look(lists.mine, person):
+                for seen in await self.look(lists.mine, person):
                     with suppress(NotFound):  # it was deleted meanwhile
                         data = await self.read(files.one, person, seen.id, "json")
                         name = f"lists/{seen.id}.json"
@@ -116,7 +116,8 @@ class ImportHandler(PageHandler):
             values["rows"] = json.dumps(rows, ensure_ascii=False)
             values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
             values["several"] = len(reading.sheets)
-        writable = [one for one in self.look(lists.mine, self.current_user) if one.may("change")]
+        mine = await self.look(lists.mine, self.current_user)
+        writable = [one for one in mine if one.may("change")]
         self.render("account/import.html", lists=writable, **values)
 
     @form

@@ -19,7 +19,7 @@ class HomeHandler(PageHandler):
         if self.current_user is None:
             self.ask_to_log_in(303)
             return
-        mine = self.look(lists.mine, self.current_user)
+        mine = await self.look(lists.mine, self.current_user)
         place = self.reverse_url("list", mine[0].id) if mine else self.reverse_url("lists")
         self.redirect(place, status=303)
 
@@ -33,7 +33,7 @@ class ListsHandler(PageHandler):
 
     async def show(self) -> None:
         """Draw them, each with what is left to do, and those that can be brought back."""
-        mine = self.look(lists.mine, self.current_user)
+        mine = await self.look(lists.mine, self.current_user)
         trash = await self.read(lists.trash, self.current_user)
         self.render("lists/index.html", lists=mine, trash=trash)
 

@@ -152,8 +152,11 @@ class Company:
                 del windows[each]
         self.here = defaultdict(Counter, {number: c for number, c in self.here.items() if c})
 
-    def news(self) -> list[Message]:
+    async def news(self) -> list[Message]:
         """Return what has changed since the last time."""
+        elsewhere: list[tuple[int, str]] = []
+        with suppress(Unavailable):
+            elsewhere = await self.lookups(members.elsewhere, self.process)
         since = time.monotonic() - LINGER
         self.left = {place: at for place, at in self.left.items() if at > since}
         people: defaultdict[int, set[str]] = defaultdict(set)
@@ -161,9 +164,8 @@ class Company:
             people[list_id] |= {person.username for person in windows}
         for list_id, person in self.left:
             people[list_id].add(person.username)
-        with suppress(Unavailable):
-            for list_id, name in self.lookups(members.elsewhere, self.process):
-                people[list_id].add(name)
+        for list_id, name in elsewhere:
+            people[list_id].add(name)
         now = {list_id: tuple(sorted(names)) for list_id, names in people.items()}
         before, self.told = self.told, now
         return [
@@ -191,9 +193,12 @@ class Hub:
         self.watchers: defaultdict[int, set[Any]] = defaultdict(set)
         self.sockets: set[LiveHandler] = set()
         self.sessions: defaultdict[str, set[Any]] = defaultdict(set)
+        self.versions: dict[int, int] = {}  # which the watchers of each list know
+        self.unsure: set[int] = set()  # lists that someone may read no more, perhaps
+        self.doubtful: set[int] = set()  # those of them that could not be looked up
         self.waiting: dict[tuple[int, str], Message] = {}
         self.telling: asyncio.Task[None] | None = None
-        self.as_of: int | None = None  # of the database, when sessions were looked at
+        self.as_of: object = None  # of the database, when sessions were looked at
         self.closed = False
 
     def come(self, each: Any) -> None:
@@ -222,6 +227,7 @@ class Hub:
         here.discard(watcher)
         if not here:
             self.watchers.pop(list_id, None)
+            self.versions.pop(list_id, None)
         if list_id in watcher.present:
             watcher.present.remove(list_id)
             self.company.go(list_id, watcher.person)
@@ -233,38 +239,52 @@ class Hub:
     def announce(self, list_id: int, version: int, kind: str) -> None:
         """Tell the watchers of a list that it has another version; of many at once, the last.
 
-        Or, when `kind` is title, that a link on it has a title now.
+        Those who may not read it any more are sent away before. Or, when `kind` is title, that a
+        link on it has a title now.
         """
-        if list_id in self.watchers:
-            if kind == "title":
-                self.tell_all(message("titles", list_id))
-                return
-            if kind in ("member", "list"):
-                self.check(list_id)
+        if list_id not in self.watchers:
+            return
+        if kind == "title":
+            self.tell_all(message("titles", list_id))
+            return
+        if kind in ("member", "list"):
+            self.unsure.add(list_id)
+            self.tell_soon()
+        if version > self.versions.get(list_id, 0):
+            self.versions[list_id] = version
             self.tell_all(message("changed", list_id, version=version))
 
-    def check(self, list_id: int) -> None:
+    def know(self, list_id: int, version: int) -> None:
+        """Note at which version someone began to watch a list; later ones are announced."""
+        if list_id in self.watchers:
+            self.versions.setdefault(list_id, version)
+
+    async def check(self, list_id: int) -> None:
         """Send away who may not read the list any more."""
         gone = message("gone", list_id)
-        for watcher in [*self.watchers[list_id]]:
-            if not self.may(watcher.person, list_id):
+        await asyncio.sleep(0)  # what is known in this turn may be older than the news
+        people = [*{watcher.person for watcher in self.watchers.get(list_id, ())}]
+        may = await asyncio.gather(*[self.may(person, list_id) for person in people])
+        out = {person for person, each in zip(people, may, strict=True) if not each}
+        for watcher in [*self.watchers.get(list_id, ())]:
+            if watcher.person in out:
                 watcher.tell(gone)
                 self.drop(watcher, list_id)
 
-    def may(self, person: Person, list_id: int) -> bool:
+    async def may(self, person: Person, list_id: int) -> bool:
         """Say whether someone may read a list; yes while that can't be found out."""
         try:
-            self.lookups(lists.one, person, list_id)
+            await self.lookups(lists.one, person, list_id)
         except NotFound:
             return False
         except Unavailable:
-            return True
+            self.doubtful.add(list_id)
         return True
 
-    def person_of(self, key: str) -> Person | None:
+    async def person_of(self, key: str) -> Person | None:
         """Return whose session it is, None when it has ended; what can't be found out, goes on."""
         try:
-            visit = self.lookups(tokens.visit, key)
+            visit = await self.lookups(tokens.visit, key)
         except Unavailable:
             return Person(0, "")
         return visit.person if visit else None
@@ -272,13 +292,21 @@ class Hub:
     def tell_all(self, news: Message) -> None:
         """Tell the watchers of a list, soon."""
         self.waiting[news.list, news.kind] = news
+        self.tell_soon()
+
+    def tell_soon(self) -> None:
+        """Begin to tell, unless that has begun."""
         if not self.telling:
             self.telling = asyncio.get_running_loop().create_task(self.tell())
 
     async def tell(self) -> None:
         """Tell all that waits, AT_ONCE watchers at a time."""
         try:
-            while self.waiting:
+            while self.waiting or self.unsure:
+                while self.unsure:
+                    await self.check(self.unsure.pop())
+                if not self.waiting:
+                    break
                 news = self.waiting.pop(next(iter(self.waiting)))
                 watchers = [*self.watchers.get(news.list, ())]
                 for begin in range(0, len(watchers), AT_ONCE):
@@ -309,26 +337,31 @@ class Hub:
 
         Any process may have ended a session, so they are looked at when anyone has committed.
         """
-        for news in self.company.news():
+        for news in await self.company.news():
             self.tell_all(news)
+        if self.doubtful:
+            self.unsure |= self.doubtful
+            self.doubtful.clear()
+            self.tell_soon()
         here = self.company.to_note()
         if here is not None:
             note = partial(members.be_here, self.company.process, here)
             self.lookups.doors.write(note, lambda result, error: None)
-        commits = None
+        moment = None
         with suppress(Unavailable):  # then it is time to look, and all is well so far
-            commits = self.lookups.doors.commits()
-        if commits is not None and commits == self.as_of and not alive:
+            moment = await self.lookups.moment()
+        if moment is not None and moment == self.as_of and not alive:
             return
-        self.as_of = commits
-        for number, key in enumerate([*self.sessions]):
-            person = self.person_of(key)
-            if not person:
-                self.end_session(key)
-            elif not person.presence:
-                self.company.hide(person)
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        self.as_of = moment
+        keys = [*self.sessions]
+        for begin in range(0, len(keys), AT_ONCE):
+            some = keys[begin : begin + AT_ONCE]
+            people = await asyncio.gather(*map(self.person_of, some))
+            for key, person in zip(some, people, strict=True):
+                if not person:
+                    self.end_session(key)
+                elif not person.presence:
+                    self.company.hide(person)
         for number, each in enumerate([*self.sockets] if alive else []):
             each.tell(ALL_IS_WELL)
             if number % AT_ONCE == 0:
@@ -438,7 +471,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.close(1008, "too many messages")
         return False
 
-    def on_message(self, data: str | bytes) -> None:
+    async def on_message(self, data: str | bytes) -> None:
         """Watch a list, or watch it no more."""
         try:
             asked = json.loads(data)
@@ -455,18 +488,22 @@ class LiveHandler(WebSocketHandler, PageHandler):
             self.hub.drop(self, number)
             return
         try:
-            seen = self.look(lists.one, self.person, number)
-        except NotFound:
-            self.tell(message("error", number, status=404))
-        except Unavailable:
-            self.tell(message("error", number, status=503))
-        else:
+            await self.look(lists.one, self.person, number)
+            if self not in self.hub.sockets:
+                return  # it has closed meanwhile
             if len(self.watched | {number}) > LISTS:
                 self.tell(message("error", number, status=429))
                 return
             self.watched.add(number)
             self.hub.add(self, number, present="version" in asked)
+            await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
+            seen = await self.look(lists.one, self.person, number)
+            self.hub.know(number, seen.version)
             self.tell(message("watching", number, version=seen.version))
+        except (NotFound, Unavailable) as error:
+            self.hub.drop(self, number)
+            status = 404 if isinstance(error, NotFound) else 503
+            self.tell(message("error", number, status=status))
 
     def tell(self, news: Message) -> None:
         """Send a message; to a slow reader the last of its kind, when it has read the others.
@@ -510,8 +547,9 @@ class WaitingHandler(PageHandler):
     """What the other two doors share: one list, from a version on."""
 
     public = True  # who is not logged in gets 401 here, and no page to log in
+    gone = False
 
-    def begin(self) -> tuple[Watcher, Message | None]:
+    async def begin(self) -> tuple[Watcher, Message | None]:
         """Return a watcher, and the news that there are already. Raises NotFound."""
         if self.current_user is None:
             raise HTTPError(401)
@@ -520,24 +558,29 @@ class WaitingHandler(PageHandler):
         if not ID.fullmatch(asked) or not re.fullmatch("[0-9]{1,15}", known):
             raise HTTPError(400)
         number = int(asked)
-        self.watcher = Watcher(
-            self.settings["hub"], number, self.current_user, self.session_key() or ""
-        )
+        hub: Hub = self.settings["hub"]
+        await self.look(lists.one, self.current_user, number)
+        if self.gone:
+            raise HTTPError(400)
+        self.watcher = Watcher(hub, number, self.current_user, self.session_key() or "")
         try:
-            version = self.look(lists.one, self.current_user, number).version
+            await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
+            version = (await self.look(lists.one, self.current_user, number)).version
         except BaseException:
             self.watcher.end()
             raise
+        hub.know(number, version)
         news = message("changed", number, version=version) if version != int(known) else None
         return self.watcher, news
 
     async def head(self, *args: str) -> None:
         """Answer at once, as there is no body that could come later."""
-        self.begin()[0].end()
+        (await self.begin())[0].end()
 
     def on_connection_close(self) -> None:
         """End with the page."""
         super().on_connection_close()
+        self.gone = True
         if watcher := getattr(self, "watcher", None):
             watcher.end()
 
@@ -547,7 +590,7 @@ class EventsHandler(WaitingHandler):
 
     async def get(self) -> None:
         """Send the news as they come."""
-        watcher, first = self.begin()
+        watcher, first = await self.begin()
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
         news = [first or ALL_IS_WELL]
@@ -557,7 +600,7 @@ class EventsHandler(WaitingHandler):
                     number = f"id: {each.version}\n" if each.version else ""
                     self.write(f"{number}data: {each.text}\n\n")
                 await self.flushed()
-                if watcher.ended or not self.look(tokens.visit, watcher.key):
+                if watcher.ended or not await self.look(tokens.visit, watcher.key):
                     return
                 news = await watcher.wait() or [ALL_IS_WELL]
         except StreamClosedError:
@@ -571,7 +614,7 @@ class PollHandler(WaitingHandler):
 
     async def get(self) -> None:
         """Wait for news."""
-        watcher, first = self.begin()
+        watcher, first = await self.begin()
         try:
             news = [first] if first else await watcher.wait(POLL)
         finally:

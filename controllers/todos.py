@@ -156,7 +156,7 @@ class ListPageHandler(PageHandler):
         """
         self._headers["Vary"] = "X-Fragment"
         person: Person = self.current_user
-        mine, digest = self.look(lists.navigation, person)
+        mine, digest = await self.look(lists.navigation, person)
         seen = next((seen for seen in mine if seen.id == list_id), None)
         if seen is None:
             raise NotFound

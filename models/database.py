@@ -1,4 +1,4 @@
-"""The two doors to the database, and the threads behind them.
+"""The two doors to the database, and the threads behind them; PostgreSQL's are in `postgres.py`.
 
 A *unit of work* is a plain peewee function. `Doors.write` runs it in a transaction and answers
 only after COMMIT; `Doors.read` runs it on one snapshot, where it can't change anything. Neither
@@ -80,16 +80,45 @@ class Prepared:
 
     def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
         with peewee_errors:
-            return self.on(db.obj.connection().execute, values)
+            return self.on(db.obj.connection(), values)
 
-    def on(self, execute: Callable[..., Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Run it by `execute`, which takes SQL and parameters and returns a cursor."""
+    def on(self, connection: Any, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it on a connection of the driver's."""
         if self.built_for is not db.obj:
-            self.sql, self.params = self.query.bind(db.obj).sql()
+            self.sql, self.params = self.bound().sql()
             self.built_for = db.obj
         given = [values[p] if isinstance(p, Slot) else p for p in self.params]
-        cursor = execute(self.sql, given)
+        cursor = connection.cursor()
+        cursor.execute(self.sql, given)
         return cursor.fetchall() if cursor.description else []
+
+    def bound(self) -> Any:
+        """Return the query for the engine at hand."""
+        return self.query.bind(db.obj)
+
+
+class Lock(Prepared):
+    """Keeps others from changing or locking the rows of a query until COMMIT.
+
+    What is checked before something is written must be locked before it is read. On SQLite nothing
+    is done: its one writer is alone.
+    """
+
+    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
+        return super().__call__(**values) if db.obj.for_update else []
+
+    def bound(self) -> Any:
+        """Return it so that rows which refer to these can be made meanwhile."""
+        return super().bound().for_update("FOR NO KEY UPDATE")
+
+
+class Noted(threading.local):
+    """The changes of lists that this thread's unit has made: list, version, kind."""
+
+    changes: list[tuple[int, int, str]] | None = None  # None where nobody takes them
+
+
+noted = Noted()
 
 
 class Doors:
@@ -183,21 +212,25 @@ class Doors:
 
         It takes microseconds, a tenth of a turn of another thread. Raises Unavailable.
         """
-        return query.on(self._execute, values)
+        try:
+            return query.on(self._peephole.connection(), values)
+        except (DatabaseError, sqlite3.Error) as error:
+            raise self._blind(error) from error
 
     def commits(self) -> int:
         """Return a number that differs when anyone, here or elsewhere, has committed since."""
-        return int(self._execute("PRAGMA data_version").fetchone()[0])
-
-    def _execute(self, *statement: Any) -> Any:
-        """Run a statement of the event loop's, with nothing between it and the driver."""
         try:
             if self._peephole.is_closed():
                 self._check_files()
-            return self._peephole.connection().execute(*statement)
+            found = self._peephole.connection().execute("PRAGMA data_version").fetchone()
         except (DatabaseError, sqlite3.Error) as error:
-            self._peephole.close()
-            raise self._refusal(error) from error
+            raise self._blind(error) from error
+        return int(found[0])
+
+    def _blind(self, error: Exception) -> Unavailable:
+        """Forget the event loop's connection, which failed; return what its caller is told."""
+        self._peephole.close()
+        return self._refusal(error)
 
     def _read_until_closed(self) -> None:
         self._read(lambda: self._db.pragma("user_version"))  # opens the files of now
@@ -319,18 +352,12 @@ class Doors:
         return result, None
 
     def _refusal(self, cause: BaseException) -> Unavailable:
-        """Return what the waiting caller is told, with the cause for the log.
-
-        That is the first error of a chain: after a full disk, say, the rollback fails too.
-        """
-        while cause.__context__:
-            cause = cause.__context__
-        reason = str(cause)
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        """Return what the waiting caller is told, which names what can be mended."""
+        unavailable = refusal(cause)
+        code = getattr(unavailable.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code in DAMAGED:
-            reason = f"{self.path} is damaged ({reason}): stop the house and restore a backup."
-        unavailable = Unavailable(reason)
-        unavailable.__cause__ = cause
+            mend = "stop the house and restore a backup."
+            unavailable.args = (f"{self.path} is damaged ({unavailable}): {mend}",)
         if code == SQLITE_FULL:
             unavailable.code = "storage_full"
         return unavailable
@@ -358,3 +385,15 @@ def deliver(answer: Answer, outcome: Outcome) -> None:
         answer(*outcome)
     except Exception:
         log.exception("An answer could not be delivered")
+
+
+def refusal(cause: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:
+    """Return what the waiting caller is told, with the cause for the log.
+
+    That is the first error of a chain: after a full disk, say, the rollback fails too.
+    """
+    while cause.__context__:
+        cause = cause.__context__
+    unavailable = kind(" ".join(str(cause).split()))  # some drivers say several lines
+    unavailable.__cause__ = cause
+    return unavailable

@@ -60,6 +60,10 @@ class Unavailable(Exception):
     code = "unavailable"
 
 
+class Uncertain(Unavailable):
+    """Whether the database has stored it isn't known, as its answer was lost (503)."""
+
+
 class CannotStart(Exception):
     """The house can't open: one line that says what is wrong and how to mend it."""
 

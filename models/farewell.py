@@ -62,6 +62,8 @@ def close(person: Person, stored: str | None = None) -> None:
     """
     users.prove(person, stored)
     for fate in fates(person):
+        lists.LOCK(list=fate.list)
+    for fate in fates(person):
         if fate.heir is None:
             empty(fate.list)
         else:

@@ -25,6 +25,7 @@ def find(issuer: str, subject: str) -> Person | None:
 
 def link(person: Person, issuer: str, subject: str) -> None:
     """Let `person` log in with this identity, too. Raises Conflict when it is someone else's."""
+    users.prove(person, None)
     owner = find(issuer, subject)
     if owner is None:
         Identity.create(user=person.id, issuer=issuer, subject=subject)
@@ -43,6 +44,7 @@ def unlink(person: Person, identity_id: int) -> None:
 
     Raises NotFound, and Conflict when they would have no way in then.
     """
+    users.prove(person, None)
     ids = [row.id for row in mine(person)]
     if identity_id not in ids:
         raise NotFound
@@ -57,8 +59,11 @@ def arrive(issuer: str, subject: str, wanted: str, list_name: str) -> Person:
     Its user name is like the `wanted` one, and nobody else's.
     """
     person = find(issuer, subject)
+    if person:
+        users.prove(person, None)
+        person = find(issuer, subject)  # unless it was closed, or unlinked, just now
     if person is None:
-        person = users.sign_up(free_name(wanted), None, None, list_name)
+        person = users.settle(free_name(wanted), None, None, list_name)
         link(person, issuer, subject)
     return person
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 from models.clock import instant, moment, now
-from models.database import Given, Prepared
+from models.database import Given, Lock, Prepared
 from models.tables import Link, List, Mention, Message, Person, Todo
 
 # Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
@@ -35,6 +35,8 @@ KNOWN = Prepared(
 FOUND = Prepared(Link.select(Link.title, Link.tries).where(Link.id == Given("link")))
 NEW = {name: Given(name) for name in ("title", "tries", "due")}
 STORE = Prepared(Link.update(NEW).where(Link.id == Given("link")))
+HERE = List.id.in_(Mention.select(Mention.list).where(Mention.link == Given("link")))
+LOCK = Lock(List.select(List.id).where(HERE).order_by(List.id))
 NEWEST = Prepared(List.select(fn.COALESCE(fn.MAX(List.titles), 0)))
 NEWS = Prepared(
     List.select(List.titles, List.id).where(List.titles > Given("after")).order_by(List.titles)
@@ -71,7 +73,7 @@ def known(list_id: int) -> dict[str, str]:
     return dict(KNOWN(list=list_id))
 
 
-def waiting(look: Callable[..., list[Any]]) -> bool:
+def waiting(look: Callable[..., list[Any]] = Prepared.__call__) -> bool:
     """Say whether there is anything to ask for."""
     return bool(look(WAITING, now=now()))
 
@@ -128,6 +130,8 @@ def store(titles: Iterable[tuple[int, str | None]]) -> None:
             if title and title != before:
                 arrived.append(number)
     here = Mention.select(Mention.list).where(Mention.link.in_(arrived))
+    for number in arrived:
+        LOCK(link=number)
     if arrived:
         List.update(titles=newest() + 1).where(List.id.in_(here)).execute()
 

@@ -10,9 +10,9 @@ from peewee import SQL, Select, fn
 
 from models import links, text
 from models.clock import instant, moment, now
-from models.database import Given, Prepared
+from models.database import Given, Lock, Prepared, noted
 from models.errors import Forbidden, Invalid, NotFound
-from models.tables import Change, Held, List, Member, Message, Person
+from models.tables import Change, Held, List, Member, Message, Person, User
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
 # The one table of rights: which role each action needs at least. For everyone else, a list that
@@ -51,6 +51,7 @@ UNREAD = (
         Message.deleted_at.is_null(),
     )
     .limit(UNREAD_LIMIT)
+    .alias("unread")
 )
 HELD: Any = Held.select(fn.MAX(Held.due).concat(fn.COUNT(Held.id))).where(
     Held.list == List.id, Held.user == Member.user
@@ -64,6 +65,10 @@ ONE = ROLE_OF.where(List.id == Given("list"), Member.user == Given("person"))
 SEEN_BY = Prepared(ONE.where(List.deleted_at.is_null()))
 ANY = Prepared(ONE)  # in the trash or not
 FIRST = Prepared(MINE.query.limit(1))
+WATCHED = List.select(List.id, List.version, List.titles)
+VERSIONS = Prepared(WATCHED.where(List.id == fn.ANY(Given("lists"))))
+LOCK = Lock(List.select(List.id).where(List.id == Given("list")))
+LOCK_PERSON = Lock(User.select(User.id).where(User.id == Given("person")))
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
 RECORD = Prepared(Change.insert({name: Given(name) for name in COLUMNS}))
 STEP = Prepared(
@@ -106,9 +111,13 @@ class Seen(NamedTuple):
 def seen_by(person: Person, list_id: int, action: str = "read", query: Prepared = SEEN_BY) -> Seen:
     """Return the list as `person` may use it; with `ANY` also when it is in the trash.
 
+    For any action but to read, it is locked: what is checked of it holds until COMMIT.
+
     Raises NotFound when they are no member of it, Forbidden when their role isn't enough for an
     action of NEEDS.
     """
+    if action != "read":
+        LOCK(list=list_id)
     for row in query(list=list_id, person=person.id):
         return allowed(Seen(*row), action)
     raise NotFound
@@ -146,6 +155,8 @@ def changed(
         more["open"] = left(after) - left(before)
     STEP(**more, list_id=seen.id, version=version)
     links.note(person, seen.id, before, after)
+    if noted.changes is not None:
+        noted.changes.append((seen.id, version, kind))
 
 
 def left(rows: list[Described]) -> int:
@@ -186,6 +197,14 @@ def first(person: Person, look: Callable[..., list[Any]]) -> Seen:
     raise NotFound
 
 
+def versions(numbers: tuple[int, ...], look: Callable[..., list[Any]]) -> list[tuple[int, ...]]:
+    """Return ids of lists, their versions, and the numbers by which titles of links arrived.
+
+    That is for those with these ids (on PostgreSQL).
+    """
+    return look(VERSIONS, lists=[*numbers])
+
+
 def one(person: Person, list_id: int, look: Callable[..., list[Any]]) -> Seen:
     """Return a list, as `seen_by` does, on the event loop. Raises NotFound."""
     for row in look(SEEN_BY, list=list_id, person=person.id):
@@ -195,6 +214,7 @@ def one(person: Person, list_id: int, look: Callable[..., list[Any]]) -> Seen:
 
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
+    LOCK_PERSON(person=person.id)
     if len(mine(person)) >= LISTS_LIMIT:
         limit = LISTS_LIMIT
         raise Invalid("name", "These are enough lists: at most {limit}.", limit=limit)

@@ -9,7 +9,7 @@ from peewee import fn
 
 from models import lists, users
 from models.clock import instant, moment, now
-from models.database import Given, Prepared
+from models.database import Given, Lock, Prepared
 from models.errors import Conflict, Forbidden, Invalid, NotFound
 from models.tables import Invite, List, Member, Message, Person, Presence, User
 from models.tokens import hash_of
@@ -23,6 +23,8 @@ ELSEWHERE = Prepared(
     .join(User)
     .where(User.presence, Presence.process != Given("process"), Presence.at > Given("since"))
 )
+
+LOCK_NAME = Lock(User.select(User.id).where(User.username == Given("name")))
 
 
 class Invited(NamedTuple):
@@ -66,6 +68,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
 
 def come(list_id: int, name: str, role: str, members: int) -> None:
     """Give someone a place in the list, and the list the last place among theirs."""
+    LOCK_NAME(name=name)
     user = User.get_or_none(User.username == name)
     if user is None:
         raise Invalid("username", "Nobody here has this name.")
@@ -86,7 +89,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     Raises NotFound, Forbidden when `person` neither owns the list nor leaves it, Conflict when the
     last owner would go.
     """
-    seen = lists.seen_by(person, list_id)
+    seen = lists.seen_by(person, list_id, "leave")
     members = {name: (number, had) for number, name, had in present(list_id)}
     name = users.fold(username)
     if name != person.username and not seen.may("share"):
@@ -152,6 +155,7 @@ def join(person: Person, key: str) -> int:
 
     Raises NotFound, Invalid.
     """
+    lists.LOCK(list=invited(key).list)
     led = invited(key)
     members = {name for _, name, _ in present(led.list)}
     if person.username not in members:

@@ -9,8 +9,9 @@ from peewee import fn
 
 from models import lists, text
 from models.clock import instant, moment, now
+from models.database import Given, Lock
 from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import Change, Held, Member, Message, Person, User
+from models.tables import Change, Held, List, Member, Message, Person, User
 
 TEXT_LIMIT = 4000
 PATIENCE = timedelta(seconds=10)
@@ -19,6 +20,8 @@ EVERY: Any = (
     .join(User)
     .where(Message.deleted_at.is_null())
 )
+LIST_OF = Message.select(Message.list).where(Message.id == Given("message"))
+LOCK = Lock(List.select(List.id).where(List.id == LIST_OF))
 
 
 def say(person: Person, list_id: int, words: str) -> lists.Described:
@@ -87,6 +90,7 @@ def take_back(person: Person, message_id: int) -> int:
 
     Nobody can read it any more, in the changes of the list neither.
     """
+    LOCK(message=message_id)
     for row in EVERY.select_extend(Message.list).where(Message.id == message_id).tuples():
         *message, list_id = row
         seen = lists.seen_by(person, list_id, "say")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from models.clock import instant, moment, now
+from models.database import Given, Lock
 from models.errors import TooMany
 from models.tables import Tries
 
@@ -25,6 +26,7 @@ class Rule(NamedTuple):
     most: int = 0  # in a row, then never
 
 
+LOCK = Lock(Tries.select(Tries.id).where(Tries.key == Given("key")))
 QUARTER = timedelta(minutes=15)
 RULES = {
     "name": Rule(5, QUARTER, (1, 2, 4, 8, 15), IN_A_ROW),
@@ -47,6 +49,8 @@ def network(address: str) -> str:
 
 def count(*keys: str) -> None:
     """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
+    for key in keys:
+        LOCK(key=key)
     this, at = moment(), now()
     buckets = [Tries.get_or_none(Tries.key == key) for key in keys]
     farthest = instant(this + timedelta(hours=1))  # beyond it, a clock was set back

@@ -7,7 +7,7 @@ from peewee import fn
 
 from models import lists, text, users
 from models.clock import now
-from models.database import Given, Prepared
+from models.database import Given, Lock, Prepared
 from models.errors import Invalid, NotFound
 from models.tables import Change, List, Member, Person, Todo, User
 
@@ -34,6 +34,8 @@ FIND = Prepared(
     .join(Member)
     .where(Todo.id == Given("todo"), Member.user == Given("person"), List.deleted_at.is_null())
 )
+LIST_OF = Todo.select(Todo.list).where(Todo.id == Given("todo"))
+LOCK = Lock(List.select(List.id).where(List.id == LIST_OF))
 CHANGING = ("title", "notes", "completed_at", "updated", "version", "ticked")
 GIVEN = ("list", "created", "added", *CHANGING)
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Given("list"))
@@ -332,8 +334,11 @@ def find(
 ) -> tuple[lists.Seen, Columns]:
     """Return a todo as `person` may use it, after its list; with `deleted`, one in the trash.
 
-    Raises NotFound when it isn't in a list of theirs, Forbidden when they may not do that.
+    For any action but to read, the list is locked. Raises NotFound when it isn't in a list of
+    theirs, Forbidden when they may not do that.
     """
+    if action != "read":
+        LOCK(todo=todo_id)
     for row in FIND(todo=todo_id, person=person.id):
         seen, todo = lists.Seen(*row[:WIDTH]), dict(zip(NAMES, row[WIDTH:], strict=True))
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
-from models import text, users
+from models import lists, text, users
 from models.clock import clock, instant, moment, now
 from models.database import Given, Prepared
 from models.errors import CannotStart, Invalid, NotFound
@@ -169,6 +169,7 @@ def forgotten(username: str) -> str:
     person, _ = users.password_of(username)
     if person is None:
         raise NotFound
+    users.prove(person, None)
     key = secrets.token_urlsafe(32)
     ends = instant(moment() + RESET_WITHIN)
     Reset.delete().where((Reset.user == person.id) | (Reset.expires < now())).execute()
@@ -186,6 +187,7 @@ def who_forgot(key: str) -> Person:
 
 def renew_password(key: str, hashed: str, browser: Browser, old_key: str | None = None) -> str:
     """Use such a key up, and log in; return the session's key. Raises NotFound."""
+    lists.LOCK_PERSON(person=who_forgot(key).id)
     person = who_forgot(key)
     return change_password(person, hashed, browser, old_key)
 

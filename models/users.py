@@ -12,6 +12,7 @@ from zxcvbn import zxcvbn
 
 from models import lists
 from models.clock import now
+from models.database import db
 from models.errors import Forbidden, Invalid
 from models.tables import Person, User
 from models.text import N_
@@ -107,8 +108,10 @@ def names(ids: set[int]) -> dict[int, str]:
 def prove(person: Person, stored: str | None) -> None:
     """Raise Forbidden unless `stored`, if given, is still the hash of the person's password.
 
-    It was checked in another transaction, long before: a hash takes its time.
+    It was checked in another transaction, long before: a hash takes its time. From now on until
+    COMMIT the account is locked.
     """
+    lists.LOCK_PERSON(person=person.id)
     if stored is not None:
         theirs = (User.id == person.id, User.password == stored)
         if not User.select().where(*theirs).exists():
@@ -121,9 +124,15 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     Raises Invalid when someone has the name already.
     """
     try:
-        user = User.create(username=username, email=email, password=password, join_date=now())
+        with db.atomic():
+            return settle(username, email, password, list_name)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "Someone has this name already. Take another one.") from None
+
+
+def settle(username: str, email: str | None, password: str | None, list_name: str) -> Person:
+    """Do what `sign_up` does. Raises peewee's IntegrityError when someone has the name already."""
+    user = User.create(username=username, email=email, password=password, join_date=now())
     person = Person(user.id, username)
     lists.create(person, list_name)
     return person

@@ -24,6 +24,11 @@ WHOLE_CHECK = 500_000_000  # bytes; a larger file is not read through at every s
 SHARED_SINCE = (3, 51, 3)  # older SQLite can corrupt a log that two processes write (WAL reset)
 
 
+def newest_of(steps: Path) -> int:
+    """Return the number of today's schema."""
+    return max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
+
+
 @contextmanager
 def refusing(path: Path) -> Iterator[None]:
     """Turn what the disk or the engine says against `path` into CannotStart."""
@@ -43,7 +48,7 @@ def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
     """
     with refusing(path):
         check_place(path)
-        newest = max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
+        newest = newest_of(steps)
         if path.exists():
             examine(path, newest)
         lock, alone = take_lock(path)
@@ -175,7 +180,7 @@ def copy_to(path: Path, target: Path) -> None:
     The copy gets its name when it is whole and on the disk. Raises CannotStart, also when there is
     a file of that name already.
     """
-    newest = max(int(step.name[:4]) for step in STEPS.glob("[0-9]*.py"))
+    newest = newest_of(STEPS)
     if not path.exists():
         raise CannotStart(f"There is no database {path}: say which with --database.")
     with refusing(path):

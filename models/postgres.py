@@ -1,0 +1,250 @@
+"""The same two doors to a PostgreSQL database, and how it is made and upgraded.
+
+Its server lets many write at once, and groups their commits itself. So a few threads take whatever
+waits, each with a connection of its own, and each unit has its own transaction: READ COMMITTED for
+a unit that writes, which locks what it checks (`database.Lock`), so that it waits for whoever was
+first rather than fail; one snapshot for a unit that reads.
+"""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from peewee import (
+    DatabaseError,
+    ImproperlyConfigured,
+    InterfaceError,
+    PeeweeException,
+    PostgresqlDatabase,
+)
+from playhouse.migrations import Runner
+
+from models.database import Answer, Outcome, Work, db, deliver, noted, refusal
+from models.errors import CannotStart, Unavailable, Uncertain
+from models.upgrades import APPLICATION_ID, STEPS, newest_of
+
+READING, WRITING = "REPEATABLE READ READ ONLY", "READ COMMITTED"
+AGAIN = ("40001", "40P01", "23505")  # serialization failure, deadlock, lost to another's same key
+MISTAKES = ("22", "23", "25", "42")  # classes of errors that aren't the server's fault
+DURABLE = ("on", "remote_write", "remote_apply")
+TRIES = 4
+PATIENCE = 3  # seconds to connect
+PAUSE = 0.5  # seconds after which a server that is away is tried again
+OPTIONS = {
+    "connect_timeout": str(PATIENCE),
+    "tcp_user_timeout": "10000",  # ms without an answer, after which a connection is dead
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "client_encoding": "UTF8",
+    "application_name": "afazeres",
+}
+# Text sorts and compares by its bytes, as on SQLite, whatever the language of the server.
+LETTERS = """
+    SELECT 'ALTER TABLE ' || quote_ident(relname) || ' ALTER COLUMN ' || quote_ident(attname)
+        || ' TYPE ' || format_type(atttypid, atttypmod) || ' COLLATE "C"'
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+        AND attcollation NOT IN (0, '"C"'::regcollation)
+"""
+
+
+def place_of(url: str) -> str:
+    """Return what may be shown of an address: its server and its name, no user, no password."""
+    parts = urlsplit(url)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def database_at(url: str) -> PostgresqlDatabase:
+    """Return the database at postgresql://user:password@host:port/name?options."""
+    parts = urlsplit(url)
+    given = {"user": parts.username, "password": parts.password, "host": parts.hostname}
+    options: dict[str, Any] = {name: unquote(value) for name, value in given.items() if value}
+    if parts.port:
+        options["port"] = parts.port
+    options = OPTIONS | options | dict(parse_qsl(parts.query))
+    return PostgresqlDatabase(unquote(parts.path[1:]), autoconnect=False, **options)
+
+
+@contextmanager
+def alone(url: str) -> Iterator[PostgresqlDatabase]:
+    """Connect to a database that is fit for us, and keep others from upgrading it meanwhile.
+
+    Raises CannotStart, also for what the server says until the end.
+    """
+    place, database = place_of(url), database_at(url)
+    try:
+        with database.connection_context():
+            setting = value_of(database, "SHOW synchronous_commit")
+            if setting not in DURABLE:
+                raise CannotStart(
+                    f"{place} has synchronous_commit = {setting}, which loses what was "
+                    "acknowledged: say ALTER DATABASE ... SET synchronous_commit = on."
+                )
+            if value_of(database, "SHOW server_encoding") != "UTF8":
+                raise CannotStart(f"{place} can't hold every letter: make it with ENCODING 'UTF8'.")
+            database.execute_sql("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
+            yield database
+    except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
+        reason = " ".join(str(error).split())
+        mend = "mend that, then start again."
+        raise CannotStart(f"{place} can't be used ({reason}): {mend}") from error
+
+
+def value_of(database: PostgresqlDatabase, sql: str) -> Any:
+    """Return the one value that a statement gives."""
+    return database.execute_sql(sql).fetchone()[0]
+
+
+def prepare(url: str, database: PostgresqlDatabase) -> None:
+    """Bring the database to today's schema. Raises CannotStart when it isn't ours, or is newer."""
+    runner, newest = Runner(database, str(STEPS)), newest_of(STEPS)
+    applied = runner.applied()
+    if database.get_tables() and "0001_first" not in applied:
+        raise CannotStart(f"{place_of(url)} belongs to another program: give another --database.")
+    number = max((int(name[:4]) for name in applied), default=0)
+    if number > newest:
+        raise CannotStart(
+            f"{place_of(url)} has schema {number}, but this program knows only {newest}: "
+            "install the newer Afazeres that made it."
+        )
+    if number < newest:
+        with database.atomic():
+            runner.up()
+            for (statement,) in database.execute_sql(LETTERS).fetchall():
+                database.execute_sql(statement)
+
+
+def code_of(error: BaseException) -> str | None:
+    """Return the SQLSTATE of what began it, empty for a connection's end; None if no engine's."""
+    if not isinstance(error, PeeweeException) and not hasattr(error, "pgcode"):
+        return None  # peewee leaves some of the driver's errors as they are
+    while error.__context__:
+        error = error.__context__
+    return getattr(error, "pgcode", None) or ""
+
+
+class PostgresDoors:
+    """Reading and writing one PostgreSQL database, from any thread, as `Doors` does SQLite's."""
+
+    def __init__(self, url: str, threads: int = 8) -> None:
+        self.url = url
+        self.threads = threads
+        self.news: deque[tuple[int, int, str]] = deque()  # what was committed: see `Noted`
+        self._away, self._try_at = "", 0.0  # why the server can't be reached, and when to try
+
+    def open(self) -> None:
+        """Make or upgrade the database if need be, and start the threads. Raises CannotStart."""
+        with alone(self.url) as database:
+            prepare(self.url, database)
+        self._db = database_at(self.url)
+        db.initialize(self._db)
+        self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
+        self._looks: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
+        self._working = [
+            threading.Thread(target=self._run_until_closed, args=(q,), name=name, daemon=True)
+            for q, name in [*[(self._work, "worker")] * self.threads, (self._looks, "looker")]
+        ]
+        for thread in self._working:
+            thread.start()
+
+    def close(self) -> None:
+        """Finish every unit that was handed in, then let go of the database."""
+        for _ in range(self.threads):
+            self._work.put(None)
+        self._looks.put(None)
+        for thread in self._working:
+            thread.join()
+
+    def read(self, unit: Callable[[], Any], answer: Answer) -> None:
+        """Have `unit` run on one snapshot of the database, and `answer` called in that thread."""
+        self._work.put((READING, (unit, answer)))
+
+    def write(self, unit: Callable[[], Any], answer: Answer) -> None:
+        """Have `unit` run in a transaction, and `answer` called after COMMIT.
+
+        It may run several times, so it touches nothing but the database. When it is answered with
+        an error nothing was stored; or, when the connection broke in COMMIT, it is Uncertain.
+        """
+        self._work.put((WRITING, (unit, answer)))
+
+    def peep(self, unit: Callable[[], Any], answer: Answer) -> None:
+        """Have `unit` look things up, each query by itself, in the thread that is kept for this."""
+        self._looks.put(("", (unit, answer)))
+
+    def moment(self) -> str:
+        """Return what differs once anyone, here or elsewhere, has committed (in a `peep`)."""
+        return str(value_of(self._db, "SELECT pg_current_snapshot()::text"))
+
+    def waiting(self) -> int:
+        """Return how many units wait."""
+        return self._work.qsize()
+
+    def batch(self) -> float:
+        """Return how many units shared a commit: the server's matter, so one."""
+        return 1.0
+
+    def _run_until_closed(self, source: "queue.SimpleQueue[tuple[str, Work] | None]") -> None:
+        while work := source.get():
+            mode, (unit, answer) = work
+            deliver(answer, self._run(mode, unit))
+        self._forget_connection()
+
+    def _run(self, mode: str, unit: Callable[[], Any]) -> Outcome:
+        """Run a unit until it is committed, or refused for good."""
+        tries, ended = 0, False
+        while True:
+            tries += 1
+            try:
+                self._connect()
+                noted.changes = []
+                with self._db.atomic(mode) if mode else nullcontext():
+                    result = unit()
+                    if not self._db.is_connection_usable():
+                        raise Unavailable("a statement failed, and its unit went on")
+                    ended = True
+                self.news.extend(noted.changes)
+                return result, None
+            except Exception as error:  # whatever it is, it belongs to the caller of this unit
+                code = code_of(error)
+                lost = not self._db.is_closed() and self._db.connection().closed
+                if lost:
+                    self._forget_connection()
+                if (lost or code in AGAIN) and not ended and tries < TRIES:
+                    time.sleep(0.01 * (code in AGAIN))  # whoever was in the way goes first
+                    continue
+                if ended and mode == WRITING:
+                    return None, refusal(error, Uncertain)
+                fault = code is not None and code[:2] not in MISTAKES
+                return None, refusal(error) if fault else error
+
+    def _connect(self) -> None:
+        """Make sure that this thread has a connection. Raises Unavailable.
+
+        While the server is away one unit at a time tries, and the others fail at once.
+        """
+        if not self._db.is_closed():
+            return
+        if self._away:
+            if time.monotonic() < self._try_at:
+                raise Unavailable(self._away)
+            self._try_at = time.monotonic() + PATIENCE + PAUSE
+        try:
+            self._db.connect()
+            self._db.execute_sql("SET lock_timeout = '5s'")
+        except (DatabaseError, InterfaceError) as error:
+            self._forget_connection()
+            refused = refusal(error)
+            self._away, self._try_at = str(refused), time.monotonic() + PAUSE
+            raise refused from error
+        self._away = ""
+
+    def _forget_connection(self) -> None:
+        """Assume nothing of a connection that failed: the thread's next unit opens another."""
+        with suppress(DatabaseError, InterfaceError):
+            self._db.close()
