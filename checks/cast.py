@@ -6,7 +6,6 @@ import re
 import select
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import requests
+from peewee import sqlite3  # another copy of SQLite in one process would end its locks
 
 from checks import cluster
 from models.database import Doors
@@ -64,10 +64,9 @@ def inside(path: Path) -> Iterator[Callable[..., list[Any]]]:
 
 def dump(path: Path) -> str:
     """Return all that a database holds, as text."""
-    if not CLUSTERS:
-        with closing(sqlite3.connect(path)) as file:
-            return "".join(file.iterdump())
-    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    if CLUSTERS:
+        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
     with inside(path) as run:
         return "".join(str(run(f'SELECT * FROM "{name}"')) for (name,) in run(tables))
 

@@ -129,6 +129,7 @@ from models.database import Doors
 os.umask(0o077)
 path = Path(os.environ["DISK_FOLDER"], "people.db")
 shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
+print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if not child:
@@ -160,6 +161,8 @@ class Trials:
             stdout=subprocess.PIPE,
             text=True,
         )
+        # It looks at the disk when it starts: nobody may change that meanwhile.
+        assert self.process.stdout and self.process.stdout.readline() == "ready\n"
 
     def died(self, step: str) -> bool:
         """Do it until `step`; say whether it came as far, rather than to the end."""
