@@ -30,6 +30,7 @@ from models import links, text
 AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages asked; the last is of one person's links
 HOPS = 3  # redirects that are followed
 LOOK_UP, CONNECT, REQUEST = 2.5, 3, 5  # seconds; each holds those before it
+FEW, GAP = 12, 0.02  # pages that are begun with in a row, and the seconds between two of them
 STEP = 0.25  # seconds in which titles gather, to be stored and announced together
 BODY_LIMIT, HEADER_LIMIT = 256 * 1024, 32 * 1024  # bytes, unpacked
 BODY_MOST = 1 << 40  # that a page may have; we stop reading long before
@@ -208,13 +209,15 @@ class Titles:
         asking: set[asyncio.Task[tuple[int, str | None]]] = set()
         try:
             while True:
-                free = AT_ONCE - len(asking)
+                free, wanted = min(FEW, AT_ONCE - len(asking)), []
                 if free and await self.read(links.waiting):
-                    for link in await self.write(partial(claim, free)):
-                        asking.add(asyncio.create_task(self.ask(link, gates)))
+                    wanted = await self.write(partial(claim, free))
+                for link in wanted:
+                    asking.add(asyncio.create_task(self.ask(link, gates)))
+                    await asyncio.sleep(GAP)
                 if not asking:
                     return
-                done, asking = await asyncio.wait(asking, timeout=STEP)
+                done, asking = await asyncio.wait(asking, timeout=0 if wanted else STEP)
                 if done:
                     await self.write(partial(links.store, [task.result() for task in done]))
         finally:

@@ -17,7 +17,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import accounts, jobs, live, peers, slow
+from bench import accounts, jobs, live, peers, slow, titles
 from bench.servers import CLIENTS, HERE, PACE, RUNNING, Peer, Server
 
 ROUNDS = 3
@@ -124,7 +124,8 @@ def measure(folder: Path) -> None:
     """Measure what the command line names, such as `api` or `live`, or everything."""
     visits = {"pages": visit, "api": visit_api}
     # No disk is in their way.
-    once = {"live": live.visit, "slow": slow.visit, "accounts": accounts.visit, "jobs": jobs.visit}
+    once = {"live": live.visit, "slow": slow.visit, "accounts": accounts.visit}
+    once |= {"jobs": jobs.visit, "titles": titles.visit}
     names = sys.argv[1:] or [*visits, *once]
     chosen = [visits[name] for name in names if name not in once]
     for one in chosen:

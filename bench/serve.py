@@ -3,7 +3,7 @@
 All run on the event loop that the house runs on: uvloop's where that is installed.
 
 KINDs are `app` (a third argument: how many units share a commit), `live` (where all may come from
-one address), `changing` and `bare`.
+one address), `titles` (a third argument: whom it may ask for some), `changing` and `bare`.
 
 Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most; at SIGUSR1, for
 how long at most it held its loop since the last, in ms: not counted is when others had its core.
@@ -84,7 +84,7 @@ class Changing(Kept):
         return None if of_a_version else super().get(key)
 
 
-async def main(kind: str, path: str, group: str = "128") -> None:
+async def main(kind: str, path: str, more: str = "128") -> None:
     """Serve until SIGTERM."""
     closing = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
@@ -98,8 +98,10 @@ async def main(kind: str, path: str, group: str = "128") -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     server: Any
     if kind != "bare":
-        server = App(Config(port=0, database=path, throttle=False))
-        server.doors.group = int(group)
+        asking = {"fetch_titles": kind == "titles", "fetch_from": more if kind == "titles" else ""}
+        server = App(Config(port=0, database=path, throttle=False, **asking))
+        if kind != "titles":
+            server.doors.group = int(more)
         if kind == "changing":
             server.settings["kept"] = Changing()
         server.add_handlers(".*", [("/nothing", NothingHandler)])
