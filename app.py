@@ -173,7 +173,7 @@ class Server(HTTPServer):
         """
         self.conn_params.no_keep_alive = True  # the next answer of a connection is its last
         for each in self._sockets.values():
-            with suppress(BlockingIOError):
+            with suppress(OSError):  # nobody waits any more, or there are no descriptors
                 while True:
                     self._handle_connection(*each.accept())
         self.stop()
@@ -451,7 +451,7 @@ def main() -> int:
         elif config.backup and config.postgresql:
             raise CannotStart(NO_BACKUP)
         elif config.backup:
-            upgrades.copy_to(config.database_path, Path(config.backup).absolute())
+            upgrades.back_up(config.database_path, Path(config.backup).absolute())
         elif config.reset_password:
             print_reset(config)
         else:

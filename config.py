@@ -23,7 +23,7 @@ def told(meaning: str) -> dict[str, str]:
 
 def shown(address: str) -> str:
     """Return what may be shown of an address: not the password that may be in it."""
-    return re.sub("://.*@", "://", address.partition("?")[0])
+    return re.sub("://.*@", "://", address).partition("?")[0]
 
 
 def check_url(name: str, address: str) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from models import chores, messages, upgrades
-from models.clock import moment
+from models.clock import clock, moment
 from models.errors import CannotStart, Unavailable
 
 MINUTE, HOUR = 60, 3600
@@ -20,6 +20,7 @@ NIGHT = 3  # o'clock
 BACKUPS = 7  # copies that are kept
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Door = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -51,10 +52,10 @@ class Jobs:
         folder: Path | None,
     ) -> None:
         self.read, self.write, self.count = read, write, count
-        # Nothing is thrown away in the first hour: perhaps the machine's clock was set wrong.
+        # Nothing is thrown away at first: perhaps the machine's clock was wrong at the start.
         self.table = [
             Job("send what was held back", self.send, look=1),
-            Job("tidy up", self.tidy, lambda: HOUR, first=HOUR),
+            Job("tidy up", self.tidy, lambda: HOUR, first=2 * HOUR),
         ]
         if folder:
             work = partial(aside, partial(back_up, database, folder))
@@ -77,8 +78,12 @@ class Jobs:
         await asyncio.sleep(job.first)
         while True:
             done = False
-            with suppress(Unavailable):  # the database is away, and says so itself
+            try:
                 done = await self.attempt(job)
+            except Unavailable:
+                pass  # the database is away, and says so itself
+            except Exception:  # a job that ends is a job that nobody does
+                log.exception("The job to %s could not be attempted", job.name)
             await asyncio.sleep(job.look if done else MINUTE)
 
     async def attempt(self, job: Job) -> bool:
@@ -108,6 +113,8 @@ class Jobs:
 
     async def tidy(self) -> None:
         """Take away what nobody needs any more, a little at a time."""
+        if clock.jump:
+            return  # which time it is, is doubted
         await self.write(chores.set_right)
         for number, _ in enumerate(chores.doomed()):
             more = True
@@ -128,27 +135,25 @@ def back_up(database: Path, folder: Path) -> None:
         old.unlink()
 
 
-async def aside(work: Callable[[], None]) -> None:
+async def aside(work: Callable[[], T]) -> T:
     """Wait for `work` in a thread that the house, when it closes, does not wait for."""
     loop = asyncio.get_running_loop()
-    ended = loop.create_future()
+    ended: asyncio.Future[T] = loop.create_future()
 
-    def tell(error: Exception | None) -> None:
+    def tell(deed: Callable[[Any], None], what: Any) -> None:
         if not ended.done():
-            ended.set_result(error)
+            deed(what)
 
     def run() -> None:
-        error: Exception | None = None
         try:
-            work()
-        except Exception as what:  # it belongs to whoever waits
-            error = what
+            outcome: Any = (ended.set_result, work())
+        except Exception as error:  # it belongs to whoever waits
+            outcome = (ended.set_exception, error)
         with suppress(RuntimeError):  # the house has closed
-            loop.call_soon_threadsafe(tell, error)
+            loop.call_soon_threadsafe(tell, *outcome)
 
     threading.Thread(target=run, name="aside", daemon=True).start()
-    if error := await ended:
-        raise error
+    return await ended
 
 
 def here() -> datetime:

@@ -12,7 +12,6 @@ import socket
 import unicodedata
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import unescape
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -25,6 +24,7 @@ from tornado.iostream import UnsatisfiableReadError
 from tornado.log import gen_log
 from tornado.netutil import Resolver
 
+from jobs import aside
 from models import links, text
 
 AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages asked; the last is of one person's links
@@ -42,6 +42,7 @@ CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([\w:.-]{1,40})", re.IGNORECA
 ENCODINGS = re.compile("utf-8|iso8859|cp125|cp8|cp9|koi8|mac-|gb|big5|euc_|shift_jis|tis")
 GLOBAL = IPv6Network("2000::/3")  # all that is given out of IPv6
 NAT64 = IPv6Network("64:ff9b::/96")
+LOOK_UPS = 16  # threads
 PORTS, REDIRECTS = (80, 443), (301, 302, 303, 307, 308)
 ENOUGH = "enough was read for a title"
 log = logging.getLogger(__name__)
@@ -73,16 +74,19 @@ class Names(Resolver):
     def initialize(self, also: str = "") -> None:
         """Take IP:port,IP:port that may be asked, too."""
         self.also = {each.strip() for each in also.split(",")}
-        self.threads = ThreadPoolExecutor(16, thread_name_prefix="names")
+        self.asking = asyncio.Semaphore(LOOK_UPS)
+        self.under_way: set[asyncio.Task[Any]] = set()
 
     async def resolve(
         self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[tuple[int, Any]]:
         """Return families and addresses. Raises OSError."""
         ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        try:
-            asked = asyncio.get_running_loop().run_in_executor(self.threads, ask)
-            found = await asyncio.wait_for(asked, LOOK_UP)
+        asked = asyncio.create_task(self.ask(ask))
+        self.under_way.add(asked)
+        asked.add_done_callback(self.end)
+        try:  # it goes on in its thread, whose place isn't free until then
+            found = await asyncio.wait_for(asyncio.shield(asked), LOOK_UP)
         except (TimeoutError, UnicodeError) as error:
             raise OSError(f"{host} can't be looked up") from error
         for *_, (address, *_) in found:
@@ -91,9 +95,21 @@ class Names(Resolver):
                 raise OSError(f"{host} is not for all")
         return [(kind, address) for kind, _, _, _, address in found]
 
+    async def ask(self, look_up: Callable[[], Any]) -> Any:
+        """Look a name up when others have been."""
+        async with self.asking:
+            return await aside(look_up)
+
+    def end(self, asked: "asyncio.Task[Any]") -> None:
+        """Take note that a look-up has ended, whoever still waits for it."""
+        self.under_way.discard(asked)
+        if not asked.cancelled():
+            asked.exception()
+
     def close(self) -> None:
         """End, without waiting for what nobody waits for."""
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        for asked in self.under_way:
+            asked.cancel()
 
 
 class Page:
@@ -206,7 +222,7 @@ class Titles:
         throttle = self.config.throttle
         gates = Gates(lambda: asyncio.Semaphore(PER_HOST if throttle else AT_ONCE))
         claim = partial(links.claim, per_person=PER_MINUTE if throttle else None)
-        asking: set[asyncio.Task[tuple[int, str | None]]] = set()
+        asking: set[asyncio.Task[tuple[links.Wanted, str | None]]] = set()
         try:
             while True:
                 free, wanted = min(FEW, AT_ONCE - len(asking)), []
@@ -225,8 +241,8 @@ class Titles:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
 
-    async def ask(self, link: links.Wanted, gates: Gates) -> tuple[int, str | None]:
-        """Return the id of a link, and the title of its page, None if there is none to be had."""
+    async def ask(self, link: links.Wanted, gates: Gates) -> tuple[links.Wanted, str | None]:
+        """Return a link, and the title of its page, None if there is none to be had."""
         address, place = "", link.address
         for _ in range(HOPS + 1):
             page = Page()
@@ -240,8 +256,8 @@ class Titles:
                 log.exception("%r could not be asked for its title", link.address)
             place = page.headers.get("Location", "") if page.status in REDIRECTS else ""
             if not place:
-                return link.id, page.title()
-        return link.id, None
+                return link, page.title()
+        return link, None
 
     async def fetch(self, address: str, page: Page) -> None:
         """Read a page, as someone whom nobody knows."""

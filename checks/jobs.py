@@ -21,7 +21,7 @@ from checks.rules import House
 from checks.sharing import wait
 from jobs import BACKUPS, HOUR, NIGHT, Job, Jobs, back_up, here, until_night
 from models import chores, lists, members, messages, todos, tokens
-from models.clock import instant, moment
+from models.clock import clock, instant, moment
 from models.errors import Conflict, NotFound
 from models.tables import Change, Chore, Held, List, Message, Person, Session, Table, Todo
 
@@ -215,6 +215,22 @@ def test_what_is_held_back(office: Office) -> None:
     assert said() == ["one", "three"] and house.do(messages.held, house.ann, house.list) == []
 
 
+def test_a_button_that_is_pressed_too_late(office: Office) -> None:
+    """Takes back what it was for, or nothing; never what was written since."""
+    house = office.house
+    house.do(messages.hold, house.ann, house.list, "one")
+    ((old, _),) = house.do(messages.held, house.ann, house.list)
+    house.do(lambda: Held.update(due=instant(moment())).execute())
+    asyncio.run(office.jobs.send())
+    house.do(messages.hold, house.ann, house.list, "two")
+    with pytest.raises(Conflict):
+        house.do(messages.drop, house.ann, old)
+    ((new, words),) = house.do(messages.held, house.ann, house.list)
+    assert new != old and words == "two"
+    house.do(messages.send, new)  # which a job found due that was taken back meanwhile
+    assert house.do(messages.held, house.ann, house.list) == [(new, "two")]
+
+
 def test_who_may_say_no_more_has_said_nothing(office: Office) -> None:
     """When it is time, they are no member any more."""
     house = office.house
@@ -287,6 +303,40 @@ def test_a_job_that_fails(office: Office, caplog: pytest.LogCaptureFixture) -> N
     assert office.house.do(lambda: Chore.get().failures) == 0
 
 
+def test_a_job_goes_on(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    """Also when it couldn't even be claimed, for whatever reason."""
+    tried = asyncio.Event()
+
+    async def claim(unit: Callable[[], Any]) -> Any:
+        tried.set()
+        raise RuntimeError
+
+    async def scene() -> None:
+        office.jobs.write = claim
+        job = Job("sweep", office.jobs.tidy, lambda: HOUR)
+        going = asyncio.create_task(office.jobs.repeat(job))
+        await tried.wait()
+        await asyncio.sleep(0)
+        assert not going.done()
+        going.cancel()
+
+    asyncio.run(scene())
+    assert "The job to sweep could not be attempted" in caplog.text
+
+
+def test_nothing_is_thrown_away_while_the_time_is_doubted(office: Office) -> None:
+    """It was wrong before, perhaps, or is now."""
+    house = office.house
+    house.do(todos.delete, house.ann, house.add("old", "newer")[0])
+    long_ago(house, Todo, deleted_at="31")
+    clock.jump = 9999.0
+    try:
+        asyncio.run(office.jobs.tidy())
+    finally:
+        clock.jump = 0.0
+    assert count(house, Todo) == 2
+
+
 def test_nights() -> None:
     """It is never more than a day until the next."""
     assert 0 < until_night() <= 24 * HOUR
@@ -341,6 +391,23 @@ def test_nightly_backups(start: Callable[..., Server], tmp_path: Path) -> None:
     assert [row.title for row in returned.rows()] == ["milk"]
     for each in (server, *others, again):
         each.stop()
+
+
+@pytest.mark.sqlite
+def test_a_backup_keeps_the_locks(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Of the house that makes it: who looks at the database then doesn't take it for closed."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    server = start(f"--backup_folder={folder}")
+    wait(lambda: counted(server, "done") == 1)
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT 1 FROM user').close()"
+    subprocess.run([sys.executable, "-c", look, str(server.database)], check=True)
+    assert Path(f"{server.database}-wal").exists()
+    ann.add("milk")
+    assert [row.title for row in ann.rows()] == ["milk"]
+    server.stop()
 
 
 @pytest.mark.sqlite

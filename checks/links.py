@@ -32,7 +32,7 @@ def store(house: House, *found: tuple[str, str | None]) -> None:
 
     def unit() -> None:
         ids = dict(Link.select(Link.address, Link.id).tuples())
-        links.store([(ids[address], title) for address, title in found])
+        links.store([(links.Wanted(ids[address], address), title) for address, title in found])
 
     house.do(unit)
 
@@ -175,3 +175,12 @@ def test_lists_that_go_for_good_leave_nothing(house: House) -> None:
     for number, _ in enumerate(chores.doomed()):
         house.do(chores.tidy, number)
     assert kept(house) == {B: (None, 1), C: (None, 1)}
+
+
+def test_a_link_that_is_gone_meanwhile(house: House) -> None:
+    """Its title is nobody else's, though another may have its id by now."""
+    house.add(f"see {A}")
+    (wanted,) = house.do(links.claim, 9, None)
+    house.do(lambda: Link.update(address=B).where(Link.id == wanted.id).execute())
+    house.do(links.store, [(wanted, "Hers")])
+    assert house.do(lambda: Link.get().title) is None

@@ -396,3 +396,15 @@ def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> Non
 
     play(scene)
     assert "could not look after" in caplog.text
+
+
+def test_news_that_were_missed() -> None:
+    """May have been of who may read the list: that is looked at again."""
+    hub = Hub(None)  # type: ignore[arg-type]
+    hub.watchers[7].add("someone")
+    hub.tell_soon = hub.tell_all = lambda *news: None  # type: ignore[method-assign]
+    hub.know(7, 41)
+    hub.announce(7, 42, "todo")
+    assert not hub.unsure
+    hub.announce(7, 44, "todo")
+    assert hub.unsure == {7}

@@ -147,6 +147,7 @@ def test_what_else_must_be_given(url: str, tmp_path: Path) -> None:
         assert "pg_dump" in refused(f"--database={url}", KEY, f"{option}={tmp_path}/x")
     for wrong in (
         "--database=postgres://ana:a-secret@there/people",
+        "--database=postgresql://ana:a-secret?@there/people",
         "--database=postgresql://ana:a-secret@there:port/people",
         "--database=postgresql://ana:a-secret@there",
         "--databse=postgresql://ana:a-secret@there/people",

@@ -684,3 +684,12 @@ def test_repeats_are_forgotten_after_a_day(house: House) -> None:
     assert house.do(ask) == first
     house.do(lambda: Answered.update(at="2020-01-01T00:00:00.000Z").execute())
     assert house.do(ask) != first
+
+
+def test_a_repeat_that_overlaps(house: House) -> None:
+    """Gets the answer of the first, not a refusal for what the first has done."""
+    for number in house.add(*map(str, range(20))):
+        unit = partial(todos.delete, house.ann, number)
+        once = partial(answered.once, house.ann, f"key {number}", "delete", unit)
+        both = [ask(house.doors.write, once) for _ in range(4)]
+        assert {each.result() for each in both} == {house.list}

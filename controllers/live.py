@@ -247,7 +247,8 @@ class Hub:
         if kind == "title":
             self.tell_all(message("titles", list_id))
             return
-        if kind in ("member", "list"):
+        missed = version > self.versions.get(list_id, version) + 1
+        if kind in ("member", "list") or missed:
             self.unsure.add(list_id)
             self.tell_soon()
         if version > self.versions.get(list_id, 0):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from models import lists
 from models.clock import instant, moment, now
 from models.database import Given, Prepared
 from models.errors import Conflict
@@ -28,6 +29,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
     The answer is noted in the same transaction. Raises Conflict when `key` came before with
     something else `asked`.
     """
+    lists.LOCK_PERSON(person=person.id)  # a repeat that comes too early waits for the first
     for row, at in FIND(user=person.id, key=key):
         if at < instant(moment() - KEPT):
             FORGET(user=person.id, key=key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import fn
 
-from models import answered, lists, tokens
+from models import answered, links, lists, tokens
 from models.clock import instant, moment, now
 from models.tables import (
     Answered,
@@ -71,7 +71,7 @@ def doomed() -> list[tuple[Any, Any]]:
     last = List.select(List.version).where(List.id == Change.list)
     old = (Change.id < recent) & (Change.version < last)
     kept = (Todo, Message, Held, Change, Member, Mention, Invite, Presence)
-    unneeded = List.deleted_at < gone
+    unneeded = (List.deleted_at < gone) & ((List.titles == 0) | (List.titles < links.newest()))
     for table in kept:
         unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
     return [
@@ -101,6 +101,8 @@ def tidy(number: int) -> bool:
 
 
 def set_right() -> None:
-    """Give sessions that were opened when the clock was set too late the time they have."""
-    at = now()
-    Session.update(created=at, last_seen=at).where(Session.created > at).execute()
+    """Bring back to today what was noted while the clock was set too late."""
+    at, soon = now(), instant(moment() + timedelta(minutes=1))
+    Session.update(created=at, last_seen=at).where(Session.created > soon).execute()
+    Presence.delete().where(Presence.at > soon).execute()
+    Link.update(asked=None, due=at).where(Link.asked > soon).execute()

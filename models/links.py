@@ -32,7 +32,8 @@ KNOWN = Prepared(
     .join(Mention)
     .where(Mention.list == Given("list"), Link.title.is_null(False))
 )
-FOUND = Prepared(Link.select(Link.title, Link.tries).where(Link.id == Given("link")))
+SAME = (Link.id == Given("link")) & (Link.address == Given("address"))
+FOUND = Prepared(Link.select(Link.title, Link.tries).where(SAME))
 NEW = {name: Given(name) for name in ("title", "tries", "due")}
 STORE = Prepared(Link.update(NEW).where(Link.id == Given("link")))
 HERE = List.id.in_(Mention.select(Mention.list).where(Mention.link == Given("link")))
@@ -115,14 +116,15 @@ def mentioned(number: int, address: str) -> bool:
     return False
 
 
-def store(titles: Iterable[tuple[int, str | None]]) -> None:
-    """Note what was found, by id of the link: its title, or None, then it is asked for later.
+def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
+    """Note what was found: its title, or None, then it is asked for later.
 
+    Unless the link is gone meanwhile; its id may be another's now.
     The lists that mention a link get the next number of an arrival, by which windows know of it.
     """
     arrived = []
-    for number, title in titles:
-        for before, tries in FOUND(link=number):
+    for (number, address), title in titles:
+        for before, tries in FOUND(link=number, address=address):
             tries = 0 if title else tries + 1
             pause = AGAIN if title else PAUSES[min(tries, len(PAUSES)) - 1]
             due = instant(moment() + pause)

@@ -1,6 +1,7 @@
 """Messages: what the people of a list say to each other."""
 
 import json
+import secrets
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -52,12 +53,14 @@ def hold(person: Person, list_id: int, words: str) -> None:
     Raises NotFound, Forbidden, Invalid.
     """
     lists.seen_by(person, list_id, "say")
-    Held.create(list=list_id, user=person.id, text=clean(words), due=instant(moment() + PATIENCE))
+    number = secrets.randbits(53) + 1  # never given again: a button may be pressed too late
+    words, due = clean(words), instant(moment() + PATIENCE)
+    Held.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
 
 
 def held(person: Person, list_id: int) -> list[tuple[int, str]]:
     """Return the ids and texts of what someone will have said, in their order."""
-    rows: Any = Held.select(Held.id, Held.text).order_by(Held.id)
+    rows: Any = Held.select(Held.id, Held.text).order_by(Held.due)
     return list(rows.where(Held.list == list_id, Held.user == person.id).tuples())
 
 
@@ -72,14 +75,15 @@ def drop(person: Person, held_id: int) -> int:
 
 def due() -> list[int]:
     """Return the ids of what has been held back for long enough."""
-    rows: Any = Held.select(Held.id).where(Held.due <= now()).order_by(Held.id)
+    rows: Any = Held.select(Held.id).where(Held.due <= now()).order_by(Held.due)
     return [number for (number,) in rows.tuples()]
 
 
 def send(held_id: int) -> None:
     """Say what was held back; whoever may no longer say anything there has said nothing."""
     rows: Any = Held.select(Held.list, Held.text, User.id, User.username).join(User)
-    for list_id, words, *person in rows.where(Held.id == held_id).tuples():
+    due = (Held.id == held_id, Held.due <= now())
+    for list_id, words, *person in rows.where(*due).tuples():
         if Held.delete().where(Held.id == held_id).execute():
             with suppress(NotFound, Forbidden):
                 say(Person(*person), list_id, words)

@@ -29,7 +29,9 @@ from models.errors import CannotStart, Unavailable, Uncertain
 from models.upgrades import APPLICATION_ID, STEPS, newest_of
 
 READING, WRITING = "REPEATABLE READ READ ONLY", "READ COMMITTED"
-AGAIN = ("40001", "40P01", "23505")  # serialization failure, deadlock, lost to another's same key
+# Serialization failure, deadlock; lost to another's same key, or to who deleted what it refers to.
+AGAIN = ("40001", "40P01", "23505", "23503")
+READ_ONLY = "25006"  # a standby, or a server that was made one
 MISTAKES = ("22", "23", "25", "42")  # classes of errors that aren't the server's fault
 DURABLE = ("on", "remote_write", "remote_apply")
 TRIES = 4
@@ -220,7 +222,10 @@ class PostgresDoors:
                     continue
                 if ended and mode == WRITING:
                     return None, refusal(error, Uncertain)
-                fault = code is not None and code[:2] not in MISTAKES
+                stays = code == READ_ONLY and mode == WRITING
+                if stays:
+                    self._forget_connection()
+                fault = stays or (code is not None and code[:2] not in MISTAKES)
                 return None, refusal(error) if fault else error
 
     def _connect(self) -> None:

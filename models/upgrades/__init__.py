@@ -174,17 +174,22 @@ def upgrade(path: Path, steps: Path, newest: int) -> None:
         climb(older, steps, newest)
 
 
+def back_up(path: Path, target: Path) -> None:
+    """Examine a database, and copy it. Raises CannotStart."""
+    if not path.exists():
+        raise CannotStart(f"There is no database {path}: say which with --database.")
+    with refusing(path):
+        examine(path, newest_of(STEPS))
+    copy_to(path, target)
+
+
 def copy_to(path: Path, target: Path) -> None:
     """Copy the database at `path`, in use or not, as it is at this moment (SQLite: VACUUM INTO).
 
     The copy gets its name when it is whole and on the disk. Raises CannotStart, also when there is
-    a file of that name already.
+    a file of that name already. The house itself may call it: opening the file by other means than
+    SQLite's would end the locks of a process that has it open (SQLite, How To Corrupt, 2.2).
     """
-    newest = newest_of(STEPS)
-    if not path.exists():
-        raise CannotStart(f"There is no database {path}: say which with --database.")
-    with refusing(path):
-        examine(path, newest)
     with refusing(target):
         if target.exists():
             raise CannotStart(f"{target} is there already: give the copy another name.")
