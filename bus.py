@@ -132,7 +132,8 @@ class PostgresBus(Bus):
 
     async def hint(self, list_id: int, version: int, kind: str) -> None:
         """Look at this list; what is said of it is only a reason to do so."""
-        if version > self.watched.get(list_id, version) or kind == "title":
+        known = self.watched.get(list_id)
+        if known is not None and (version > known or kind == "title"):
             await self.find([list_id])
 
     async def sweep(self) -> None:
@@ -164,24 +165,24 @@ class Carrier:
     """
 
     def __init__(self, url: str, bus: Bus, company: Any) -> None:
-        self.url = url
-        self.bus, self.company = bus, company
-        self.queue: asyncio.Queue[str] = asyncio.Queue(WAITING)
-        self.there, self.gone = False, False  # neither before it is known
-
-    def open(self, channel: str) -> None:
-        """Begin, and begin anew whenever it fails."""
         from redis.asyncio import Redis, retry  # 5 MB that few houses need
         from redis.backoff import DecorrelatedJitterBackoff, NoBackoff
 
+        self.bus, self.company = bus, company
+        self.queue: asyncio.Queue[str] = asyncio.Queue(WAITING)
+        self.there, self.gone = False, False  # neither before it is known
+        once: Any = retry.Retry(NoBackoff(), 0)
+        self.connect = partial(Redis.from_url, url, protocol=2, socket_timeout=BEAT, retry=once)
+        # The other backoffs with jitter overflow after a quarter of an hour without a server.
+        again = DecorrelatedJitterBackoff(cap=1, base=0.05)
+        self.retry: Any = retry.Retry(again, -1, (Exception,))  # type: ignore[arg-type]
+
+    def open(self, channel: str) -> None:
+        """Begin, and begin anew whenever it fails."""
         self.channel = channel
         self.bus.publish = self.say
         self.company.publish = partial(self.say, self.company.process)
-        once: Any = retry.Retry(NoBackoff(), 0)
-        self.connect = partial(Redis.from_url, protocol=2, socket_timeout=BEAT, retry=once)
-        # The other backoffs with jitter overflow after a quarter of an hour without a server.
-        again: Any = retry.Retry(DecorrelatedJitterBackoff(1, 0.05), -1, (Exception,))  # type: ignore[arg-type]
-        riding = again.call_with_retry(self.ride, self.lose)
+        riding = self.retry.call_with_retry(self.ride, self.lose)
         self.riding = asyncio.get_running_loop().create_task(riding)
 
     def say(self, *words: Any) -> bool:
@@ -193,7 +194,7 @@ class Carrier:
 
     async def ride(self) -> None:
         """Send and hear until something fails."""
-        async with self.connect(self.url) as client, client.pubsub() as heard:
+        async with self.connect() as client, client.pubsub() as heard:
             await heard.subscribe(self.channel)
             await heard.get_message(timeout=BEAT)  # that it is so
             async with asyncio.TaskGroup() as both:
