@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hmac
 import importlib
 import logging
 import os
@@ -14,6 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tornado import locale
 from tornado.httpserver import HTTPServer
@@ -31,7 +33,7 @@ from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
 from tornado.web import Application, RequestHandler, url
 
-from bus import Bus, PostgresBus
+from bus import Bus, Carrier, PostgresBus
 from config import Config, read
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
 from controllers.base import READ_WITHIN, MissingHandler, StaticHandler, path_without_key
@@ -212,6 +214,7 @@ class App(Application):
         self.under_way = UnderWay()
         self.hub = Hub(self.lookups)
         self.bus = self.bus_between()
+        self.carrier = Carrier(config.redis, self.bus, self.hub.company) if config.redis else None
         self.numbers = health.Numbers(self.gauges())
         self.answers = Answers()
         read, write = (partial(self.answers.of, d) for d in (self.doors.read, self.doors.write))
@@ -323,6 +326,9 @@ class App(Application):
                 chunk_size=64 * 1024,
             )
             self.server.add_sockets(sockets)
+            if self.carrier:  # its channel is this house's own, of all that share one Redis
+                name = Path(urlsplit(self.config.database).path).name
+                self.carrier.open(hmac.digest(key.encode(), name.encode(), "sha256").hex())
             self.titles.open()
             self.jobs.open()
             undo.pop_all()
@@ -337,6 +343,8 @@ class App(Application):
         await self.jobs.close()
         self.titles.close()
         await self.bus.close()
+        if self.carrier:
+            await self.carrier.close()
         self.watch.end()
         await asyncio.to_thread(self.doors.close)
 

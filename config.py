@@ -26,16 +26,20 @@ def shown(address: str) -> str:
     return re.sub("://.*@", "://", address).partition("?")[0]
 
 
-def check_url(name: str, address: str) -> None:
-    """Raise Error for what is no address of a PostgreSQL database."""
+def check_url(name: str, address: str, scheme: str, path: str, model: str) -> None:
+    """Raise Error for what is no address of a server."""
     try:
         parts = urlsplit(address)
-        good = parts.scheme == "postgresql" and len(parts.path) > 1 and parts.port != 0
+        fits = re.fullmatch(scheme, parts.scheme) and re.fullmatch(path, parts.path)
+        good = fits and parts.port != 0
     except ValueError:
         good = False
     if not good:
-        model = "postgresql://user:password@host:port/name"
         raise Error(f"--{name} is like {model}, not {shown(address)!r}")
+
+
+POSTGRESQL = ("postgresql", "/.+", "postgresql://user:password@host:port/name")
+REDIS = ("rediss?", "(/[0-9]*)?", "redis://user:password@host:port, or rediss:// for TLS")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Config:
     address: str = field(default="127.0.0.1", metadata=told("address to serve on; empty for all"))
     database: str = field(
         default="people.db", metadata=told("SQLite file, made if missing, or postgresql://...")
+    )
+    redis: str = field(
+        default="", metadata=told("redis://... that carries news at once between processes")
     )
     cookie_secret: str = field(default="", metadata=told("key that signs cookies; made if empty"))
     public_url: str = field(default="", metadata=told("address that people use, https behind TLS"))
@@ -87,16 +94,18 @@ class Config:
         if not 0 <= self.port <= 65535:
             raise Error(f"--port is from 0 to 65535, not {self.port}")
         if self.postgresql:
-            check_url("database", self.database)
+            check_url("database", self.database, *POSTGRESQL)
         elif "://" in self.database.removeprefix("sqlite:///"):
             raise Error(
                 "--database is a path, sqlite:///path or postgresql://user:password@host/name, "
                 f"not {shown(self.database)!r}"
             )
         if self.copy_to:
-            check_url("copy_to", self.copy_to)
+            check_url("copy_to", self.copy_to, *POSTGRESQL)
             if self.postgresql:
                 raise Error("--copy_to copies a SQLite file: give its path as --database")
+        if self.redis:
+            check_url("redis", self.redis, *REDIS)
         if self.signup not in ("open", "closed"):
             raise Error(f"--signup is open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:

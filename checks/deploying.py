@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -203,3 +205,51 @@ def test_the_image(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", healthy], check=True)
         process.terminate()
         assert process.wait(15) == 0
+
+
+def test_the_composition() -> None:
+    """Starts the house with options that there are, at the ports where nginx looks for it.
+
+    What it mounts and whom it names is there, and no image becomes another one overnight.
+    """
+    yaml = pytest.importorskip("yaml", reason="no PyYAML: pip install -r checks/requirements.txt")
+    whole = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    services, secret = whole["services"], "s" * 32
+    front = (DEPLOY / "nginx.conf").read_text()
+    ports, images = [], []
+    for service in services.values():
+        for name, needs in service.get("depends_on", {}).items():
+            assert needs == {"condition": "service_healthy"} and services[name]["healthcheck"]
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            known = source in whole["volumes"] or source == "./letsencrypt"  # one's certificates
+            assert known or (DEPLOY / source).exists(), source
+        if "image" in service:
+            images.append(service["image"])
+            continue
+        build = service["build"]
+        assert (DEPLOY / build["context"]).resolve() == ROOT
+        assert (ROOT / build["dockerfile"]).is_file()
+        told = {
+            name: re.sub(r"\$\{\w+:\?\}", secret, value)
+            for name, value in service["environment"].items()
+        }
+        assert told.keys() <= {f"AFAZERES_{name.upper()}" for name in Config.__dataclass_fields__}
+        config = read(["app.py", *shlex.split(service["command"])], told)
+        ports.append(config.port)
+        assert service["network_mode"] == "service:nginx"  # so it is the same 127.0.0.1
+        assert config.address in config.proxies and config.cookie_secret == secret
+        assert config.public_url == f"https://{re.findall('server_name (.*);', front)[0]}"
+        assert services[urlsplit(config.redis).hostname]["image"].startswith("redis:")
+        place = urlsplit(config.database)
+        made = services[place.hostname]["environment"]
+        assert (place.username, place.path) == (made["POSTGRES_USER"], f"/{made['POSTGRES_USER']}")
+        assert made["POSTGRES_PASSWORD"] in service["environment"]["AFAZERES_DATABASE"]
+    assert [f"{port}" for port in ports] == re.findall(r"server 127\.0\.0\.1:(\d+)", front)
+    opened = [each.split(":")[1] for each in services["nginx"]["ports"]]
+    assert opened == re.findall(r"listen (\d+)", front)
+    targets = [volume.split(":")[1] for volume in services["nginx"]["volumes"]]
+    for path in re.findall(r"(?:alias|ssl_certificate\w*) (/.*);", front):
+        assert any(path.startswith(f"{target}/") for target in targets), path
+    assert len(images) == 3
+    assert all(re.fullmatch(r"\w+:\d+(\.\d+)*", image) for image in images), images

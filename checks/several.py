@@ -31,7 +31,8 @@ AROUND = """
 daemon off;
 pid %(pid)s;
 %(user)s
-events {}
+worker_rlimit_nofile 16384;
+events { worker_connections 8192; }
 http {
     access_log off;
     types { text/css css; text/javascript js; image/svg+xml svg; image/png png; }
@@ -80,7 +81,11 @@ class Nginx:
     """nginx, which takes each request to the next of several processes."""
 
     def __init__(
-        self, folder: Path, servers: list[Server], certificate: Path | None = None
+        self,
+        folder: Path,
+        servers: list[Server],
+        certificate: Path | None = None,
+        connections: int = 200,
     ) -> None:
         folder.mkdir()
         self.port, self.plain = free_port(), free_port()
@@ -88,7 +93,9 @@ class Nginx:
         values = {
             "pid": folder / "pid",
             "folders": " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds),
-            "site": site(self.port, self.plain, servers, certificate),
+            "site": site(self.port, self.plain, servers, certificate).replace(
+                "limit_conn addresses 200;", f"limit_conn addresses {connections};"
+            ),
             # Started by root, its workers would be someone else.
             "user": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
         }

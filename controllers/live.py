@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ BUFFER = 1024 * 1024  # bytes that a slow reader may leave unread
 LISTS = 50  # that one socket may watch
 LINGER = 3  # seconds that someone counts as here who has gone: a page that reloads
 NOTED = 15  # seconds after which it is noted anew for other processes who is here
+PROCESSES = 100  # whose word is taken
 
 
 class Message(NamedTuple):
@@ -119,10 +120,14 @@ class Company:
         self.lookups = lookups
         self.process = secrets.token_hex(16)
         self.here: defaultdict[int, Counter[Person]] = defaultdict(Counter)
-        self.left: dict[tuple[int, Person], float] = {}
+        self.seen: dict[tuple[int, str], float] = {}  # by list and name: when last, anywhere
         self.windows: Counter[int] = Counter()  # by person
         self.told: dict[int, tuple[str, ...]] = {}
-        self.noted: tuple[set[tuple[int, int]], float] = (set(), 0)
+        self.noted: tuple[set[tuple[int, Person]] | None, float] = (set(), 0)
+        self.heard: dict[str, tuple[float, set[tuple[int, str]]]] = {}  # by process: when, who
+        # takes lists and names to other processes, or says that the table has to
+        self.publish: Callable[[list[tuple[int, str]]], bool] = lambda places: False
+        self.tabled = False
 
     def come(self, list_id: int, person: Person) -> None:
         """Count a window in."""
@@ -139,7 +144,6 @@ class Company:
                 del self.windows[person.id]
             if not self.here[list_id][person]:
                 del self.here[list_id][person]
-                self.left[list_id, person] = time.monotonic()
         if not self.here.get(list_id, True):
             del self.here[list_id]
 
@@ -151,37 +155,53 @@ class Company:
             for each in [each for each in windows if each.id == person.id]:
                 del windows[each]
         self.here = defaultdict(Counter, {number: c for number, c in self.here.items() if c})
+        self.seen = {place: at for place, at in self.seen.items() if place[1] != person.username}
+
+    def hear(self, process: str, places: list[Any]) -> None:
+        """Take what another process says of who is there: lists and names, or any nonsense."""
+        with suppress(TypeError, ValueError):
+            there = {(n, name) for n, name in places if type(n) is int and type(name) is str}
+            if process in self.heard or len(self.heard) < PROCESSES:
+                self.heard[process] = (time.monotonic(), there)
+
+    def note_anew(self) -> None:
+        """Have it noted soon who is here, though nothing has changed."""
+        self.noted = (None, 0)
 
     async def news(self) -> list[Message]:
         """Return what has changed since the last time."""
         elsewhere: list[tuple[int, str]] = []
         with suppress(Unavailable):
             elsewhere = await self.lookups(members.elsewhere, self.process)
-        since = time.monotonic() - LINGER
-        self.left = {place: at for place, at in self.left.items() if at > since}
-        people: defaultdict[int, set[str]] = defaultdict(set)
-        for list_id, windows in self.here.items():
-            people[list_id] |= {person.username for person in windows}
-        for list_id, person in self.left:
-            people[list_id].add(person.username)
-        for list_id, name in elsewhere:
-            people[list_id].add(name)
-        now = {list_id: tuple(sorted(names)) for list_id, names in people.items()}
-        before, self.told = self.told, now
+        now = time.monotonic()
+        believed = members.HERE.total_seconds()
+        self.heard = {key: each for key, each in self.heard.items() if each[0] > now - believed}
+        here = [(number, p.username) for number, windows in self.here.items() for p in windows]
+        for places in (here, elsewhere, *(there for _, there in self.heard.values())):
+            self.seen |= dict.fromkeys(places, now)
+        self.seen = {place: at for place, at in self.seen.items() if at > now - LINGER}
+        people: defaultdict[int, list[str]] = defaultdict(list)
+        for list_id, name in self.seen:
+            people[list_id].append(name)
+        before, self.told = self.told, {number: tuple(sorted(n)) for number, n in people.items()}
         return [
-            message("present", number, people=now.get(number, ()))
-            for number in before | now
-            if before.get(number) != now.get(number)
+            message("present", number, people=self.told.get(number, ()))
+            for number in before | self.told
+            if before.get(number) != self.told.get(number)
         ]
 
     def to_note(self) -> set[tuple[int, int]] | None:
-        """Return who is here, as ids of lists and people, if that should be noted now."""
+        """Return who is here, as ids of lists and people, if the table should hold that now."""
         places, at = self.noted
-        here = {(number, person.id) for number, each in self.here.items() for person in each}
+        here = {(number, person) for number, each in self.here.items() for person in each}
         if here == places and not (here and at < time.monotonic() - NOTED):
             return None
         self.noted = (here, time.monotonic())
-        return here
+        carried = self.publish([(number, person.username) for number, person in here])
+        tabled, self.tabled = self.tabled, not carried
+        if carried:
+            return set() if tabled else None
+        return {(number, person.id) for number, person in here}
 
 
 class Hub:
@@ -388,6 +408,7 @@ class Hub:
         """Send everyone home."""
         self.closed = True
         self.keeping.cancel()
+        self.company.publish([])
         gone = partial(members.be_here, self.company.process, ())
         self.lookups.doors.write(gone, lambda result, error: None)
         for socket in [*self.sockets]:
