@@ -51,9 +51,9 @@ def free_port() -> int:
 def site(port: int, plain: int, servers: list[Server], certificate: Path | None) -> str:
     """Return deploy/nginx.conf as it is, but for what is another machine's."""
     text = (ROOT / "deploy/nginx.conf").read_text()
-    own, others = re.subn(r"    server 127\.0\.0\.1:900\d fail_timeout=1s;\n", "", text)
+    own, others = re.subn(r"    server 127\.0\.0\.1:900\d max_fails=0;\n", "", text)
     assert others == 4
-    named = "".join(f"    server {place_of(each)} fail_timeout=1s;\n" for each in servers)
+    named = "".join(f"    server {place_of(each)} max_fails=0;\n" for each in servers)
     own = own.replace("upstream afazeres {\n", "upstream afazeres {\n" + named)
     own = own.replace("/srv/afazeres/", f"{ROOT}/")
     tls = " ssl http2" if certificate else ""
