@@ -43,13 +43,13 @@ def visit(folder: Path) -> None:
     os.sched_setaffinity(app.process.pid, range(os.cpu_count() or 1))
     print(f"every job over {LISTS * TODOS} todos, half of them to go, and a backup")
     idle = asyncio.run(times(app, 0))
-    app.held()
+    before = app.held()
     app.process.send_signal(signal.SIGUSR2)
     busy = asyncio.run(times(app, 0))
     assert app.process.stdout
     seconds = float(app.process.stdout.readline())
     held = app.held()
     p99 = [each[int(len(each) * 0.99)] for each in (idle, busy)]
-    print(f"  done in {seconds:.1f} s; it held the loop for {held:.1f} ms at most")
+    print(f"  done in {seconds:.1f} s; loop held for {held:.1f} ms at most ({before:.1f} before)")
     print(f"  p99 of pages: {p99[0]:.1f} ms before, {p99[1]:.1f} ms beside: {p99[1] / p99[0]:.2f}")
     app.end()
