@@ -189,6 +189,7 @@ BAD: dict[str, Act] = {
     "a form drips": asks("POST /login", FORM + LONG, "x"),
     "a stranger's form drips": asks("POST /lists/1", FORM + LONG, "x", known=False),
     "a stranger's file drips": asks("POST /account/import", FORM + LONG, "x", known=False),
+    "a file drips": asks("POST /account/import", FORM + LONG, "x"),
     "packed things drip": asks("POST /login", f"{FORM}Content-Encoding: gzip\r\n{LONG}", "\x1f"),
     "JSON drips": asks("POST /api/todos", "Content-Type: application/json\r\n" + LONG, "[["),
     "chunks drip": asks("POST /login", FORM + CHUNKED, "1\r\nx\r\n" * 100),

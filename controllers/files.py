@@ -18,12 +18,13 @@ from tornado.httputil import (
 )
 from tornado.web import HTTPError, stream_request_body
 
-from controllers.base import POLICY, NotLoggedIn, PageHandler, form
+from controllers.base import POLICY, SLOWEST, NotLoggedIn, PageHandler, form
 from models import files, lists
 from models.errors import Invalid, NotFound
 
 TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
 EXPORTING = asyncio.Semaphore(1)
+HURRY = 30  # seconds in which HURRY * SLOWEST bytes of a form must come
 SHOWN = 200  # rows, and as many problems, of what is shown before it is stored
 FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
 
@@ -75,12 +76,35 @@ class ImportHandler(PageHandler):
     async def prepare(self) -> None:
         """Take in a large file from those who are logged in, and from nobody else."""
         self.data = bytearray()
+        self.hurrying: asyncio.TimerHandle | None = None
         await super().prepare()
         self.public = False
         if self.current_user:
             connection: Any = self.request.connection
             connection.set_max_body_size(3 * files.BYTES_LIMIT)
             connection.set_body_timeout(120)
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Expect that much more of the form comes until the next look; who drips is cut off."""
+        before = len(self.data)
+
+        def look() -> None:
+            if len(self.data) - before < HURRY * SLOWEST:
+                self.cut()
+            else:
+                self.hurry()
+
+        self.hurrying = asyncio.get_running_loop().call_later(HURRY, look)
+
+    def calm(self) -> None:
+        """Expect nothing more."""
+        if self.hurrying:
+            self.hurrying.cancel()
+
+    def on_finish(self) -> None:
+        """End with the answer."""
+        self.calm()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what is wrong, and that this connection ends, as the form may not have been read."""
@@ -90,6 +114,7 @@ class ImportHandler(PageHandler):
     def on_connection_close(self) -> None:
         """Count it out: when the form never comes whole, nothing more is asked of this handler."""
         super().on_connection_close()
+        self.calm()
         self.settings["under_way"].end(self)
 
     def data_received(self, chunk: bytes) -> None:
@@ -123,6 +148,7 @@ class ImportHandler(PageHandler):
     @form
     async def post(self) -> None:
         """Read the file, or store what was read before."""
+        self.calm()
         if self.current_user is None:
             raise NotLoggedIn
         file = self.parse()
