@@ -71,12 +71,12 @@ class ExportHandler(FileHandler):
 class ImportHandler(PageHandler):
     """Lists out of a file: first it is shown what was understood, then it is stored."""
 
+    hurrying: asyncio.TimerHandle | None = None
     public = True  # who isn't logged in is told so when their form has come: else they hear nothing
 
     async def prepare(self) -> None:
         """Take in a large file from those who are logged in, and from nobody else."""
         self.data = bytearray()
-        self.hurrying: asyncio.TimerHandle | None = None
         await super().prepare()
         self.public = False
         if self.current_user:
