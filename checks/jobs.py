@@ -215,6 +215,18 @@ def test_what_is_held_back(office: Office) -> None:
     assert said() == ["one", "three"] and house.do(messages.held, house.ann, house.list) == []
 
 
+def test_what_is_held_back_at_once(office: Office) -> None:
+    """Is sent in the order in which it was written, also what has one millisecond in common."""
+    house = office.house
+    words = [str(number) for number in range(30)]
+    house.do(lambda: [messages.hold(house.ann, house.list, each) for each in words])
+    assert [each for _, each in house.do(messages.held, house.ann, house.list)] == words
+    house.do(lambda: Held.update(due=instant(moment())).execute())
+    asyncio.run(office.jobs.send())
+    _, said = house.do(messages.latest, house.bob, house.list, None, 50)
+    assert [message["text"] for message in said] == words
+
+
 def test_a_button_that_is_pressed_too_late(office: Office) -> None:
     """Takes back what it was for, or nothing; never what was written since."""
     house = office.house

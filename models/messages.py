@@ -1,7 +1,6 @@
 """Messages: what the people of a list say to each other."""
 
 import json
-import secrets
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -53,14 +52,15 @@ def hold(person: Person, list_id: int, words: str) -> None:
     Raises NotFound, Forbidden, Invalid.
     """
     lists.seen_by(person, list_id, "say")
-    number = secrets.randbits(53) + 1  # never given again: a button may be pressed too late
-    words, due = clean(words), instant(moment() + PATIENCE)
+    words, at = clean(words), moment()
+    number = int(1e6 * at.timestamp())  # never given again: a button may be pressed too late
+    due = instant(at + PATIENCE)
     Held.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
 
 
 def held(person: Person, list_id: int) -> list[tuple[int, str]]:
     """Return the ids and texts of what someone will have said, in their order."""
-    rows: Any = Held.select(Held.id, Held.text).order_by(Held.due)
+    rows: Any = Held.select(Held.id, Held.text).order_by(Held.id)
     return list(rows.where(Held.list == list_id, Held.user == person.id).tuples())
 
 
@@ -75,7 +75,7 @@ def drop(person: Person, held_id: int) -> int:
 
 def due() -> list[int]:
     """Return the ids of what has been held back for long enough."""
-    rows: Any = Held.select(Held.id).where(Held.due <= now()).order_by(Held.due)
+    rows: Any = Held.select(Held.id).where(Held.due <= now()).order_by(Held.id)
     return [number for (number,) in rows.tuples()]
 
 
