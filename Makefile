@@ -14,7 +14,7 @@ PYTHON ?= python3
 PORT ?= 8888
 BIN = .venv/bin
 NODE_TEST = axe-core@4 oidc-provider@9
-NODE_BENCH = express@5 better-sqlite3@12 ws@8
+NODE_BENCH = express@5 better-sqlite3@12 @node-rs/argon2@2 ws@8
 
 .PHONY: run test test-postgresql soak check format languages sample restore picture bench
 

@@ -24,11 +24,14 @@ import requests
 
 from bench import peers
 from bench.servers import Peer, Server
+from bench.table import TABLE
 
 SOCKETS, SPARE = 10_000, 500  # and the files that a process has open beside them
 TURNS, PAUSE = 7, 1.5  # seconds after a change, in which the app looks whose session has ended
 WINDOWS, RATE, SECONDS = 200, 50, 30  # changes a second
 AT_ONCE = 100  # sockets opened together
+IDLE: dict[str, float | None] = {"20 KiB": 1, "Starlette + uvicorn": None, "ws": None}
+TOLD: dict[str, float | None] = {"17 us": 1, "Starlette + uvicorn": 1, "ws": 0.75}
 PATIENCE = 60  # seconds
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10  # RFC 6455, 5.2
 ENTER = (
@@ -222,10 +225,10 @@ def tell_all(folder: Path, count: int, ending: ExitStack) -> None:
         numbers = f"{weights[name]:.1f}", f"{wall:.3f}", f"{others:.3f}", f"{costs[name]:.1f}"
         print(row(name, *numbers, f"{1e6 * after / count:.1f}"))
     print(row("it should be", "<= 20", "< 0.3", "", "<= 17", ""))
-    for name, least in (("Starlette + uvicorn", "> 1"), ("ws", ">= 0.75")):
-        if name in costs:
-            ratio = f"{costs[name] / costs['the app']:.2f}"
-            print(f"  {ratio} times as fast as {name}, by CPU ({least})")
+    TABLE.sizes(
+        f"an idle socket of {count}, KiB", weights["the app"], weights | {"20 KiB": 20}, IDLE
+    )
+    TABLE.sizes(f"telling {count} sockets, CPU", costs["the app"], costs | {"17 us": 17}, TOLD)
     *_, telling, after_it = zip(*taken["the app"], strict=True)
     for when, held in (("telling", telling), ("after it", after_it)):
         most = f"{statistics.median(held):.1f} ms, once {max(held):.1f}"

@@ -4,10 +4,13 @@ import asyncio
 import os
 import random
 import re
+import resource
 import signal
 import socket
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +22,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from bench import peers
 
 HERE = Path(__file__).parent
-SECONDS, CLIENTS = 4, 32
+ROUNDS, SECONDS, CLIENTS = 3, 4, 32
 LISTS = 40  # to add to in turn, as one holds 10,000 todos
 PACE = 400  # requests a second of a normally loaded house
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -33,6 +36,30 @@ end
 RUNNING: "list[Server]" = []
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def variables_of(**more: str) -> dict[str, str]:
+    """Return the environment of a server, with the modules of Node.js."""
+    return os.environ | {"NODE_MODULES": str(peers.NODE_MODULES)} | more
+
+
+def cpu_of(process: int) -> float:
+    """Return the seconds of CPU that a process and its children have used so far."""
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            number, _, rest = stat.read_text().partition(" ")
+            fields = rest.rpartition(")")[2].split()
+            if str(process) in (number, fields[1]):
+                total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
 class Server:
     """One of the servers, and somebody logged in to it."""
 
@@ -43,12 +70,14 @@ class Server:
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
         self.body, self.kind = "title=Water+the+plants", "application/x-www-form-urlencoded"
 
-    def start(self, folder: Path, command: list[str], variables: dict[str, str]) -> None:
-        """Start it on core 0."""
+    def start(
+        self, folder: Path, command: list[str], variables: dict[str, str], cores: str = "0"
+    ) -> None:
+        """Start it on some cores."""
         self.process = subprocess.Popen(
-            ["taskset", "-c", "0", *command],
+            ["taskset", "-c", cores, *command],
             cwd=HERE.parent,
-            env=os.environ | variables,
+            env=variables_of(**variables),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -88,14 +117,7 @@ class Server:
 
     def cpu(self) -> float:
         """Return the seconds of CPU used so far, by its workers too."""
-        total = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                number, _, rest = stat.read_text().partition(" ")
-                fields = rest.rpartition(")")[2].split()
-                if str(self.process.pid) in (number, fields[1]):
-                    total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        return cpu_of(self.process.pid)
 
     def memory(self) -> int:
         """Return the KiB of memory it has."""
@@ -118,8 +140,13 @@ class Server:
         answer = requests.get(self.url + path, headers=self.headers, timeout=9)
         self.headers["If-None-Match"] = answer.headers["ETag"].replace("'", "\\'")
 
-    def load(self, path: str, method: str) -> tuple[float, float, float]:
-        """Return requests a second, microseconds of CPU a request, and the p99 in ms."""
+    def load(
+        self, path: str, method: str, clients: int = CLIENTS, cores: str = "1", url: str = ""
+    ) -> tuple[float, float, float]:
+        """Return requests a second, microseconds of CPU a request, and the p99 in ms.
+
+        `url` is of someone who stands before it.
+        """
         form = {"Content-Type": self.kind} if method == "POST" else {}
         headers = "".join(
             f"wrk.headers['{name}'] = '{value}'\n" for name, value in (self.headers | form).items()
@@ -130,21 +157,23 @@ class Server:
         if "LIST" in path:
             lua += IN_TURN % (LISTS, path.replace("LIST", "' .. n + 1 .. '"))
         self.script.write_text(lua)
-        command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", "--latency"]
-        before = self.cpu()
+        command = ["taskset", "-c", cores, "wrk", "-t1", f"-c{clients}", f"-d{SECONDS}s"]
+        before, asked = self.cpu(), resource.getrusage(resource.RUSAGE_CHILDREN)
         said = subprocess.run(
-            [*command, "-s", str(self.script), self.url + path],
+            [*command, "--latency", "-s", str(self.script), (url or self.url) + path],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        used = self.cpu() - before
+        used, asking = self.cpu() - before, resource.getrusage(resource.RUSAGE_CHILDREN)
         failed = re.findall(r"Non-2xx.*|Socket errors.*", said)
-        if failed and type(self) is Server:
+        if failed and not isinstance(self, Peer):
             raise RuntimeError(said)
         if failed:
             print("  ", self.process.args, *failed)
         count = int(re.findall(r"(\d+) requests in", said)[0])
+        self.asking = asking.ru_utime + asking.ru_stime - asked.ru_utime - asked.ru_stime
+        self.asking /= count  # seconds of CPU that it takes to ask
         number, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)", said)[0]
         p99 = float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
         return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0]), 1e6 * used / count, p99
@@ -176,11 +205,26 @@ class Server:
         return self.process.communicate(timeout=30)[0].split()
 
 
+class House(Server):
+    """The house as people start it; several may have one database."""
+
+    def __init__(self, folder: Path, *options: str, cores: str = "0") -> None:
+        command = [sys.executable, "app.py", "--port=0", "--throttle=false", "--logging=warning"]
+        self.start(folder, [*command, *options], {}, cores)
+        assert self.process.stdout
+        self.url = self.process.stdout.readline().split()[-1].strip("/")
+        self.body, self.kind = "title=Water+the+plants", "application/x-www-form-urlencoded"
+
+    def know(self, other: Server) -> None:
+        """Be asked by the same person as another process."""
+        self.headers, self.body, self.kind = other.headers, other.body, other.kind
+
+
 class Peer(Server):
     """What others would have built."""
 
     def __init__(self, folder: Path, name: str, shim: str) -> None:
-        database = folder / f"{name} {bool(shim)}.db"
+        database = Path(tempfile.mkdtemp(dir=folder), "peer.db")
         peers.furnish(database)
         variables = {"DATABASE": str(database), **({"LD_PRELOAD": shim} if shim else {})}
         self.begin(folder, peers.COMMANDS[name], variables)
@@ -191,11 +235,10 @@ class Peer(Server):
 
     def begin(self, folder: Path, command: list[str], variables: dict[str, str]) -> None:
         """Start it on a free port, and wait until it answers."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        variables |= {"PORT": port, "NODE_MODULES": str(peers.NODE_MODULES)}
-        self.start(folder, [part.replace("PORT", port) for part in command], variables)
+        port = str(free_port())
+        self.start(
+            folder, [part.replace("PORT", port) for part in command], {"PORT": port} | variables
+        )
         self.url = f"http://127.0.0.1:{port}"
         for _ in range(200):
             with suppress(requests.ConnectionError):
@@ -203,3 +246,38 @@ class Peer(Server):
                 return
             time.sleep(0.05)
         raise RuntimeError(f"{command} doesn't start")
+
+
+def compare(
+    servers: dict[str, Server],
+    path: "str | dict[Server, str]",
+    method: str,
+    clients: int = CLIENTS,
+    their_path: str = "/api/todos",
+) -> dict[str, tuple[float, ...]]:
+    """Load each server in turn, there and back, and print the medians and their ratios.
+
+    `path` may be another one for some; the others are asked for `their_path` then.
+    """
+    paths = path if isinstance(path, dict) else dict.fromkeys(servers.values(), path)
+    taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in servers}
+    for turn in range(ROUNDS):
+        for name in list(servers)[:: -1 if turn % 2 else 1]:
+            server = servers[name]
+            taken[name].append(server.load(paths.get(server, their_path), method, clients))
+    medians = {
+        name: tuple(statistics.median(column) for column in zip(*rounds, strict=True))
+        for name, rounds in taken.items()
+    }
+    first = next(iter(medians.values()))
+    for name, (rate, cpu, p99) in medians.items():
+        ratios = f"{rate / first[0]:5.2f} of the first ({first[1] / cpu:.2f} by CPU)"
+        print(f"  {name:24}{rate:8.0f}/s {cpu:6.0f} us {p99:7.1f} ms p99   {ratios}", flush=True)
+    return medians
+
+
+def slow_disk(folder: Path) -> str:
+    """Return what makes each fsync 2 ms slower, when it is preloaded."""
+    shim, source = str(folder / "slow_disk.so"), str(HERE / "slow_disk.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, source, "-ldl"], check=True)
+    return shim

@@ -25,7 +25,7 @@ from checks.sharing import join
 from models import upgrades
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-PATIENCE = 30  # seconds; nothing here takes as long unless it is broken
+PATIENCE = 60  # seconds; nothing here takes as long unless it is broken
 OPTIONS = ("--behind_proxy=127.0.0.1", "--throttle=false")
 AROUND = """
 daemon off;

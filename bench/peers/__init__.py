@@ -1,4 +1,4 @@
-"""The same work as others' tutorials teach it: a token, a list of 50 todos, one more.
+"""The same work as others' tutorials teach it: a password, a token, 50 todos, one more.
 
 Each has the tables of `furnish`, SQLite in WAL with synchronous=FULL, and one process. Those of
 `LIVE` have no tables: they tell all their sockets of a change.
@@ -11,7 +11,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from argon2 import PasswordHasher
+
 HERE = Path(__file__).parent
+PASSWORD = "three quiet otters"
 TOKEN = "todo_a-token-for-the-bench"
 NODE_MODULES = Path(sys.prefix) / "node_modules"
 NODE = shutil.which("node") or "node"
@@ -49,7 +52,11 @@ def furnish(path: Path) -> None:
         db.executescript(
             """
             PRAGMA journal_mode = wal;
-            CREATE TABLE user (id INTEGER PRIMARY KEY, token TEXT UNIQUE NOT NULL);
+            CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT UNIQUE, password TEXT);
+            CREATE TABLE token (
+                id INTEGER PRIMARY KEY, user INTEGER NOT NULL REFERENCES user (id),
+                hash TEXT UNIQUE NOT NULL
+            );
             CREATE TABLE todo (
                 id INTEGER PRIMARY KEY, list INTEGER NOT NULL REFERENCES user (id),
                 title TEXT NOT NULL, notes TEXT NOT NULL, completed BOOLEAN NOT NULL,
@@ -59,8 +66,12 @@ def furnish(path: Path) -> None:
             CREATE INDEX todo_list ON todo (list, "order");
             """
         )
-        db.execute("INSERT INTO user VALUES (1, ?)", [hashlib.sha256(TOKEN.encode()).hexdigest()])
-        db.execute("INSERT INTO user VALUES (2, 'another')")
+        hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+        db.execute("INSERT INTO user VALUES (1, 'ann', ?)", [hasher.hash(PASSWORD)])
+        db.execute("INSERT INTO user VALUES (2, 'bob', '')")
+        db.execute(
+            "INSERT INTO token VALUES (1, 1, ?)", [hashlib.sha256(TOKEN.encode()).hexdigest()]
+        )
         at = "2026-11-20T09:00:00.000Z"
         for n in range(50):
             row = (1, f"Water the plants, number {n}", "", False, n + 1, at, at, n + 2)

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
 import django
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
@@ -33,10 +36,19 @@ from django.db import models  # noqa: E402  it wants the settings first
 
 
 class User(models.Model):
-    token = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=40, unique=True)
+    password = models.CharField(max_length=255)
 
     class Meta:
         app_label, db_table = "bench", "user"
+
+
+class Token(models.Model):
+    user = models.ForeignKey(User, models.CASCADE, db_column="user")
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        app_label, db_table = "bench", "token"
 
 
 class Todo(models.Model):
@@ -60,11 +72,12 @@ class Todo(models.Model):
 
 def todos(request: HttpRequest) -> JsonResponse:
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    user = User.objects.filter(token=hashlib.sha256(token.encode()).hexdigest()).first()
-    if user is None:
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    known = Token.objects.select_related("user").filter(hash=digest).first()
+    if known is None:
         return JsonResponse({}, status=401)
     if request.method == "GET":
-        found = Todo.objects.filter(list=user.pk).order_by("order")
+        found = Todo.objects.filter(list=known.user.pk).order_by("order")
         return JsonResponse([todo.public(request) for todo in found], safe=False)
     title = (json.loads(request.body).get("title") or "").strip()
     if not title or len(title) > 1000:
@@ -74,5 +87,18 @@ def todos(request: HttpRequest) -> JsonResponse:
     return JsonResponse(todo.public(request), status=201)
 
 
-urlpatterns = [path("api/todos", todos)]
+def log_in(request: HttpRequest) -> JsonResponse:
+    given = json.loads(request.body)
+    user = User.objects.filter(name=given.get("username")).first()
+    try:
+        hasher.verify(user.password if user else "", given.get("password"))
+    except (VerificationError, InvalidHashError):
+        return JsonResponse({}, status=403)
+    token = secrets.token_urlsafe(32)
+    Token.objects.create(user=user, hash=hashlib.sha256(token.encode()).hexdigest())
+    return JsonResponse({"token": token}, status=201)
+
+
+hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+urlpatterns = [path("api/todos", todos), path("api/tokens", log_in)]
 app = get_wsgi_application()

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from sqlalchemy import event
 from sqlmodel import Field, Session, SQLModel, create_engine, select
@@ -13,7 +16,14 @@ from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 class User(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
-    token: str
+    name: str
+    password: str
+
+
+class Token(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    user: int
+    hash: str
 
 
 class Todo(SQLModel, table=True):
@@ -30,6 +40,11 @@ class Todo(SQLModel, table=True):
 
 class New(SQLModel):
     title: str = Field(min_length=1, max_length=1000)
+
+
+class Login(SQLModel):
+    username: str
+    password: str
 
 
 class Public(SQLModel):
@@ -63,12 +78,14 @@ Db = Annotated[Session, Depends(get_session)]
 
 def get_user(session: Db, authorization: Annotated[str, Header()]) -> User:
     digest = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
-    user = session.exec(select(User).where(User.token == digest)).first()
+    query = select(User).join(Token, Token.user == User.id).where(Token.hash == digest)
+    user = session.exec(query).first()
     if user is None:
         raise HTTPException(401)
     return user
 
 
+hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 Me = Annotated[User, Depends(get_user)]
 app = FastAPI()
 
@@ -91,3 +108,16 @@ def add(new: New, session: Db, user: Me, request: Request) -> Public:
     session.commit()
     session.refresh(todo)
     return public(todo, request)
+
+
+@app.post("/api/tokens", status_code=201)
+def log_in(login: Login, session: Db) -> dict[str, str]:
+    user = session.exec(select(User).where(User.name == login.username)).first()
+    try:
+        hasher.verify(user.password if user else "", login.password)
+    except (VerificationError, InvalidHashError):
+        raise HTTPException(403) from None
+    token = secrets.token_urlsafe(32)
+    session.add(Token(user=user.id, hash=hashlib.sha256(token.encode()).hexdigest()))
+    session.commit()
+    return {"token": token}

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Flask, abort, jsonify, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
@@ -13,6 +16,7 @@ from sqlalchemy.engine import Engine
 app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{os.environ['DATABASE']}"
 db = SQLAlchemy(app)
+hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 
 
 @event.listens_for(Engine, "connect")
@@ -22,7 +26,14 @@ def full(connection: Any, record: Any) -> None:
 
 class User(db.Model):
     id = db.Column(db.Integer, primary_key=True)
-    token = db.Column(db.String, unique=True)
+    name = db.Column(db.String, unique=True)
+    password = db.Column(db.String)
+
+
+class Token(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    user = db.Column(db.Integer, db.ForeignKey("user.id"), nullable=False)
+    hash = db.Column(db.String, unique=True)
 
 
 class Todo(db.Model):
@@ -45,7 +56,8 @@ class Todo(db.Model):
 def user() -> User:
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
     digest = hashlib.sha256(token.encode()).hexdigest()
-    found = db.session.execute(db.select(User).filter_by(token=digest)).scalar_one_or_none()
+    query = db.select(User).join(Token).filter_by(hash=digest)
+    found = db.session.execute(query).scalar_one_or_none()
     return found or abort(401)
 
 
@@ -66,3 +78,18 @@ def add() -> Any:
     db.session.add(todo)
     db.session.commit()
     return jsonify(todo.public()), 201
+
+
+@app.post("/api/tokens")
+def log_in() -> Any:
+    given = request.get_json()
+    query = db.select(User).filter_by(name=given.get("username"))
+    found = db.session.execute(query).scalar_one_or_none()
+    try:
+        hasher.verify(found.password if found else "", given.get("password"))
+    except (VerificationError, InvalidHashError):
+        abort(403)
+    token = secrets.token_urlsafe(32)
+    db.session.add(Token(user=found.id, hash=hashlib.sha256(token.encode()).hexdigest()))
+    db.session.commit()
+    return jsonify({"token": token}), 201

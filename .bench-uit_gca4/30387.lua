@@ -1,0 +1,2 @@
+wrk.method = 'GET'
+wrk.headers['Authorization'] = 'Bearer todo_a-token-for-the-bench'
