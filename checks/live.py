@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -408,3 +410,25 @@ def test_news_that_were_missed() -> None:
     assert not hub.unsure
     hub.announce(7, 44, "todo")
     assert hub.unsure == {7}
+
+
+def test_without_uvloop(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Nothing is different but the speed: people sign up, write, and hear of it."""
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/uvloop.py").write_text("raise ImportError")
+    usual = Path(f"/proc/{start(database=tmp_path / 'other.db').process.pid}/maps").read_text()
+    server = start(environment=os.environ | {"PYTHONPATH": str(tmp_path / "without")})
+    assert "/uvloop/" in usual
+    assert "/uvloop/" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            await aside(ann.add, "milk")
+            assert (await socket.hear())["version"] == version(ann)
+
+    play(scene)
+    assert [row.title for row in ann.rows()] == ["milk"]
+    server.stop()
