@@ -49,9 +49,10 @@ REWRITE = Prepared(
 )
 
 # As change rows and programs have them.
-NAMED = ("id", "list", "title", "notes", "created", "updated", "version", "order", "completed")
+SAME = ("id", "list", "title", "notes", "created", "updated", "version")
+NAMED = (*SAME, "order", "completed")
 PART = Prepared(
-    Todo.select(*[getattr(Todo, name) for name in NAMED[:7]], Todo.position, DONE)
+    Todo.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE)
     .where(
         Todo.list == Given("list"),
         Todo.deleted_at.is_null(),
@@ -173,9 +174,7 @@ def insert(
 
 def complete(person: Person, todo_id: int, completed: bool = True) -> int:
     """Tick the todo, or open it again; return its list's id. Raises NotFound, Forbidden."""
-    seen, todo = find(person, todo_id, "change")
-    tick(person, seen, [todo], completed)
-    return seen.id
+    return int(edit(person, todo_id, completed=completed)["list"])
 
 
 def edit(
@@ -281,7 +280,10 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 def complete_all(person: Person, list_id: int, completed: bool) -> None:
     """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
     seen = lists.seen_by(person, list_id, "change")
-    tick(person, seen, present(list_id), completed)
+    new = ticked(person, completed)
+    others = [todo for todo in present(list_id) if bool(todo["completed_at"]) != completed]
+    pairs = [(todo, todo | new) for todo in others]
+    rewrite(person, seen, "complete" if completed else "reopen", pairs)
 
 
 def clear_completed(person: Person, list_id: int) -> None:
@@ -346,14 +348,6 @@ def find(
     raise NotFound
 
 
-def tick(person: Person, seen: lists.Seen, todos: list[Columns], completed: bool) -> None:
-    """Complete or reopen those of `todos` that aren't so already, as one change."""
-    new = ticked(person, completed)
-    others = [todo for todo in todos if (todo["completed_at"] is not None) != completed]
-    pairs = [(todo, todo | new) for todo in others]
-    rewrite(person, seen, "complete" if completed else "reopen", pairs)
-
-
 def rewrite(
     person: Person, seen: lists.Seen, verb: str, pairs: list[tuple[Columns, Columns]]
 ) -> list[lists.Described]:
@@ -374,8 +368,7 @@ def rewrite(
 
 def described(row: Columns) -> lists.Described:
     """Return a todo, given its columns, as change rows hold it."""
-    same = ("id", "list", "title", "notes", "created", "updated", "version")
     more = {"completed": row["completed_at"] is not None, "order": row["position"]}
     if row.get("assigned"):
         more["assigned"] = users.names({row["assigned"]})[row["assigned"]]
-    return {name: row[name] for name in same} | more
+    return {name: row[name] for name in SAME} | more
