@@ -193,24 +193,27 @@ def edit(
     Raises NotFound, Forbidden, Invalid.
     """
     seen, todo = find(person, todo_id, "change")
-    new, verbs = todo.copy(), []
+    new = todo.copy()
     if title is not None:
         new["title"] = text.line("title", title, TITLE_LIMIT)
-        verbs += ["rename"] * (new["title"] != todo["title"])
     if notes is not None:
         new["notes"] = text.several("notes", notes, NOTES_LIMIT)
-        verbs += ["note"] * (new["notes"] != todo["notes"])
     if completed is not None and completed != bool(todo["completed_at"]):
         new |= ticked(person, completed)
-        verbs.append("complete" if completed else "reopen")
     if order is not None:
         new["position"] = float(order)
-        verbs += ["move"] * (new["position"] != todo["position"])
     if assigned is not None:
         new["assigned"] = member_called(seen.id, assigned)
         if assigned and not new["assigned"]:
             raise Invalid("assigned", "They don't share this list.")
-        verbs += ["assign"] * (new["assigned"] != todo["assigned"])
+    called = {
+        "title": "rename",
+        "notes": "note",
+        "completed_at": "complete" if completed else "reopen",
+        "position": "move",
+        "assigned": "assign",
+    }
+    verbs = [verb for column, verb in called.items() if new[column] != todo[column]]
     if not verbs:
         return described(todo)
     verb = "edit" if len(set(verbs) - {"note"}) > 1 else verbs[0]
