@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from models.tables import Person, User
 ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
 ALL = 10**9  # rows
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack all at once
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 NAMES = ("title", "notes", "completed", "order", "created")
 TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
 UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
@@ -166,9 +168,7 @@ def unzipped(data: bytes) -> list[bytes]:
                     left -= len(parts[-1])
                     if left < 0:
                         raise Invalid("file", "This file is too large.")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
-        raise Invalid("file", "This zip is damaged, or none of ours.") from None
-    except zipfile.zlib.error:  # type: ignore[attr-defined]
+    except DAMAGED:
         raise Invalid("file", "This zip is damaged, or none of ours.") from None
     return parts
 
