@@ -88,8 +88,8 @@ class Jobs:
 
     async def attempt(self, job: Job) -> bool:
         """Do a job if it is due and nobody else does it; say whether it was done."""
-        claimed = await self.write(partial(chores.claim, job.name)) if job.again else None
-        if job.again and not claimed:
+        claimed = await self.write(partial(chores.claim, job.name)) if job.again else ""
+        if claimed is None:
             return False
         try:
             await job.work()
@@ -98,10 +98,10 @@ class Jobs:
         except Exception:  # whatever it is, the next try may go well
             log.exception("The job to %s has failed", job.name)
             self.count(job.name, "failed")
-            if claimed:
+            if job.again:
                 await self.write(partial(chores.failed, job.name, claimed))
             return False
-        if job.again and claimed:
+        if job.again:
             self.count(job.name, "done")
             await self.write(partial(chores.done, job.name, claimed, job.again()))
         return True

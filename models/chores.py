@@ -38,8 +38,7 @@ FARTHEST = timedelta(days=8)  # no job is due later, unless a clock was set back
 def claim(name: str) -> str | None:
     """Return a claim to do the job now, None when it isn't due or another process does it."""
     at, ends = now(), instant(moment() + LEASE)
-    if not Chore.select().where(Chore.name == name).exists():
-        Chore.insert(name=name, due=at, failures=0).on_conflict_ignore().execute()
+    Chore.insert(name=name, due=at, failures=0).on_conflict_ignore().execute()
     due = (Chore.due <= at) | (Chore.due > instant(moment() + FARTHEST))
     claimed = Chore.update(due=ends).where(Chore.name == name, due).execute()
     return ends if claimed else None
