@@ -117,19 +117,19 @@ def read(name: str, data: bytes) -> Reading:
     sheets, count = [], 0
     for title, rows in sheets_in(name, data, problems):
         sheets.append(Sheet(plain(title)[: lists.NAME_LIMIT], []))
-        for row in clean(rows, problems):
-            sheets[-1].todos.append(row)
+        for line, row in rows:
             count += 1
-            if count + len(problems) > ROWS_LIMIT:
-                raise too_many()
+            if count > ROWS_LIMIT:
+                limit = ROWS_LIMIT
+                raise Invalid("file", "These are too many at once: at most {limit}.", limit=limit)
+            try:
+                sheets[-1].todos.append(checked(row))
+            except Invalid as reason:
+                shown = plain(str(row.get("title", ""))[:200])
+                problems.append(Problem(line, shown, reason.with_traceback(None)))
     if not count and not problems:
         raise Invalid("file", "There are no todos in this file.")
     return Reading(sheets, problems)
-
-
-def too_many() -> Invalid:
-    """Return the refusal of a file with more than ROWS_LIMIT rows."""
-    return Invalid("file", "These are too many at once: at most {limit}.", limit=ROWS_LIMIT)
 
 
 def plain(words: str) -> str:
@@ -245,18 +245,6 @@ def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                 row["title"] = f"{second} {title}"
             row |= {"created": f"{day}T00:00:00Z"} if day else {}
             yield at, row | ({"notes": unquote(notes)} if notes else {})
-
-
-def clean(rows: Iterator[tuple[int, Row]], problems: list[Problem]) -> Iterator[Row]:
-    """Give the rows that can be stored, as they will be; note why others can't."""
-    for at, row in rows:
-        try:
-            yield checked(row)
-        except Invalid as reason:
-            title = plain(str(row.get("title", ""))[:200])
-            problems.append(Problem(at, title, reason.with_traceback(None)))
-            if len(problems) > ROWS_LIMIT:
-                raise too_many() from None
 
 
 def checked(row: Row) -> Row:
