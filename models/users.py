@@ -12,7 +12,6 @@ from zxcvbn import zxcvbn
 
 from models import lists
 from models.clock import now
-from models.database import db
 from models.errors import Forbidden, Invalid
 from models.tables import Person, User
 from models.text import N_
@@ -124,8 +123,7 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     Raises Invalid when someone has the name already.
     """
     try:
-        with db.atomic():
-            return settle(username, email, password, list_name)
+        return settle(username, email, password, list_name)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "Someone has this name already. Take another one.") from None
 
