@@ -227,9 +227,9 @@ def ticked(person: Person, completed: bool) -> Columns:
 
 def member_called(list_id: int, username: str) -> int | None:
     """Return the id of a member, None when there is none of that name."""
-    query: Any = Member.select(Member.user).join(User)
-    query = query.where(Member.list == list_id, User.username == users.fold(username))
-    return next((int(number) for (number,) in query.tuples()), None)
+    query: Any = Member.select(Member.user).join(User).where(Member.list == list_id)
+    found: int | None = query.where(User.username == users.fold(username)).scalar()
+    return found
 
 
 def delete(person: Person, todo_id: int, notes: str | None = None) -> int:

@@ -10,7 +10,7 @@ from argon2.exceptions import VerificationError
 from peewee import IntegrityError
 from zxcvbn import zxcvbn
 
-from models import lists
+from models import lists, text
 from models.clock import now
 from models.errors import Forbidden, Invalid
 from models.tables import Person, User
@@ -69,9 +69,7 @@ def hash_password(password: str, *own_words: str) -> str:
     """
     if len(password) < 8:
         raise Invalid("password", "A password has at least 8 characters.")
-    if len(password) > PASSWORD_LIMIT:
-        limit = PASSWORD_LIMIT
-        raise Invalid("password", "This is too long: at most {limit} characters.", limit=limit)
+    text.check("password", password, PASSWORD_LIMIT)
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast
     if judged["score"] < LEAST_SCORE:
