@@ -26,6 +26,7 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EO
 NAMES = ("title", "notes", "completed", "order", "created")
 TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
 UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
+MADE_SAFE = re.compile("'" + UNSAFE.pattern)
 YES = ("true", "yes", "x", "1", "on", "done", "✓")
 
 Row = dict[str, Any]  # a todo: title, and perhaps notes, completed, order, created
@@ -183,20 +184,16 @@ def json_of(data: bytes) -> Any:
 
 def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
     """Return the lists in JSON of ours: a list with its todos, some of them, or todos alone."""
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(v, dict) and "todos" in v for v in value)
-    ):
+    several = isinstance(value, list) and all(isinstance(v, dict) and "todos" in v for v in value)
+    if several and value:
         return [found for each in value for found in from_json(each, name)]
     rows = value.get("todos") if isinstance(value, dict) else value
     if not isinstance(rows, list):
         raise Invalid("file", "There are no todos in this file.")
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name = value["name"]
-    return [
-        (name, ((n, r if isinstance(r, dict) else {"title": r}) for n, r in enumerate(rows, 1)))
-    ]
+    told = (row if isinstance(row, dict) else {"title": row} for row in rows)
+    return [(name, enumerate(told, 1))]
 
 
 def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
@@ -211,10 +208,8 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                     continue
                 names = ["title"]
             if any(cell.strip() for cell in cells):
-                plain = [
-                    cell[1:] if re.match("'" + UNSAFE.pattern, cell) else cell for cell in cells
-                ]
-                row: Row = dict(zip(names, plain, strict=False))
+                cells = [cell[1:] if MADE_SAFE.match(cell) else cell for cell in cells]
+                row: Row = dict(zip(names, cells, strict=False))
                 if "completed" in row:
                     row["completed"] = row["completed"].strip().lower() in YES
                 if "order" in row:
