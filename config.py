@@ -121,7 +121,7 @@ class Config:
     @property
     def sso_name(self) -> str:
         """What people call the provider of single sign-on, empty when there is none."""
-        return self.oidc_name or "".join(self.oidc_issuer.split("/")[2:3])
+        return self.oidc_name or urlsplit(self.oidc_issuer).netloc
 
     @functools.cached_property
     def proxies(self) -> list[str]:

@@ -330,8 +330,8 @@ def present(list_id: int) -> list[Columns]:
 
 def written(list_id: int, versions: list[int]) -> list[Columns]:
     """Return a list's todos, those in the trash too, that had their last change at `versions`."""
-    query: Any = Todo.select(*COLUMNS).where(Todo.list == list_id, Todo.version.in_(versions))
-    return [dict(zip(NAMES, row, strict=True)) for row in query.tuples()]
+    query: Any = Todo.select().where(Todo.list == list_id, Todo.version.in_(versions))
+    return list(query.dicts())
 
 
 def find(
