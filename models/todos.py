@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import Tuple, fn
 
 from models import lists, text, users
 from models.clock import now
@@ -52,14 +52,8 @@ REWRITE = Prepared(
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")
 NAMED = (*SAME, "order", "completed")
 PART = Prepared(
-    Todo.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE)
-    .where(
-        Todo.list == Given("list"),
-        Todo.deleted_at.is_null(),
-        (Todo.position > Given("position"))
-        | ((Todo.position == Given("position")) & (Todo.id > Given("id"))),
-    )
-    .order_by(Todo.position, Todo.id)
+    PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE)
+    .where(Tuple(Todo.position, Todo.id) > Tuple(Given("position"), Given("id")))
     .limit(Given("limit"))
 )
 
