@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.log import define_logging_options, enable_pretty_logging
@@ -16,9 +17,9 @@ ISSUER = re.compile(
 )
 
 
-def told(meaning: str) -> dict[str, str]:
-    """Return the metadata of an option: what --help says of it."""
-    return {"help": meaning}
+def option(default: Any, meaning: str) -> Any:
+    """Return a field of Config; `meaning` is what --help says of it."""
+    return field(default=default, metadata={"help": meaning})
 
 
 def shown(address: str) -> str:
@@ -46,49 +47,27 @@ REDIS = ("rediss?", "(/[0-9]*)?", "redis://user:password@host:port, or rediss://
 class Config:
     """What the house was told. Tests make their own: `Config(port=0, database="x/people.db")`."""
 
-    port: int = field(default=8888, metadata=told("port to serve on; 0 takes a free one"))
-    address: str = field(default="127.0.0.1", metadata=told("address to serve on; empty for all"))
-    database: str = field(
-        default="people.db", metadata=told("SQLite file, made if missing, or postgresql://...")
-    )
-    redis: str = field(
-        default="", metadata=told("redis://... that carries news at once between processes")
-    )
-    cookie_secret: str = field(default="", metadata=told("key that signs cookies; made if empty"))
-    public_url: str = field(default="", metadata=told("address that people use, https behind TLS"))
-    behind_proxy: str = field(
-        default="", metadata=told("proxies to believe: IP,IP of the last hops")
-    )
-    throttle: bool = field(
-        default=True, metadata=told("limit what one person and one address may do; false for tests")
-    )
-    signup: str = field(default="open", metadata=told("open, or closed to all but invited people"))
-    reset_password: str = field(
-        default="", metadata=told("print a link for a new password of this user, and exit")
-    )
-    oidc_issuer: str = field(
-        default="", metadata=told("OpenID provider to log in with, like https://id.example.org")
-    )
-    oidc_client_id: str = field(default="", metadata=told("what that provider calls this house"))
-    oidc_client_secret: str = field(default="", metadata=told("secret that it gave this house"))
-    oidc_name: str = field(default="", metadata=told("what people call it; its host if empty"))
-    backup: str = field(default="", metadata=told("copy the database to this file, and exit"))
-    backup_folder: str = field(
-        default="", metadata=told("folder for a copy of the database each night; 7 are kept")
-    )
-    fetch_titles: bool = field(
-        default=True, metadata=told("ask the pages that people link to for their titles")
-    )
-    fetch_from: str = field(
-        default="", metadata=told("ask these, too, though they are not public: IP:port,IP:port")
-    )
-    copy_to: str = field(
-        default="", metadata=told("copy the SQLite file to this postgresql://..., and exit")
-    )
-    metrics_token: str = field(
-        default="", metadata=told("lets others than this machine see /metrics")
-    )
-    debug: bool = field(default=False, metadata=told("restart on changes, show tracebacks"))
+    port: int = option(8888, "port to serve on; 0 takes a free one")
+    address: str = option("127.0.0.1", "address to serve on; empty for all")
+    database: str = option("people.db", "SQLite file, made if missing, or postgresql://...")
+    redis: str = option("", "redis://... that carries news at once between processes")
+    cookie_secret: str = option("", "key that signs cookies; made if empty")
+    public_url: str = option("", "address that people use, https behind TLS")
+    behind_proxy: str = option("", "proxies to believe: IP,IP of the last hops")
+    throttle: bool = option(True, "limit what one person and one address may do; false for tests")
+    signup: str = option("open", "open, or closed to all but invited people")
+    reset_password: str = option("", "print a link for a new password of this user, and exit")
+    oidc_issuer: str = option("", "OpenID provider to log in with, like https://id.example.org")
+    oidc_client_id: str = option("", "what that provider calls this house")
+    oidc_client_secret: str = option("", "secret that it gave this house")
+    oidc_name: str = option("", "what people call it; its host if empty")
+    backup: str = option("", "copy the database to this file, and exit")
+    backup_folder: str = option("", "folder for a copy of the database each night; 7 are kept")
+    fetch_titles: bool = option(True, "ask the pages that people link to for their titles")
+    fetch_from: str = option("", "ask these, too, though they are not public: IP:port,IP:port")
+    copy_to: str = option("", "copy the SQLite file to this postgresql://..., and exit")
+    metrics_token: str = option("", "lets others than this machine see /metrics")
+    debug: bool = option(False, "restart on changes, show tracebacks")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -142,7 +121,7 @@ class Config:
     @property
     def sso_name(self) -> str:
         """What people call the provider of single sign-on, empty when there is none."""
-        return self.oidc_name or "".join(self.oidc_issuer.split("/")[2:3])
+        return self.oidc_name or urlsplit(self.oidc_issuer).netloc
 
     @functools.cached_property
     def proxies(self) -> list[str]:

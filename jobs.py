@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -88,8 +88,8 @@ class Jobs:
 
     async def attempt(self, job: Job) -> bool:
         """Do a job if it is due and nobody else does it; say whether it was done."""
-        claimed = await self.write(partial(chores.claim, job.name)) if job.again else None
-        if job.again and not claimed:
+        claimed = await self.write(partial(chores.claim, job.name)) if job.again else ""
+        if claimed is None:
             return False
         try:
             await job.work()
@@ -98,10 +98,10 @@ class Jobs:
         except Exception:  # whatever it is, the next try may go well
             log.exception("The job to %s has failed", job.name)
             self.count(job.name, "failed")
-            if claimed:
+            if job.again:
                 await self.write(partial(chores.failed, job.name, claimed))
             return False
-        if job.again and claimed:
+        if job.again:
             self.count(job.name, "done")
             await self.write(partial(chores.done, job.name, claimed, job.again()))
         return True
@@ -137,23 +137,17 @@ def back_up(database: Path, folder: Path) -> None:
 
 async def aside(work: Callable[[], T]) -> T:
     """Wait for `work` in a thread that the house, when it closes, does not wait for."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[T] = loop.create_future()
-
-    def tell(deed: Callable[[Any], None], what: Any) -> None:
-        if not ended.done():
-            deed(what)
+    ended: Future[T] = Future()
+    ended.set_running_or_notify_cancel()  # whoever waits may go, but the work goes on
 
     def run() -> None:
         try:
-            outcome: Any = (ended.set_result, work())
+            ended.set_result(work())
         except Exception as error:  # it belongs to whoever waits
-            outcome = (ended.set_exception, error)
-        with suppress(RuntimeError):  # the house has closed
-            loop.call_soon_threadsafe(tell, *outcome)
+            ended.set_exception(error)
 
     threading.Thread(target=run, name="aside", daemon=True).start()
-    return await ended
+    return await asyncio.wrap_future(ended)
 
 
 def here() -> datetime:

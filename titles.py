@@ -11,7 +11,7 @@ import re
 import socket
 import unicodedata
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from html import unescape
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -24,7 +24,7 @@ from tornado.iostream import UnsatisfiableReadError
 from tornado.log import gen_log
 from tornado.netutil import Resolver
 
-from jobs import aside
+from jobs import Door, aside
 from models import links, text
 
 AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages asked; the last is of one person's links
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 # Tornado would note that as a fault of whoever was asked.
 gen_log.addFilter(lambda record: ENOUGH not in record.getMessage())
 Gates = defaultdict[str, asyncio.Semaphore]  # by host
-Door = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def public(address: str) -> bool:

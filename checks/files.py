@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+from contextlib import suppress
 from html import unescape
 from typing import Any
 
@@ -233,7 +234,10 @@ WRITTEN = some.fixed_dictionaries(
 @given(some.lists(WRITTEN, max_size=5))
 def test_what_is_written_is_read(todos: list[Any]) -> None:
     """Whatever people typed, by CSV and by todo.txt."""
-    sound = [*files.clean(iter(enumerate(todos)), [])]
+    sound = []
+    for todo in todos:
+        with suppress(files.Invalid):
+            sound.append(files.checked(todo))
     assume(sound)
     for suffix, write in (("csv", files.write_csv), ("txt", files.write_txt)):
         text = "".join(write([row | {"updated": row["created"]} for row in sound]))

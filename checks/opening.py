@@ -352,7 +352,7 @@ def test_a_database_is_never_made_over_another(house: Path) -> None:
         with closing(sqlite3.connect(file)) as now:
             assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
     with pytest.raises(FileExistsError):
-        upgrades.make(house, upgrades.STEPS, NEWEST)
+        upgrades.make(house, upgrades.STEPS)
 
 
 def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:

@@ -38,8 +38,7 @@ FARTHEST = timedelta(days=8)  # no job is due later, unless a clock was set back
 def claim(name: str) -> str | None:
     """Return a claim to do the job now, None when it isn't due or another process does it."""
     at, ends = now(), instant(moment() + LEASE)
-    if not Chore.select().where(Chore.name == name).exists():
-        Chore.insert(name=name, due=at, failures=0).on_conflict_ignore().execute()
+    Chore.insert(name=name, due=at, failures=0).on_conflict_ignore().execute()
     due = (Chore.due <= at) | (Chore.due > instant(moment() + FARTHEST))
     claimed = Chore.update(due=ends).where(Chore.name == name, due).execute()
     return ends if claimed else None
@@ -70,10 +69,9 @@ def doomed() -> list[tuple[Any, Any]]:
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
     old = (Change.id < recent) & (Change.version < last)
-    kept = (Todo, Message, Held, Change, Member, Mention, Invite, Presence)
     unneeded = (List.deleted_at < gone) & ((List.titles == 0) | (List.titles < links.newest()))
-    for table in kept:
-        unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
+    for of_it in List._meta.backrefs:  # the columns by which other tables refer to a list
+        unneeded &= ~fn.EXISTS(of_it.model.select(of_it).where(of_it == List.id))
     return [
         (Answered, Answered.at < instant(this - answered.KEPT)),
         (Session, (Session.created < oldest) | (Session.last_seen < idlest)),

@@ -29,9 +29,9 @@ from peewee import (  # type: ignore[attr-defined]  # sqlite3 is the newest it f
     ExceptionWrapper,
     IntegrityError,
     InterfaceError,
-    Node,
     ProgrammingError,
     SqliteDatabase,
+    Value,
     sqlite3,
 )
 
@@ -47,23 +47,19 @@ SQLITE_ERROR, SQLITE_IOERR, SQLITE_FULL, DAMAGED = 1, 10, 13, (11, 26)
 FAILURES = 3  # of fsync, one after another: then the house gives up
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
-peewee_errors = ExceptionWrapper(
-    EXCEPTIONS
-)  # makes the driver's errors peewee's, as it does itself
+# Makes the driver's errors peewee's, as it does itself.
+peewee_errors = ExceptionWrapper(EXCEPTIONS)
 
 
 class Slot(str):
     """Marks, among the parameters of a prepared query, where a named value goes."""
 
 
-class Given(Node):
+class Given(Value):
     """Stands in a prepared query for a value that is given each time it runs, unconverted."""
 
     def __init__(self, name: str) -> None:
-        self.slot = Slot(name)
-
-    def __sql__(self, ctx: Any) -> Any:
-        return ctx.value(self.slot, converter=False)
+        super().__init__(Slot(name), converter=False)
 
 
 class Prepared:
@@ -258,18 +254,14 @@ class Doors:
             return None, self._refusal(error) if is_of_engine(error) else error
 
     def _write_until_closed(self) -> None:
-        more = True
-        while more:
-            group: list[Work] = []
+        while work := self._to_write.get():
+            group = [work]
             with suppress(queue.Empty):
-                while more and len(group) < self.group:
-                    work = self._to_write.get(block=not group)
-                    if work is None:
-                        more = False
-                    else:
-                        group.append(work)
-            if group:
-                self._write(group)
+                while len(group) < self.group and (work := self._to_write.get_nowait()):
+                    group.append(work)
+            self._write(group)
+            if not work:  # the house closes
+                break
         self._db.close()
 
     def _write(self, group: list[Work]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from models import lists, users
+from models import lists, members, users
 from models.tables import (
     Answered,
     Change,
@@ -46,11 +46,10 @@ def fates(person: Person) -> list[Fate]:
     mine: Any = Member.select(List.id, List.name, Member.role).join(List)
     found = []
     for list_id, name, role in mine.where(Member.user == person.id).order_by(List.id).tuples():
-        others: Any = Member.select(Member.role, User.username).join(User).order_by(Member.id)
-        rest = [*others.where(Member.list == list_id, Member.user != person.id).tuples()]
-        owned = role == "owner" and all(had != "owner" for had, _ in rest)
-        heirs = sorted(rest, key=lambda other: -lists.ROLES.index(other[0]))
-        found.append(Fate(list_id, name, heirs[0][1] if heirs else None, owned))
+        rest = {n: had for n, (_, had) in members.present(list_id).items() if n != person.username}
+        owned = role == "owner" and "owner" not in rest.values()
+        heir = max(rest, key=lambda other: lists.ROLES.index(rest[other]), default=None)
+        found.append(Fate(list_id, name, heir, owned))
     return found
 
 
@@ -91,13 +90,11 @@ def leave(person: Person, fate: Fate) -> None:
     """Leave a list to others, with an owner among them."""
     seen = lists.seen_by(person, fate.list, "leave", lists.ANY)
     if fate.owned and fate.heir:
-        members: Any = Member.select().join(User).where(Member.list == fate.list)
-        heir = members.where(User.username == fate.heir).get()
-        before = [{"username": fate.heir, "role": heir.role}]
-        Member.update(role="owner").where(Member.id == heir.id).execute()
-        after = [{"username": fate.heir, "role": "owner"}]
-        lists.changed(person, seen, "role", "member", before, after)
+        number, role = members.present(fate.list)[fate.heir]
+        Member.update(role="owner").where(Member.id == number).execute()
+        before, after = (members.described(fate.heir, each) for each in (role, "owner"))
+        lists.changed(person, seen, "role", "member", [before], [after])
         seen = lists.seen_by(person, fate.list, "leave", lists.ANY)
     Member.delete().where(Member.list == fate.list, Member.user == person.id).execute()
-    gone = [{"username": person.username, "role": seen.role}]
+    gone = [members.described(person.username, seen.role)]
     lists.changed(person, seen, "leave", "member", gone, [])

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -21,9 +22,11 @@ from models.tables import Person, User
 ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
 ALL = 10**9  # rows
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack all at once
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 NAMES = ("title", "notes", "completed", "order", "created")
 TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
 UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
+MADE_SAFE = re.compile("'" + UNSAFE.pattern)
 YES = ("true", "yes", "x", "1", "on", "done", "✓")
 
 Row = dict[str, Any]  # a todo: title, and perhaps notes, completed, order, created
@@ -115,19 +118,19 @@ def read(name: str, data: bytes) -> Reading:
     sheets, count = [], 0
     for title, rows in sheets_in(name, data, problems):
         sheets.append(Sheet(plain(title)[: lists.NAME_LIMIT], []))
-        for row in clean(rows, problems):
-            sheets[-1].todos.append(row)
+        for line, row in rows:
             count += 1
-            if count + len(problems) > ROWS_LIMIT:
-                raise too_many()
+            if count > ROWS_LIMIT:
+                limit = ROWS_LIMIT
+                raise Invalid("file", "These are too many at once: at most {limit}.", limit=limit)
+            try:
+                sheets[-1].todos.append(checked(row))
+            except Invalid as reason:
+                shown = plain(str(row.get("title", ""))[:200])
+                problems.append(Problem(line, shown, reason.with_traceback(None)))
     if not count and not problems:
         raise Invalid("file", "There are no todos in this file.")
     return Reading(sheets, problems)
-
-
-def too_many() -> Invalid:
-    """Return the refusal of a file with more than ROWS_LIMIT rows."""
-    return Invalid("file", "These are too many at once: at most {limit}.", limit=ROWS_LIMIT)
 
 
 def plain(words: str) -> str:
@@ -166,9 +169,7 @@ def unzipped(data: bytes) -> list[bytes]:
                     left -= len(parts[-1])
                     if left < 0:
                         raise Invalid("file", "This file is too large.")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
-        raise Invalid("file", "This zip is damaged, or none of ours.") from None
-    except zipfile.zlib.error:  # type: ignore[attr-defined]
+    except DAMAGED:
         raise Invalid("file", "This zip is damaged, or none of ours.") from None
     return parts
 
@@ -183,20 +184,16 @@ def json_of(data: bytes) -> Any:
 
 def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
     """Return the lists in JSON of ours: a list with its todos, some of them, or todos alone."""
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(v, dict) and "todos" in v for v in value)
-    ):
+    several = isinstance(value, list) and all(isinstance(v, dict) and "todos" in v for v in value)
+    if several and value:
         return [found for each in value for found in from_json(each, name)]
     rows = value.get("todos") if isinstance(value, dict) else value
     if not isinstance(rows, list):
         raise Invalid("file", "There are no todos in this file.")
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name = value["name"]
-    return [
-        (name, ((n, r if isinstance(r, dict) else {"title": r}) for n, r in enumerate(rows, 1)))
-    ]
+    told = (row if isinstance(row, dict) else {"title": row} for row in rows)
+    return [(name, enumerate(told, 1))]
 
 
 def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
@@ -211,10 +208,8 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                     continue
                 names = ["title"]
             if any(cell.strip() for cell in cells):
-                plain = [
-                    cell[1:] if re.match("'" + UNSAFE.pattern, cell) else cell for cell in cells
-                ]
-                row: Row = dict(zip(names, plain, strict=False))
+                cells = [cell[1:] if MADE_SAFE.match(cell) else cell for cell in cells]
+                row: Row = dict(zip(names, cells, strict=False))
                 if "completed" in row:
                     row["completed"] = row["completed"].strip().lower() in YES
                 if "order" in row:
@@ -245,18 +240,6 @@ def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                 row["title"] = f"{second} {title}"
             row |= {"created": f"{day}T00:00:00Z"} if day else {}
             yield at, row | ({"notes": unquote(notes)} if notes else {})
-
-
-def clean(rows: Iterator[tuple[int, Row]], problems: list[Problem]) -> Iterator[Row]:
-    """Give the rows that can be stored, as they will be; note why others can't."""
-    for at, row in rows:
-        try:
-            yield checked(row)
-        except Invalid as reason:
-            title = plain(str(row.get("title", ""))[:200])
-            problems.append(Problem(at, title, reason.with_traceback(None)))
-            if len(problems) > ROWS_LIMIT:
-                raise too_many() from None
 
 
 def checked(row: Row) -> Row:

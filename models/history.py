@@ -45,13 +45,10 @@ SENTENCES = {
     "join member": (N_("Joined the list by a link"), ""),
     "assign todo": (N_("Changed who shall do “{title}”"), ""),
 }
-COLUMNS = (Change.id, Change.version, Change.verb, Change.kind, Change.at)
-FACTS = ("id", "version", "verb", "kind", "at", "user")
-ROWS = (Change.before, Change.after)
+FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, User.username)
+EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
 NEWLY = (
-    Change.select(*COLUMNS, User.username, *ROWS)
-    .join(User)
-    .where(
+    EVERY.where(
         Change.list == Given("list"),
         Change.version > Given("since"),
         Change.at > Given("recent"),
@@ -110,15 +107,9 @@ def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.S
     A change is `undoable` when nobody has changed since what it changed.
     """
     seen = lists.seen_by(person, list_id)
-    query: Any = (
-        Change.select(*COLUMNS, User.username, *ROWS)
-        .join(User)
-        .where(Change.list == list_id, Change.kind != "message")
-        .order_by(Change.version.desc())
-        .offset(offset)
-        .limit(limit)
-    )
-    changes = [told(row) for row in query.tuples()]
+    some = EVERY.where(Change.list == list_id, Change.kind != "message")
+    rows = some.order_by(Change.version.desc()).offset(offset).limit(limit)
+    changes = [told(row) for row in rows.tuples()]
     written = todos.written(list_id, [change.version for change in changes])
     versions = {todo["id"]: todo["version"] for todo in written}
     return seen, [change._replace(undoable=fits(seen, change, versions)) for change in changes]
@@ -133,16 +124,10 @@ def since(
     NotFound, and Gone when some of them aren't kept any more, or were never made.
     """
     seen = lists.seen_by(person, list_id)
-    query: Any = (
-        Change.select(*COLUMNS, User.username, *ROWS)
-        .join(User)
-        .where(Change.list == list_id, Change.version > version)
-        .order_by(Change.version)
-        .limit(limit)
-    )
+    later = EVERY.where(Change.list == list_id, Change.version > version)
     changes, size = [], 0
-    for *facts, before, after in query.tuples().iterator():
-        about = json.dumps(dict(zip(FACTS, facts, strict=True)))[:-1]
+    for *facts, before, after in later.order_by(Change.version).limit(limit).tuples().iterator():
+        about = json.dumps(dict(zip(Told._fields, facts, strict=False)))[:-1]
         changes.append((facts[1], f'{about}, "before": {before}, "after": {after}}}'))
         size += len(before) + len(after)
         if size > CHANGES_SIZE:
@@ -182,7 +167,7 @@ def touched(change: Told) -> set[int]:
 
 
 def told(row: Any) -> Told:
-    """Return a change out of a row of COLUMNS, the name, and ROWS."""
+    """Return a change out of a row of EVERY."""
     *facts, before, after = row
     return Told._make([*facts, json.loads(before), json.loads(after), True])
 
@@ -192,8 +177,7 @@ def undo(person: Person, change_id: int) -> int | None:
 
     Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
     """
-    query: Any = Change.select(Change.list, *COLUMNS, User.username, *ROWS).join(User)
-    for list_id, *row in query.where(Change.id == change_id).tuples():
+    for *row, list_id in EVERY.select_extend(Change.list).where(Change.id == change_id).tuples():
         change = told(row)
         if change.kind == "todo":
             undo_todos(person, lists.seen_by(person, list_id, "change"), change)

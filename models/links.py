@@ -74,9 +74,9 @@ def known(list_id: int) -> dict[str, str]:
     return dict(KNOWN(list=list_id))
 
 
-def waiting(look: Callable[..., list[Any]] = Prepared.__call__) -> bool:
+def waiting() -> bool:
     """Say whether there is anything to ask for."""
-    return bool(look(WAITING, now=now()))
+    return bool(WAITING(now=now()))
 
 
 def claim(limit: int, per_person: int | None) -> list[Wanted]:

@@ -152,16 +152,12 @@ def changed(
     RECORD(list=seen.id, version=version, user=person.id, verb=verb, kind=kind, at=now(), **rows)
     more = {"open": 0, "todo": 0, "member": 0, kind: len(after) - len(before)}
     if kind == "todo":
-        more["open"] = left(after) - left(before)
+        was, left = (sum(not row["completed"] for row in rows) for rows in (before, after))
+        more["open"] = left - was
     STEP(**more, list_id=seen.id, version=version)
     links.note(person, seen.id, before, after)
     if noted.changes is not None:
         noted.changes.append((seen.id, version, kind))
-
-
-def left(rows: list[Described]) -> int:
-    """Count the todos among `rows` that are not completed."""
-    return sum(not row["completed"] for row in rows)
 
 
 def mine(person: Person, look: Callable[..., list[Any]] = Prepared.__call__) -> list[Seen]:

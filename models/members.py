@@ -39,7 +39,7 @@ class Invited(NamedTuple):
 def every(person: Person, list_id: int) -> tuple[lists.Seen, list[lists.Described]]:
     """Return the list and its members, those who came first first. Raises NotFound."""
     seen = lists.seen_by(person, list_id)
-    return seen, [described(*row[1:]) for row in present(list_id)]
+    return seen, [described(name, role) for name, (_, role) in present(list_id).items()]
 
 
 def put(person: Person, list_id: int, username: str, role: str) -> lists.Described:
@@ -50,8 +50,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     seen = lists.seen_by(person, list_id, "share")
     if role not in lists.ROLES:
         raise Invalid("role", "There is no such role: owner, editor and viewer are there.")
-    members = {name: (number, had) for number, name, had in present(list_id)}
-    name = users.fold(username)
+    members, name = present(list_id), users.fold(username)
     number, had = members.get(name, (None, None))
     if number is None:
         come(list_id, name, role, len(members))
@@ -90,8 +89,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     last owner would go.
     """
     seen = lists.seen_by(person, list_id, "leave")
-    members = {name: (number, had) for number, name, had in present(list_id)}
-    name = users.fold(username)
+    members, name = present(list_id), users.fold(username)
     if name != person.username and not seen.may("share"):
         raise Forbidden
     if name not in members:
@@ -157,7 +155,7 @@ def join(person: Person, key: str) -> int:
     """
     lists.LOCK(list=invited(key).list)
     led = invited(key)
-    members = {name for _, name, _ in present(led.list)}
+    members = present(led.list)
     if person.username not in members:
         come(led.list, person.username, led.role, len(members))
         seen = lists.seen_by(person, led.list)
@@ -189,10 +187,11 @@ def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | No
         raise Conflict("A list needs an owner: first make someone else one.")
 
 
-def present(list_id: int) -> list[Any]:
-    """Return id, name and role of each member."""
-    query: Any = Member.select(Member.id, User.username, Member.role).join(User)
-    return list(query.where(Member.list == list_id).order_by(Member.id).tuples())
+def present(list_id: int) -> dict[str, tuple[int, str]]:
+    """Return id and role of each member by their name, those who came first first."""
+    query: Any = Member.select(User.username, Member.id, Member.role).join(User)
+    rows = query.where(Member.list == list_id).order_by(Member.id).tuples()
+    return {name: (number, role) for name, number, role in rows}
 
 
 def described(username: str, role: str) -> lists.Described:

@@ -215,16 +215,14 @@ class PostgresDoors:
             except Exception as error:  # whatever it is, it belongs to the caller of this unit
                 code = code_of(error)
                 lost = not self._db.is_closed() and self._db.connection().closed
-                if lost:
+                stays = code == READ_ONLY and mode == WRITING
+                if lost or stays:
                     self._forget_connection()
                 if (lost or code in AGAIN) and not ended and tries < TRIES:
                     time.sleep(0.01 * (code in AGAIN))  # whoever was in the way goes first
                     continue
                 if ended and mode == WRITING:
                     return None, refusal(error, Uncertain)
-                stays = code == READ_ONLY and mode == WRITING
-                if stays:
-                    self._forget_connection()
                 fault = stays or (code is not None and code[:2] not in MISTAKES)
                 return None, refusal(error) if fault else error
 

@@ -6,7 +6,7 @@ is free. Who succeeds gives it back. The numbers are those of ASVS 6.3.1 and NIS
 
 import ipaddress
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models.clock import instant, moment, now
 from models.database import Given, Lock
@@ -52,15 +52,15 @@ def count(*keys: str) -> None:
     for key in keys:
         LOCK(key=key)
     this, at = moment(), now()
-    buckets = [Tries.get_or_none(Tries.key == key) for key in keys]
+    none: Any = {"recent": 0, "total": 0, "since": at, "until": ""}
+    buckets = [Tries.get_or_none(Tries.key == key) or Tries(key=key, **none) for key in keys]
     farthest = instant(this + timedelta(hours=1))  # beyond it, a clock was set back
-    until = max((b.until for b in buckets if b and not farthest < b.until < NEVER), default="")
+    until = max((b.until for b in buckets if not farthest < b.until < NEVER), default="")
     if until > at:
         ends = datetime.fromisoformat(until) if until != NEVER else this + QUARTER
         raise TooMany(int((ends - this).total_seconds()) + 1)
-    for key, bucket in zip(keys, buckets, strict=True):
-        rule = RULES[key.partition(":")[0]]
-        bucket = bucket or Tries(key=key, recent=0, total=0, since=at, until="")
+    for bucket in buckets:
+        rule = RULES[bucket.key.partition(":")[0]]
         last = max(bucket.since, bucket.until) if rule.pauses else bucket.since
         if last < instant(this - rule.window):
             bucket.recent, bucket.since = 0, at

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import Tuple, fn
 
 from models import lists, text, users
 from models.clock import now
@@ -49,16 +49,11 @@ REWRITE = Prepared(
 )
 
 # As change rows and programs have them.
-NAMED = ("id", "list", "title", "notes", "created", "updated", "version", "order", "completed")
+SAME = ("id", "list", "title", "notes", "created", "updated", "version")
+NAMED = (*SAME, "order", "completed")
 PART = Prepared(
-    Todo.select(*[getattr(Todo, name) for name in NAMED[:7]], Todo.position, DONE)
-    .where(
-        Todo.list == Given("list"),
-        Todo.deleted_at.is_null(),
-        (Todo.position > Given("position"))
-        | ((Todo.position == Given("position")) & (Todo.id > Given("id"))),
-    )
-    .order_by(Todo.position, Todo.id)
+    PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE)
+    .where(Tuple(Todo.position, Todo.id) > Tuple(Given("position"), Given("id")))
     .limit(Given("limit"))
 )
 
@@ -173,9 +168,7 @@ def insert(
 
 def complete(person: Person, todo_id: int, completed: bool = True) -> int:
     """Tick the todo, or open it again; return its list's id. Raises NotFound, Forbidden."""
-    seen, todo = find(person, todo_id, "change")
-    tick(person, seen, [todo], completed)
-    return seen.id
+    return int(edit(person, todo_id, completed=completed)["list"])
 
 
 def edit(
@@ -194,24 +187,27 @@ def edit(
     Raises NotFound, Forbidden, Invalid.
     """
     seen, todo = find(person, todo_id, "change")
-    new, verbs = todo.copy(), []
+    new = todo.copy()
     if title is not None:
         new["title"] = text.line("title", title, TITLE_LIMIT)
-        verbs += ["rename"] * (new["title"] != todo["title"])
     if notes is not None:
         new["notes"] = text.several("notes", notes, NOTES_LIMIT)
-        verbs += ["note"] * (new["notes"] != todo["notes"])
     if completed is not None and completed != bool(todo["completed_at"]):
         new |= ticked(person, completed)
-        verbs.append("complete" if completed else "reopen")
     if order is not None:
         new["position"] = float(order)
-        verbs += ["move"] * (new["position"] != todo["position"])
     if assigned is not None:
         new["assigned"] = member_called(seen.id, assigned)
         if assigned and not new["assigned"]:
             raise Invalid("assigned", "They don't share this list.")
-        verbs += ["assign"] * (new["assigned"] != todo["assigned"])
+    called = {
+        "title": "rename",
+        "notes": "note",
+        "completed_at": "complete" if completed else "reopen",
+        "position": "move",
+        "assigned": "assign",
+    }
+    verbs = [verb for column, verb in called.items() if new[column] != todo[column]]
     if not verbs:
         return described(todo)
     verb = "edit" if len(set(verbs) - {"note"}) > 1 else verbs[0]
@@ -225,9 +221,9 @@ def ticked(person: Person, completed: bool) -> Columns:
 
 def member_called(list_id: int, username: str) -> int | None:
     """Return the id of a member, None when there is none of that name."""
-    query: Any = Member.select(Member.user).join(User)
-    query = query.where(Member.list == list_id, User.username == users.fold(username))
-    return next((int(number) for (number,) in query.tuples()), None)
+    query: Any = Member.select(Member.user).join(User).where(Member.list == list_id)
+    found: int | None = query.where(User.username == users.fold(username)).scalar()
+    return found
 
 
 def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
@@ -281,7 +277,10 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 def complete_all(person: Person, list_id: int, completed: bool) -> None:
     """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
     seen = lists.seen_by(person, list_id, "change")
-    tick(person, seen, present(list_id), completed)
+    new = ticked(person, completed)
+    others = [todo for todo in present(list_id) if bool(todo["completed_at"]) != completed]
+    pairs = [(todo, todo | new) for todo in others]
+    rewrite(person, seen, "complete" if completed else "reopen", pairs)
 
 
 def clear_completed(person: Person, list_id: int) -> None:
@@ -325,8 +324,8 @@ def present(list_id: int) -> list[Columns]:
 
 def written(list_id: int, versions: list[int]) -> list[Columns]:
     """Return a list's todos, those in the trash too, that had their last change at `versions`."""
-    query: Any = Todo.select(*COLUMNS).where(Todo.list == list_id, Todo.version.in_(versions))
-    return [dict(zip(NAMES, row, strict=True)) for row in query.tuples()]
+    query: Any = Todo.select().where(Todo.list == list_id, Todo.version.in_(versions))
+    return list(query.dicts())
 
 
 def find(
@@ -344,14 +343,6 @@ def find(
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
             return lists.allowed(seen, action), todo
     raise NotFound
-
-
-def tick(person: Person, seen: lists.Seen, todos: list[Columns], completed: bool) -> None:
-    """Complete or reopen those of `todos` that aren't so already, as one change."""
-    new = ticked(person, completed)
-    others = [todo for todo in todos if (todo["completed_at"] is not None) != completed]
-    pairs = [(todo, todo | new) for todo in others]
-    rewrite(person, seen, "complete" if completed else "reopen", pairs)
 
 
 def rewrite(
@@ -374,8 +365,7 @@ def rewrite(
 
 def described(row: Columns) -> lists.Described:
     """Return a todo, given its columns, as change rows hold it."""
-    same = ("id", "list", "title", "notes", "created", "updated", "version")
     more = {"completed": row["completed_at"] is not None, "order": row["position"]}
     if row.get("assigned"):
         more["assigned"] = users.names({row["assigned"]})[row["assigned"]]
-    return {name: row[name] for name in same} | more
+    return {name: row[name] for name in SAME} | more

@@ -247,8 +247,7 @@ def ending(value: str) -> str:
 
 def mine(person: Person) -> list[dict[str, Any]]:
     """Return the tokens of `person`, without what opens."""
-    names = ("id", "name", "scope", "created", "last_used", "expires")
-    columns = [getattr(Token, name) for name in names]
+    columns = (Token.id, Token.name, Token.scope, Token.created, Token.last_used, Token.expires)
     query: Any = Token.select(*columns).where(Token.user == person.id).order_by(Token.id)
     return list(query.dicts())
 
@@ -304,22 +303,17 @@ def signing_key(database: Path) -> str:
     """
     path = Path(f"{database}.secret")
     with refusing(path):
-        return read_key(path)
-
-
-def read_key(path: Path) -> str:
-    """Return the key in the file at `path`, made if missing."""
-    if not path.exists():
-        with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # mode 0600
-            draft.write(secrets.token_urlsafe(64))
-            draft.flush()
-            os.fsync(draft.fileno())
-            with suppress(FileExistsError):  # another process was quicker: its key is the one
-                os.link(draft.name, path)
-        sync_folder(path.parent)
-    if path.stat().st_mode & 0o077:
-        raise CannotStart(f"Others may read {path}: say chmod 600 {path}")
-    key = path.read_text().strip()
+        if not path.exists():
+            with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # 0600
+                draft.write(secrets.token_urlsafe(64))
+                draft.flush()
+                os.fsync(draft.fileno())
+                with suppress(FileExistsError):  # another process was quicker: its key is the one
+                    os.link(draft.name, path)
+            sync_folder(path.parent)
+        if path.stat().st_mode & 0o077:
+            raise CannotStart(f"Others may read {path}: say chmod 600 {path}")
+        key = path.read_text().strip()
     if len(key) < 32:
         raise CannotStart(f"{path} is no good key: delete it, and everyone logs in anew.")
     return key

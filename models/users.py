@@ -10,9 +10,8 @@ from argon2.exceptions import VerificationError
 from peewee import IntegrityError
 from zxcvbn import zxcvbn
 
-from models import lists
+from models import lists, text
 from models.clock import now
-from models.database import db
 from models.errors import Forbidden, Invalid
 from models.tables import Person, User
 from models.text import N_
@@ -70,9 +69,7 @@ def hash_password(password: str, *own_words: str) -> str:
     """
     if len(password) < 8:
         raise Invalid("password", "A password has at least 8 characters.")
-    if len(password) > PASSWORD_LIMIT:
-        limit = PASSWORD_LIMIT
-        raise Invalid("password", "This is too long: at most {limit} characters.", limit=limit)
+    text.check("password", password, PASSWORD_LIMIT)
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast
     if judged["score"] < LEAST_SCORE:
@@ -124,8 +121,7 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     Raises Invalid when someone has the name already.
     """
     try:
-        with db.atomic():
-            return settle(username, email, password, list_name)
+        return settle(username, email, password, list_name)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "Someone has this name already. Take another one.") from None
 

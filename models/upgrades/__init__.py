@@ -57,9 +57,9 @@ def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
             if number != newest and not alone:
                 raise CannotStart(f"{path} must be upgraded: first stop the process that uses it.")
             if number is None:
-                make(path, steps, newest)
+                make(path, steps)
             elif number < newest:
-                upgrade(path, steps, newest)
+                upgrade(path, steps)
             path.chmod(0o600)  # a copy of the sample, say, may be anyone's to read
             if SqliteDatabase.server_version >= SHARED_SINCE:
                 fcntl.flock(lock, fcntl.LOCK_SH)
@@ -140,7 +140,7 @@ def examine(path: Path, newest: int) -> int:
     return number
 
 
-def make(path: Path, steps: Path, newest: int) -> None:
+def make(path: Path, steps: Path) -> None:
     """Make an empty database under another name; it gets its own when it is whole and on disk.
 
     Raises FileExistsError rather than take the place of another file.
@@ -150,14 +150,14 @@ def make(path: Path, steps: Path, newest: int) -> None:
     pragmas = {"application_id": APPLICATION_ID, "synchronous": "extra"}
     fresh = SqliteDatabase(str(new), pragmas=pragmas)
     with fresh.connection_context():
-        climb(fresh, steps, newest)
+        climb(fresh, steps)
         fresh.pragma("journal_mode", "wal")
     os.link(new, path)  # which, unlike a rename, never replaces
     new.unlink()
     sync_folder(path.parent)
 
 
-def upgrade(path: Path, steps: Path, newest: int) -> None:
+def upgrade(path: Path, steps: Path) -> None:
     """Bring an older database to today's schema, after copying it aside."""
     older = SqliteDatabase(str(path), pragmas={"synchronous": "full"})
     with older.connection_context():
@@ -171,7 +171,7 @@ def upgrade(path: Path, steps: Path, newest: int) -> None:
                 os.fsync(copy.fileno())
             draft.rename(aside)
             sync_folder(path.parent)
-        climb(older, steps, newest)
+        climb(older, steps)
 
 
 def back_up(path: Path, target: Path) -> None:
@@ -205,10 +205,10 @@ def copy_to(path: Path, target: Path) -> None:
         sync_folder(target.parent)
 
 
-def climb(database: SqliteDatabase, steps: Path, newest: int) -> None:
+def climb(database: SqliteDatabase, steps: Path) -> None:
     """Run the steps that `database` has not seen, each in a transaction."""
     Runner(database, str(steps)).up()
-    database.pragma("user_version", newest)
+    database.pragma("user_version", newest_of(steps))
 
 
 def sync_folder(folder: Path) -> None:
