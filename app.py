@@ -151,6 +151,11 @@ def cookie_settings(secure: bool) -> dict[str, Any]:
     }
 
 
+def doors_to(config: Config) -> Doors | PostgresDoors:
+    """Return the doors to the database that the options name."""
+    return PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
+
+
 class Server(HTTPServer):
     """Tornado's, with room left for the database and the log when connections are very many."""
 
@@ -202,18 +207,17 @@ class App(Application):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.found: dict[str, Any] = {}
-        self.doors: Doors | PostgresDoors
-        self.lookups: Lookups
-        if config.postgresql:
-            self.doors = PostgresDoors(config.database)
-            self.lookups = FarLookups(self.doors)
-        else:
-            self.doors = Doors(config.database_path)
+        self.doors = doors_to(config)
+        if isinstance(self.doors, Doors):
             self.lookups = Lookups(self.doors)
+            self.hub = Hub(self.lookups)
+            self.bus = Bus(self.doors, self.hub.announce)
+        else:
+            self.lookups = FarLookups(self.doors)
+            self.hub = Hub(self.lookups)
+            self.bus = PostgresBus(self.doors, self.hub.announce, self.hub.versions, self.lookups)
         self.hashing = Hashing()
         self.under_way = UnderWay()
-        self.hub = Hub(self.lookups)
-        self.bus = self.bus_between()
         self.carrier = Carrier(config.redis, self.bus, self.hub.company) if config.redis else None
         self.numbers = health.Numbers(self.gauges())
         self.answers = Answers()
@@ -254,12 +258,6 @@ class App(Application):
             **cookie_settings(config.secure),
         )
 
-    def bus_between(self) -> Bus:
-        """Return what carries news between the database and the hub."""
-        if isinstance(self.doors, Doors):
-            return Bus(self.doors, self.hub.announce)
-        return PostgresBus(self.doors, self.hub.announce, self.hub.versions, self.lookups)
-
     def gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         """Return what /metrics asks for when someone looks: what it means, and how to know."""
         return {
@@ -288,9 +286,9 @@ class App(Application):
                 "With PostgreSQL give --cookie_secret, the same to every process, for instance "
                 f"what this prints: {NEW_KEY}"
             )
+        if self.config.postgresql and self.config.backups:
+            raise CannotStart(NO_BACKUP)
         async with AsyncExitStack() as undo:
-            if self.config.backups and self.config.postgresql:
-                raise CannotStart(NO_BACKUP)
             if self.config.backups:
                 check_folder(self.config.backups)
             try:
@@ -379,7 +377,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def print_reset(config: Config) -> None:
     """Print a link for a new password. Raises CannotStart when nobody has that name."""
-    doors = PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
+    doors = doors_to(config)
     doors.open()
     try:
         with db.connection_context(), db.atomic():
@@ -450,10 +448,7 @@ def main() -> int:
         )
     )
     try:
-        try:
-            config = read(sys.argv, os.environ)
-        except Error as error:
-            raise CannotStart(str(error)) from error
+        config = read(sys.argv, os.environ)
         if config.copy_to:
             sys.stdout.write(f"{copying.copy(config.database_path, config.copy_to)}\n")
         elif config.backup and config.postgresql:
@@ -464,9 +459,9 @@ def main() -> int:
             print_reset(config)
         else:
             run(serve(config))
-    except (CannotStart, CannotGoOn) as error:
+    except (Error, CannotStart, CannotGoOn) as error:
         sys.stderr.write(f"afazeres: {error}\n")
-        return 2 if isinstance(error, CannotStart) else 1
+        return 1 if isinstance(error, CannotGoOn) else 2
     except KeyboardInterrupt:  # the second one
         return 130
     return 0
