@@ -25,7 +25,6 @@ from models.tables import Person
 from models.text import N_
 
 T = TypeVar("T")
-Page = tuple[list[Any], Any]  # objects, and from where the next page goes on: None when it ends
 
 MOST = 1000  # objects on a page
 API_HEADERS = HEADERS | {  # which let pages of any origin read the answer, and nobody keep it
@@ -63,10 +62,6 @@ def operation(
     told = Operation(status, gives, tuple(takes.split()), tuple(needs.split()))
 
     def wrap(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        if status == 200 and not takes:
-            method.operation = told  # type: ignore[attr-defined]
-            return method
-
         @functools.wraps(method)
         async def answer(self: "ApiHandler", *args: str) -> None:
             if told.takes:
@@ -89,7 +84,6 @@ class ApiHandler(BaseHandler):
     default_headers = API_HEADERS
     public = False
     open_methods: tuple[str, ...] = ()  # those that need no token
-    looked = False  # at If-None-Match
     versioned = False  # what is written here, so that If-Match can be answered
     body: dict[str, Any]
 
@@ -186,24 +180,11 @@ class ApiHandler(BaseHandler):
 
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
-        etag = f'"{version}"'
-        self.looked = True
-        self._headers["ETag"] = etag
-        if "If-None-Match" not in self.request.headers:
-            return False
-        asked = self.request.headers["If-None-Match"]
-        if asked == "*" or etag in tags(asked.replace("W/", "")):
+        self._headers["ETag"] = f'"{version}"'  # else Tornado hashes the body at the end
+        if self.check_etag_header():
             self.set_status(304)
             return True
         return False
-
-    def compute_etag(self) -> str | None:
-        """Leave out Tornado's hash of the body where a version says the same."""
-        return None if "ETag" in self._headers else super().compute_etag()
-
-    def check_etag_header(self) -> bool:
-        """Leave it to `known`, which has looked, unless the ETag is Tornado's."""
-        return not self.looked and super().check_etag_header()
 
     def whole(self, name: str, least: int, otherwise: int) -> int:
         """Return a number of the query."""

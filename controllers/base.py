@@ -471,10 +471,6 @@ class PageHandler(BaseHandler):
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
         return None
 
-    def check_etag_header(self) -> bool:
-        """Leave it to the pages that have one to look, before they draw anything."""
-        return False
-
     async def prepare(self) -> None:
         """Find out who is asking, and send strangers to log in."""
         super().prepare()
