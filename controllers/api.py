@@ -21,7 +21,6 @@ from controllers.live import Watcher
 from controllers.schema import STRICT, Operation, Refused, check_body, describe, read_json
 from models import answered, history, lists, members, messages, todos, tokens
 from models.errors import Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
-from models.tables import Person
 from models.text import N_
 
 T = TypeVar("T")
@@ -269,10 +268,6 @@ class ApiHandler(BaseHandler):
             raise Stale(thing)
         return work()
 
-    def person(self) -> Person:
-        """Return whose token it is."""
-        return self.current_user  # type: ignore[no-any-return]
-
 
 def tags(header: str) -> list[str]:
     """Return the entity tags of a header (RFC 9110, 8.8.3); ours have no commas."""
@@ -300,7 +295,7 @@ class ListsHandler(ApiHandler):
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
-        mine = await self.look(lists.mine, self.person())
+        mine = await self.look(lists.mine, self.current_user)
         facts = json.dumps([(seen.id, seen.version, seen.role) for seen in mine])
         if not self.known(hashlib.sha256(facts.encode()).hexdigest()[:32]):
             self.give_part([as_object(seen) for seen in mine])
@@ -312,7 +307,7 @@ class ListsHandler(ApiHandler):
 
     def make(self, name: str) -> dict[str, Any]:
         """Make it and return it; a unit of work."""
-        return as_object(lists.seen_by(self.person(), lists.create(self.person(), name)))
+        return as_object(lists.seen_by(self.current_user, lists.create(self.current_user, name)))
 
 
 class ListHandler(ApiHandler):
@@ -326,7 +321,7 @@ class ListHandler(ApiHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
-        seen = lists.seen_by(self.person(), int(self.path_args[0]))
+        seen = lists.seen_by(self.current_user, int(self.path_args[0]))
         return f"{seen.version}-{seen.role}", as_object(seen)
 
     @operation(200, "List")
@@ -347,13 +342,13 @@ class ListHandler(ApiHandler):
         """Rename it and return it; a unit of work."""
         number = int(self.path_args[0])
         if "name" in self.body:
-            lists.rename(self.person(), number, self.body["name"])
-        return as_object(lists.seen_by(self.person(), number, "rename"))
+            lists.rename(self.current_user, number, self.body["name"])
+        return as_object(lists.seen_by(self.current_user, number, "rename"))
 
     @operation(204)
     async def delete(self, list_id: str) -> None:
         """Put a list in the trash"""
-        await self.commit(lists.delete, self.person(), int(list_id))
+        await self.commit(lists.delete, self.current_user, int(list_id))
 
 
 class OfListHandler(ApiHandler):
@@ -375,7 +370,7 @@ class OfListHandler(ApiHandler):
         """Return the list. Raises NotFound."""
         if self.first:
             return self.first
-        return await self.look(lists.one, self.person(), self.number)
+        return await self.look(lists.one, self.current_user, self.number)
 
     def lock(self) -> None:
         """Lock the list."""
@@ -383,7 +378,7 @@ class OfListHandler(ApiHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return the list's version and itself."""
-        seen = lists.seen_by(self.person(), self.number)
+        seen = lists.seen_by(self.current_user, self.number)
         return f"{seen.id}-{seen.version}", as_object(seen)
 
 
@@ -399,7 +394,7 @@ class TodosHandler(OfListHandler):
         after, limit = self.after(FIRST), self.limit()
 
         def draw() -> list[bytes]:
-            _, rows = todos.part(self.person(), seen.id, after, limit + 1)
+            _, rows = todos.part(self.current_user, seen.id, after, limit + 1)
             more = b""
             if len(rows) > limit:
                 rows = rows[:limit]
@@ -426,8 +421,8 @@ class TodosHandler(OfListHandler):
 
     def add(self, new: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
-        seen = lists.seen_by(self.person(), self.number, "change")
-        return todos.insert(self.person(), seen, [new])[0]
+        seen = lists.seen_by(self.current_user, self.number, "change")
+        return todos.insert(self.current_user, seen, [new])[0]
 
 
 class FirstTodosHandler(TodosHandler):
@@ -436,7 +431,7 @@ class FirstTodosHandler(TodosHandler):
     @operation(204)
     async def delete(self) -> None:
         """Put every todo of my first list in the trash"""
-        await self.commit(todos.delete_all, self.person(), self.number)
+        await self.commit(todos.delete_all, self.current_user, self.number)
 
 
 class TodoHandler(ApiHandler):
@@ -450,7 +445,7 @@ class TodoHandler(ApiHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
-        _, todo = todos.find(self.person(), int(self.path_args[0]))
+        _, todo = todos.find(self.current_user, int(self.path_args[0]))
         return todo["version"], todos.described(todo)
 
     @operation(200, "Todo")
@@ -463,14 +458,14 @@ class TodoHandler(ApiHandler):
     @operation(200, "Todo", "title notes completed order")
     async def patch(self, todo_id: str) -> None:
         """Change what is named of a todo"""
-        thing = await self.commit(todos.edit, self.person(), int(todo_id), **self.body)
+        thing = await self.commit(todos.edit, self.current_user, int(todo_id), **self.body)
         self.set_header("ETag", f'"{thing["version"]}"')
         self.give(self.encoded(thing))
 
     @operation(204)
     async def delete(self, todo_id: str) -> None:
         """Put a todo in the trash"""
-        await self.commit(todos.delete, self.person(), int(todo_id))
+        await self.commit(todos.delete, self.current_user, int(todo_id))
 
 
 class MessagesHandler(OfListHandler):
@@ -484,14 +479,16 @@ class MessagesHandler(OfListHandler):
             return
         limit = self.limit()
         after = self.after(0)
-        _, rows = await self.read(messages.page, self.person(), seen.id, after, limit + 1)
+        _, rows = await self.read(messages.page, self.current_user, seen.id, after, limit + 1)
         more = str(rows[limit - 1]["id"]).encode() if len(rows) > limit else None
         self.give_page(self.encoded(rows[:limit]), more)
 
     @operation(201, "Message", "text", "text")
     async def post(self, list_id: str) -> None:
         """Say something"""
-        self.made(await self.commit(messages.say, self.person(), int(list_id), self.body["text"]))
+        self.made(
+            await self.commit(messages.say, self.current_user, int(list_id), self.body["text"])
+        )
 
 
 class MembersHandler(OfListHandler):
@@ -500,14 +497,14 @@ class MembersHandler(OfListHandler):
     @operation(200, "[Member]")
     async def get(self, list_id: str) -> None:
         """Who shares a list"""
-        seen, rows = await self.read(members.every, self.person(), int(list_id))
+        seen, rows = await self.read(members.every, self.current_user, int(list_id))
         if not self.known(f"{seen.id}-{seen.version}"):
             self.give_part(rows)
 
     @operation(201, "Member", "username role", "username role")
     async def post(self, list_id: str) -> None:
         """Share a list with someone, or give them another role"""
-        member = await self.commit(members.put, self.person(), int(list_id), **self.body)
+        member = await self.commit(members.put, self.current_user, int(list_id), **self.body)
         self.made(member, f"{self.base}{self.request.path}/{member['username']}")
 
 
@@ -517,7 +514,7 @@ class MemberHandler(OfListHandler):
     @operation(204)
     async def delete(self, list_id: str, username: str) -> None:
         """Share a list with someone no more; my own name leaves it"""
-        await self.commit(members.remove, self.person(), int(list_id), username)
+        await self.commit(members.remove, self.current_user, int(list_id), username)
 
 
 class ChangesHandler(OfListHandler):
@@ -531,7 +528,9 @@ class ChangesHandler(OfListHandler):
         if streams and self.request.method == "GET":
             await self.stream(since)
             return
-        seen, rows = await self.read(history.since, self.person(), int(list_id), since, limit + 1)
+        seen, rows = await self.read(
+            history.since, self.current_user, int(list_id), since, limit + 1
+        )
         if self.known(f"{seen.id}-{seen.version}"):
             return
         rows = rows[:limit]
@@ -544,8 +543,8 @@ class ChangesHandler(OfListHandler):
         """Send changes as they come, until the program goes, or may not read them any more."""
         asked = self.request.headers.get("Last-Event-ID", "")
         since = int(asked) if re.fullmatch("[0-9]{1,15}", asked) else since
-        self.watcher = Watcher(self.settings["hub"], self.number, self.person())
-        changes = partial(history.since, self.person(), self.number)
+        self.watcher = Watcher(self.settings["hub"], self.number, self.current_user)
+        changes = partial(history.since, self.current_user, self.number)
         try:
             seen, rows = await self.read(changes, since, MOST)
             self.settings["hub"].know(seen.id, seen.version)
@@ -584,7 +583,7 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without what opens"""
-        self.give_part(await self.read(tokens.mine, self.person()))
+        self.give_part(await self.read(tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
@@ -604,8 +603,8 @@ class TokenHandler(ApiHandler):
     @operation(204)
     async def delete(self, token_id: str) -> None:
         """End a token"""
-        await self.note(tokens.end, self.person(), int(token_id))
-        self.settings["hub"].stir(self.person())
+        await self.note(tokens.end, self.current_user, int(token_id))
+        self.settings["hub"].stir(self.current_user)
 
 
 class OpenApiHandler(ApiHandler):
