@@ -47,7 +47,7 @@ CODES = {
     503: "unavailable",
 }
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-FIRST = (float("-inf"), 0)
+FIRST = (float("-inf"), 0)  # before every place
 QUERY = N_("The limit, the cursor or since in the query can't be understood.")
 
 
@@ -198,41 +198,34 @@ class ApiHandler(BaseHandler):
         """Return how many objects the program wants."""
         return min(self.whole("limit", 1, MOST), MOST) if self.request.query else MOST
 
-    def after(self, otherwise: T) -> T:
-        """Return what the cursor holds: a value like `otherwise`, which begins at the start."""
+    def after(self) -> tuple[float, int]:
+        """Return the place that the cursor holds, an order and a number; FIRST without one."""
         if not self.request.query or not self.get_query_arguments("cursor"):
-            return otherwise
+            return FIRST
         try:
             (value,) = self.get_query_arguments("cursor")
-            place = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
-            if type(otherwise) is tuple:
-                order, number = place
-                return (float(order), self.plain(number))  # type: ignore[return-value]
-            return self.plain(place)  # type: ignore[return-value]
+            order, number = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
+            if type(number) is not int or not 0 <= number < 10**18:
+                raise ValueError
+            return float(order), number
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise Refused(400, "bad_query", QUERY) from None
 
-    def plain(self, number: Any) -> int:
-        """Return a number out of a cursor; raises ValueError."""
-        if type(number) is not int or not 0 <= number < 10**18:
-            raise ValueError
-        return number
-
-    def give_page(self, body: bytes, place: bytes | None) -> None:
-        """Answer with a part of a collection, and where the next part is."""
-        if place:
-            cursor = urlsafe_b64encode(place).decode()
-            limit = self.limit()
-            here = f"{self.base}{self.request.path}?limit={limit}&cursor={cursor}"
-            self.set_header("Link", f'<{here}>; rel="next"')
+    def give_page(self, body: bytes, cursor: bytes) -> None:
+        """Answer with a part of a collection, and where the next part is, if there is one."""
+        if cursor:
+            self.link(f"limit={self.limit()}&cursor={cursor.decode()}")
         self.give(body)
 
     def give_part(self, rows: list[dict[str, Any]]) -> None:
         """Answer with a part of a short collection, of which all is at hand."""
-        begin, limit = self.after(0), self.limit()
+        (_, begin), limit = self.after(), self.limit()
         end = begin + limit
-        more = str(end).encode() if end < len(rows) else None
-        self.give_page(self.encoded(rows[begin:end]), more)
+        self.give_page(self.encoded(rows[begin:end]), cursor_at(0, end) if rows[end:] else b"")
+
+    def link(self, query: str) -> None:
+        """Say where the next page is (RFC 8288)."""
+        self.set_header("Link", f'<{self.base}{self.request.path}?{query}>; rel="next"')
 
     # ---------------------------------------------------------------------------- writing
 
@@ -269,6 +262,11 @@ class ApiHandler(BaseHandler):
         return work()
 
 
+def cursor_at(order: float, number: int) -> bytes:
+    """Return a cursor, from which the next page goes on; see `after`."""
+    return urlsafe_b64encode(json.dumps([order, number]).encode())
+
+
 def tags(header: str) -> list[str]:
     """Return the entity tags of a header (RFC 9110, 8.8.3); ours have no commas."""
     return [tag.strip() for tag in header.split(",")]
@@ -295,9 +293,8 @@ class ListsHandler(ApiHandler):
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
-        mine = await self.look(lists.mine, self.current_user)
-        facts = json.dumps([(seen.id, seen.version, seen.role) for seen in mine])
-        if not self.known(hashlib.sha256(facts.encode()).hexdigest()[:32]):
+        mine, digest = await self.look(lists.navigation, self.current_user)
+        if not self.known(digest):
             self.give_part([as_object(seen) for seen in mine])
 
     @operation(201, "List", "name", "name")
@@ -308,47 +305,6 @@ class ListsHandler(ApiHandler):
     def make(self, name: str) -> dict[str, Any]:
         """Make it and return it; a unit of work."""
         return as_object(lists.seen_by(self.current_user, lists.create(self.current_user, name)))
-
-
-class ListHandler(ApiHandler):
-    """One list."""
-
-    versioned = True
-
-    def lock(self) -> None:
-        """Lock it."""
-        lists.LOCK(list=int(self.path_args[0]))
-
-    def current(self) -> tuple[object, dict[str, Any]]:
-        """Return its version and itself."""
-        seen = lists.seen_by(self.current_user, int(self.path_args[0]))
-        return f"{seen.version}-{seen.role}", as_object(seen)
-
-    @operation(200, "List")
-    async def get(self, list_id: str) -> None:
-        """A list"""
-        version, thing = await self.read(self.current)
-        if not self.known(version):
-            self.give(self.encoded(thing))
-
-    @operation(200, "List", "name")
-    async def patch(self, list_id: str) -> None:
-        """Give a list another name"""
-        thing = await self.commit(self.change)
-        self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
-        self.give(self.encoded(thing))
-
-    def change(self) -> dict[str, Any]:
-        """Rename it and return it; a unit of work."""
-        number = int(self.path_args[0])
-        if "name" in self.body:
-            lists.rename(self.current_user, number, self.body["name"])
-        return as_object(lists.seen_by(self.current_user, number, "rename"))
-
-    @operation(204)
-    async def delete(self, list_id: str) -> None:
-        """Put a list in the trash"""
-        await self.commit(lists.delete, self.current_user, int(list_id))
 
 
 class OfListHandler(ApiHandler):
@@ -382,6 +338,40 @@ class OfListHandler(ApiHandler):
         return f"{seen.id}-{seen.version}", as_object(seen)
 
 
+class ListHandler(OfListHandler):
+    """One list."""
+
+    def current(self) -> tuple[object, dict[str, Any]]:
+        """Return its version and itself."""
+        seen = lists.seen_by(self.current_user, self.number)
+        return f"{seen.version}-{seen.role}", as_object(seen)
+
+    @operation(200, "List")
+    async def get(self, list_id: str) -> None:
+        """A list"""
+        version, thing = await self.read(self.current)
+        if not self.known(version):
+            self.give(self.encoded(thing))
+
+    @operation(200, "List", "name")
+    async def patch(self, list_id: str) -> None:
+        """Give a list another name"""
+        thing = await self.commit(self.change)
+        self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
+        self.give(self.encoded(thing))
+
+    def change(self) -> dict[str, Any]:
+        """Rename it and return it; a unit of work."""
+        if "name" in self.body:
+            lists.rename(self.current_user, self.number, self.body["name"])
+        return as_object(lists.seen_by(self.current_user, self.number, "rename"))
+
+    @operation(204)
+    async def delete(self, list_id: str) -> None:
+        """Put a list in the trash"""
+        await self.commit(lists.delete, self.current_user, int(list_id))
+
+
 class TodosHandler(OfListHandler):
     """The todos of a list."""
 
@@ -391,23 +381,21 @@ class TodosHandler(OfListHandler):
         seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
-        after, limit = self.after(FIRST), self.limit()
+        after, limit = self.after(), self.limit()
 
         def draw() -> list[bytes]:
             _, rows = todos.part(self.current_user, seen.id, after, limit + 1)
             more = b""
             if len(rows) > limit:
                 rows = rows[:limit]
-                more = json.dumps([rows[-1]["order"], rows[-1]["id"]]).encode()
+                more = cursor_at(rows[-1]["order"], rows[-1]["id"])
             return [self.encoded(rows), more]
 
-        place = (self.request.protocol, self.request.host)
-        key = (seen.id, seen.version, "api", place)
-        if after != FIRST or limit != MOST:
+        if (after, limit) == (FIRST, MOST):  # which is what most ask for, and kept
+            key = (seen.id, seen.version, "api", self.request.protocol, self.request.host)
+            body, more = await self.drawn(key, partial(self.read, draw))
+        else:
             body, more = await self.read(draw)
-        else:  # which is what most ask for, and kept
-            kept = self.settings["kept"].get(key)
-            body, more = kept or await self.drawn(key, lambda: self.read(draw))
         self.give_page(body, more)
 
     @operation(201, "Todo", "title notes completed order list", "title")
@@ -477,10 +465,9 @@ class MessagesHandler(OfListHandler):
         seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
-        limit = self.limit()
-        after = self.after(0)
+        (_, after), limit = self.after(), self.limit()
         _, rows = await self.read(messages.page, self.current_user, seen.id, after, limit + 1)
-        more = str(rows[limit - 1]["id"]).encode() if len(rows) > limit else None
+        more = cursor_at(0, rows[limit - 1]["id"]) if len(rows) > limit else b""
         self.give_page(self.encoded(rows[:limit]), more)
 
     @operation(201, "Message", "text", "text")
@@ -535,8 +522,7 @@ class ChangesHandler(OfListHandler):
             return
         rows = rows[:limit]
         if rows and rows[-1][0] < seen.version:
-            where = f"{self.base}{self.request.path}?limit={limit}"
-            self.set_header("Link", f'<{where}&since={rows[-1][0]}>; rel="next"')
+            self.link(f"limit={limit}&since={rows[-1][0]}")
         self.give(f"[{','.join(text for _, text in rows)}]".encode())
 
     async def stream(self, since: int) -> None:
