@@ -37,10 +37,6 @@ class AccountPageHandler(PageHandler):
         if not password or await self.who_knows(person.username, password) is None:
             raise Wrong("current_password", NOT_YOURS)
 
-    def saved(self, page: str = "account") -> None:
-        """Go back to a page, which says that it was done."""
-        self.see_other(self.reverse_url(page) + "?saved=1")
-
     def draw(self, template: str, **values: Any) -> None:
         """Draw a page."""
         done = "saved" in self.request.query_arguments and not self.error
@@ -71,7 +67,7 @@ class AccountHandler(AccountPageHandler):
         await self.commit(users.prefer, person, self.field("language"), **switches)
         if another:
             await self.note(users.set_email, person, email or "", self.proof)
-        self.saved()
+        self.see_other("account", saved=True)
 
 
 class PasswordHandler(AccountPageHandler):
@@ -91,7 +87,7 @@ class PasswordHandler(AccountPageHandler):
         key = await self.note(tokens.change_password, person, *visit)
         self.keep_session(key)
         self.know_device(person.username, hashed)
-        self.saved()
+        self.see_other("account", saved=True)
 
 
 class SessionsHandler(AccountPageHandler):
@@ -110,7 +106,7 @@ class SessionsHandler(AccountPageHandler):
             await self.note(tokens.end_session, person, one)
         else:
             await self.note(tokens.end_others, person, self.session_key() or "")
-        self.saved("sessions")
+        self.see_other("sessions", saved=True)
 
 
 class TokensHandler(AccountPageHandler):
@@ -141,7 +137,7 @@ class UnlinkHandler(PageHandler):
     async def post(self, identity_id: str) -> None:
         """End it."""
         await self.note(identities.unlink, self.current_user, int(identity_id))
-        self.see_other(self.reverse_url("account") + "?saved=1")
+        self.see_other("account", saved=True)
 
 
 class EndTokenHandler(PageHandler):
@@ -151,7 +147,7 @@ class EndTokenHandler(PageHandler):
         """End it."""
         await self.note(tokens.end, self.current_user, int(token_id))
         self.settings["hub"].stir(self.current_user)
-        self.see_other(self.reverse_url("tokens") + "?saved=1")
+        self.see_other("tokens", saved=True)
 
 
 class CloseHandler(AccountPageHandler):

@@ -572,8 +572,9 @@ class PageHandler(BaseHandler):
         except ValueError:
             raise HTTPError(400) from None
 
-    def see_other(self, place: str) -> None:
-        """End a POST with 303 to the form's `back`, or else to `place`."""
+    def see_other(self, page: str, *args: Any, saved: bool = False) -> None:
+        """End a POST with 303 to the form's `back`, or else to a page, which may say `saved`."""
+        place = self.reverse_url(page, *args) + "?saved=1" * saved
         self.redirect(here(self.field("back"), place), status=303)
 
     def sample(

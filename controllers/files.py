@@ -182,5 +182,7 @@ class ImportHandler(PageHandler):
         otherwise = self.locale.translate("Things to do")
         work = partial(files.take_in, self.current_user, reading.sheets, into, otherwise)
         made = await self.commit(work)
-        one = len(reading.sheets) == 1 or into
-        self.see_other(self.reverse_url("list", made) if one else self.reverse_url("lists"))
+        if len(reading.sheets) == 1 or into:
+            self.see_other("list", made)
+        else:
+            self.see_other("lists")

@@ -325,7 +325,7 @@ class ListHandler(ListPageHandler):
         titles = [line for line in lines if not text.blank(line)]
         field = "lines" if self.field("lines") else "title"
         await self.commit(todos.add, self.current_user, int(list_id), *titles, field=field)
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
 
 
 class FilterHandler(ListPageHandler):
@@ -355,7 +355,7 @@ class MessagesHandler(ListPageHandler):
         """Say something."""
         say = messages.hold if self.current_user.patience else messages.say
         await self.commit(say, self.current_user, int(list_id), self.field("text"))
-        self.see_other(self.reverse_url("messages", list_id))
+        self.see_other("messages", list_id)
 
 
 class TakeBackHandler(PageHandler):
@@ -365,7 +365,7 @@ class TakeBackHandler(PageHandler):
         """Delete it."""
         unit = messages.drop if held else messages.take_back
         list_id = await self.commit(unit, self.current_user, int(message_id))
-        self.see_other(self.reverse_url("messages", list_id))
+        self.see_other("messages", list_id)
 
 
 class RenameListHandler(ListPageHandler):
@@ -375,7 +375,7 @@ class RenameListHandler(ListPageHandler):
     async def post(self, list_id: str) -> None:
         """Give it another one."""
         await self.commit(lists.rename, self.current_user, int(list_id), self.field("name"))
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
 
 
 class ListVerbHandler(PageHandler):
@@ -385,8 +385,10 @@ class ListVerbHandler(PageHandler):
         """Do it. Who deletes a list goes to the page of all, where it can be restored."""
         given = [self.truth_field("completed")] if verb == "toggle-all" else []
         await self.commit(LIST_VERBS[verb], self.current_user, int(list_id), *given)
-        there = verb != "delete"
-        self.see_other(self.reverse_url("list", list_id) if there else self.reverse_url("lists"))
+        if verb == "delete":
+            self.see_other("lists")
+        else:
+            self.see_other("list", list_id)
 
 
 class TodoHandler(ListPageHandler):
@@ -417,11 +419,10 @@ class TodoHandler(ListPageHandler):
         if text.blank(title):
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
-            assigned = self.typed.get("assigned")
-            edit = partial(todos.edit, assigned=assigned)
+            edit = partial(todos.edit, assigned=self.typed.get("assigned"))
             todo = await self.commit(edit, self.current_user, int(todo_id), title, notes)
             list_id = todo["list"]
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
 
 
 class VerbHandler(PageHandler):
@@ -431,4 +432,4 @@ class VerbHandler(PageHandler):
         """Do it; `after` says after which todo it is moved, and is empty for the top."""
         given = [self.id_field("after")] if verb == "move" else []
         list_id = await self.commit(VERBS[verb], self.current_user, int(todo_id), *given)
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
