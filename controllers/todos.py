@@ -205,15 +205,14 @@ class ListPageHandler(PageHandler):
             found = await self.read(linked_rows, person, seen.id, place.shown)
             return [self.draw_rows(place.values(), *found, editing)]
 
+        rows = [b""]
+        if editing:
+            rows = await draw_rows()
+        elif place.shown != "messages":
+            rows = await self.drawn(shared, draw_rows)
+        own = await self.drawn(alone, partial(self.draw_own, place, before))
         kept: Kept = self.settings["kept"]
-        rows: list[bytes] | None = [b""]
-        if place.shown != "messages":
-            rows = None if editing else kept.get(shared)
-        own, side = kept.get(alone), kept.get(around)
-        if rows is None:
-            rows = await (draw_rows() if editing else self.drawn(shared, draw_rows))
-        if own is None:
-            own = await self.drawn(alone, partial(self.draw_own, place, before))
+        side = kept.get(around)
         if side is None:
             side = [self.render_string("todos/side.html", mine=place.mine, here=seen.id)]
             kept.put(around, side)
@@ -299,8 +298,12 @@ class ListPageHandler(PageHandler):
         name = self.field("back").rpartition("/")[2]
         return name if name in todos.FILTERS else "all"
 
-    async def show_asked(self, list_id: str, shown: str) -> None:
-        """Draw what a link leads to.
+
+class FilterHandler(ListPageHandler):
+    """A list, under one of its filters."""
+
+    async def get(self, list_id: str, shown: str = "all") -> None:
+        """Show all its todos, the active or the completed ones, or those for the reader.
 
         `?edit=` opens a row, `?title=` is what was typed before logging in anew.
         """
@@ -311,12 +314,8 @@ class ListPageHandler(PageHandler):
         await self.show_list(int(list_id), shown, int(edit) if ID.fullmatch(edit) else 0)
 
 
-class ListHandler(ListPageHandler):
-    """A list."""
-
-    async def get(self, list_id: str) -> None:
-        """Show all its todos."""
-        await self.show_asked(list_id, "all")
+class ListHandler(FilterHandler):
+    """A list, and what is added to it."""
 
     @form
     async def post(self, list_id: str) -> None:
@@ -326,14 +325,6 @@ class ListHandler(ListPageHandler):
         field = "lines" if self.field("lines") else "title"
         await self.commit(todos.add, self.current_user, int(list_id), *titles, field=field)
         self.see_other("list", list_id)
-
-
-class FilterHandler(ListPageHandler):
-    """A list, under one of its filters."""
-
-    async def get(self, list_id: str, shown: str) -> None:
-        """Show the active or the completed todos, or those that are for the reader."""
-        await self.show_asked(list_id, shown)
 
 
 class MessagesHandler(ListPageHandler):
