@@ -9,10 +9,11 @@ import json
 import re
 import secrets
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
@@ -36,6 +37,8 @@ LISTS = 50  # that one socket may watch
 LINGER = 3  # seconds that someone counts as here who has gone: a page that reloads
 NOTED = 15  # seconds after which it is noted anew for other processes who is here
 PROCESSES = 100  # whose word is taken
+
+Here = set[tuple[int, Person]]  # lists, and who has them open
 
 
 class Message(NamedTuple):
@@ -119,42 +122,16 @@ class Company:
     def __init__(self, lookups: Lookups) -> None:
         self.lookups = lookups
         self.process = secrets.token_hex(16)
-        self.here: defaultdict[int, Counter[Person]] = defaultdict(Counter)
         self.seen: dict[tuple[int, str], float] = {}  # by list and name: when last, anywhere
-        self.windows: Counter[int] = Counter()  # by person
         self.told: dict[int, tuple[str, ...]] = {}
-        self.noted: tuple[set[tuple[int, Person]] | None, float] = (set(), 0)
+        self.noted: tuple[Here | None, float] = (set(), 0)
         self.heard: dict[str, tuple[float, set[tuple[int, str]]]] = {}  # by process: when, who
         # takes lists and names to other processes, or says that the table has to
         self.publish: Callable[[list[tuple[int, str]]], bool] = lambda places: False
         self.tabled = False
 
-    def come(self, list_id: int, person: Person) -> None:
-        """Count a window in."""
-        if person.presence:
-            self.here[list_id][person] += 1
-            self.windows[person.id] += 1
-
-    def go(self, list_id: int, person: Person) -> None:
-        """Count a window out."""
-        if list_id in self.here and person in self.here[list_id]:
-            self.here[list_id][person] -= 1
-            self.windows[person.id] -= 1
-            if not self.windows[person.id]:
-                del self.windows[person.id]
-            if not self.here[list_id][person]:
-                del self.here[list_id][person]
-        if not self.here.get(list_id, True):
-            del self.here[list_id]
-
     def hide(self, person: Person) -> None:
-        """Count out all windows of someone who has switched presence off."""
-        if not self.windows.pop(person.id, 0):
-            return
-        for windows in self.here.values():
-            for each in [each for each in windows if each.id == person.id]:
-                del windows[each]
-        self.here = defaultdict(Counter, {number: c for number, c in self.here.items() if c})
+        """Forget at once that someone was here just now."""
         self.seen = {place: at for place, at in self.seen.items() if place[1] != person.username}
 
     def hear(self, process: str, places: list[Any]) -> None:
@@ -168,15 +145,15 @@ class Company:
         """Have it noted soon who is here, though nothing has changed."""
         self.noted = (None, 0)
 
-    async def news(self) -> list[Message]:
-        """Return what has changed since the last time."""
+    async def news(self, present: Here) -> list[Message]:
+        """Return what has changed since the last time, now that these are here."""
         elsewhere: list[tuple[int, str]] = []
         with suppress(Unavailable):
             elsewhere = await self.lookups(members.elsewhere, self.process)
         now = time.monotonic()
         believed = members.HERE.total_seconds()
         self.heard = {key: each for key, each in self.heard.items() if each[0] > now - believed}
-        here = [(number, p.username) for number, windows in self.here.items() for p in windows]
+        here = [(number, person.username) for number, person in present]
         for places in (here, elsewhere, *(there for _, there in self.heard.values())):
             self.seen |= dict.fromkeys(places, now)
         self.seen = {place: at for place, at in self.seen.items() if at > now - LINGER}
@@ -190,10 +167,9 @@ class Company:
             if before.get(number) != self.told.get(number)
         ]
 
-    def to_note(self) -> set[tuple[int, int]] | None:
+    def to_note(self, here: Here) -> set[tuple[int, int]] | None:
         """Return who is here, as ids of lists and people, if the table should hold that now."""
         places, at = self.noted
-        here = {(number, person) for number, each in self.here.items() for person in each}
         if here == places and not (here and at < time.monotonic() - NOTED):
             return None
         self.noted = (here, time.monotonic())
@@ -236,21 +212,30 @@ class Hub:
     def add(self, watcher: Any, list_id: int, *, present: bool = True) -> None:
         """Count a watcher in, and its person as present, or not."""
         self.watchers[list_id].add(watcher)
-        if present and list_id not in watcher.present:
+        if present:
             watcher.present.add(list_id)
-            self.company.come(list_id, watcher.person)
 
     def drop(self, watcher: Any, list_id: int) -> None:
         """Count a watcher out, if it was in."""
         watcher.watched.discard(list_id)
+        watcher.present.discard(list_id)
         here = self.watchers.get(list_id, set())
         here.discard(watcher)
         if not here:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
-        if list_id in watcher.present:
-            watcher.present.remove(list_id)
-            self.company.go(list_id, watcher.person)
+
+    def here(self) -> Here:
+        """Return who has which list open in this process, but who doesn't want that to be seen."""
+        windows = chain.from_iterable(self.sessions.values())
+        return {(n, each.person) for each in windows if each.person.presence for n in each.present}
+
+    def hide(self, key: str, person: Person) -> None:
+        """Count out the windows of a session whose owner has switched presence off."""
+        for each in self.sessions.get(key, ()):
+            if each.person.presence:
+                each.person = person
+                self.company.hide(person)
 
     def others(self, list_id: int, username: str) -> tuple[str, ...]:
         """Return who else has a list open."""
@@ -358,15 +343,16 @@ class Hub:
 
         Any process may have ended a session, so they are looked at when anyone has committed.
         """
-        for news in await self.company.news():
+        here = self.here()
+        for news in await self.company.news(here):
             self.tell_all(news)
         if self.doubtful:
             self.unsure |= self.doubtful
             self.doubtful.clear()
             self.tell_soon()
-        here = self.company.to_note()
-        if here is not None:
-            note = partial(members.be_here, self.company.process, here)
+        noted = self.company.to_note(here)
+        if noted is not None:
+            note = partial(members.be_here, self.company.process, noted)
             self.lookups.doors.write(note, lambda result, error: None)
         moment = None
         with suppress(Unavailable):  # then it is time to look, and all is well so far
@@ -382,7 +368,7 @@ class Hub:
                 if not person:
                     self.end_session(key)
                 elif not person.presence:
-                    self.company.hide(person)
+                    self.hide(key, person)
         for number, each in enumerate([*self.sockets] if alive else []):
             each.tell(ALL_IS_WELL)
             if number % AT_ONCE == 0:
@@ -444,9 +430,10 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.current_user = await self.find_person()
         if self.current_user is None:
             raise HTTPError(401)
+        self.person: Person = self.current_user
         self.hub: Hub = self.settings["hub"]
         if self.settings["config"].throttle:
-            mine = [s for s in self.hub.sockets if s.current_user.id == self.current_user.id]
+            mine = [s for s in self.hub.sockets if s.person.id == self.person.id]
             near = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
             if len(mine) >= PER_PERSON or len(near) >= PER_ADDRESS:
                 raise HTTPError(429)
@@ -461,11 +448,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
     async def head(self, *args: str) -> None:
         """There is nothing to look at."""
         raise HTTPError(405)
-
-    @property
-    def person(self) -> Person:
-        """Who it is."""
-        return self.current_user  # type: ignore[no-any-return]
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Begin."""
