@@ -22,9 +22,9 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
 from controllers.base import ID, PageHandler
-from controllers.loop import Lookups
+from controllers.loop import Lookups, Pace
 from models import lists, members, tokens
-from models.errors import NotFound, Unavailable
+from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
 
 ALIVE = 20  # seconds after which a quiet watcher hears that all is well
@@ -442,7 +442,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.watched: set[int] = set()
         self.present: set[int] = set()
         self.bad = 0
-        self.tokens, self.counted = float(BURST), time.monotonic()
+        self.pace = Pace(RATE, BURST)
         self.late: dict[tuple[int, str], Message] = {}
 
     async def head(self, *args: str) -> None:
@@ -467,13 +467,13 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def may_come(self) -> bool:
         """Count a frame, and say whether it may come; end when too many do."""
-        now = time.monotonic()
-        self.tokens = min(BURST, self.tokens + RATE * (now - self.counted)) - 1
-        self.counted = now
-        if self.tokens >= 0 or not self.settings["config"].throttle:
-            return True
-        self.close(1008, "too many messages")
-        return False
+        try:
+            if self.settings["config"].throttle:
+                self.pace.step(self.person.id)
+        except TooMany:
+            self.close(1008, "too many messages")
+            return False
+        return True
 
     async def on_message(self, data: str | bytes) -> None:
         """Watch a list, or watch it no more."""

@@ -269,14 +269,14 @@ class Complaints:
 
 
 class Pace:
-    """How fast each person may write: `rate` times a second, and `burst` times at once."""
+    """How fast each person may go: `rate` steps a second, and `burst` at once."""
 
     def __init__(self, rate: float = 10, burst: int = 100) -> None:
         self.rate, self.burst = rate, burst
         self.left: dict[int, tuple[float, float]] = {}  # by person: how many, and since when
 
     def step(self, person: int) -> None:
-        """Count one. Raises TooMany when they were too fast."""
+        """Count one step of theirs. Raises TooMany when they were too fast."""
         now = time.monotonic()
         left, since = self.left.pop(person, (self.burst, now))
         left = min(self.burst, left + self.rate * (now - since))
