@@ -136,16 +136,9 @@ def signed_by_us(secret: str, name: str, value: str) -> str | None:
     return content.decode() if content else None
 
 
-@functools.lru_cache(maxsize=2)
-def written(second: int) -> str:
-    """Return an instant as headers have it (RFC 9110, 5.6.7)."""
-    return format_timestamp(second)
-
-
-@functools.lru_cache(maxsize=1000)
-def cookies_in(header: str) -> dict[str, str]:
-    """Return the cookies of a request."""
-    return parse_cookie(header)
+# What many requests have in common.
+written = functools.lru_cache(maxsize=2)(format_timestamp)
+cookies_in = functools.lru_cache(maxsize=1000)(parse_cookie)
 
 
 def path_without_key(path: str) -> str:
@@ -466,6 +459,7 @@ class PageHandler(BaseHandler):
     # Nothing of a page is kept: after logging out, Back shows nothing private.
     default_headers = HEADERS | {"Cache-Control": "no-store"}
     public = False
+    error: Invalid | None = None  # what is wrong with what was typed
 
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
@@ -474,7 +468,6 @@ class PageHandler(BaseHandler):
     async def prepare(self) -> None:
         """Find out who is asking, and send strangers to log in."""
         super().prepare()
-        self.error: Invalid | None = None
         posted = self.request.body_arguments if self.request.method == "POST" else ()
         self.typed = {name: self.only(name) for name in posted}
         self.current_user = await self.find_person()
@@ -606,7 +599,7 @@ class PageHandler(BaseHandler):
 
     def get_template_namespace(self) -> dict[str, Any]:
         """Give every template what was typed, what is wrong with it, and how to write a time."""
-        own = {"typed": getattr(self, "typed", {}), "error": getattr(self, "error", None)}
+        own = {"typed": getattr(self, "typed", {}), "error": self.error}
         return super().get_template_namespace() | own | {"moment": self.moment}
 
     def moment(self, at: str) -> str:
