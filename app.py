@@ -136,14 +136,13 @@ def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
 
 
 def cookie_settings(secure: bool) -> dict[str, Any]:
-    """Return the names of our cookies, and what Tornado does against forged posts.
+    """Return what Tornado does against forged posts.
 
     That is a token in each form, and the browser's word where it is from (ASVS 3.5.1).
     """
     kwargs: dict[str, Any] = {"httponly": True, "samesite": "Lax", "secure": secure}
     kwargs |= {"expires_days": None, "max_age": 30 * 24 * 3600}
     return {
-        "session_cookie": "__Host-session" if secure else "session",
         "xsrf_cookies": True,
         "cross_origin_protection": True,
         "xsrf_cookie_name": "__Host-xsrf" if secure else "_xsrf",

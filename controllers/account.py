@@ -32,7 +32,7 @@ class AccountPageHandler(PageHandler):
         Who has none, as they come by single sign-on, must have come a moment ago.
         """
         person, password = self.current_user, self.field("current_password")
-        if await self.read(tokens.just_came, person, self.session_key() or ""):
+        if await self.read(tokens.just_came, person, self.session_key()):
             return
         if not password or await self.who_knows(person.username, password) is None:
             raise Wrong("current_password", NOT_YOURS)
@@ -95,7 +95,7 @@ class SessionsHandler(AccountPageHandler):
 
     async def show(self) -> None:
         """Draw it."""
-        key = self.session_key() or ""
+        key = self.session_key()
         rows = await self.read(tokens.sessions, self.current_user, key)
         self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
 
@@ -105,7 +105,7 @@ class SessionsHandler(AccountPageHandler):
         if one:
             await self.note(tokens.end_session, person, one)
         else:
-            await self.note(tokens.end_others, person, self.session_key() or "")
+            await self.note(tokens.end_others, person, self.session_key())
         self.see_other("sessions", saved=True)
 
 
@@ -165,7 +165,7 @@ class CloseHandler(AccountPageHandler):
         self.settings["bus"].look_soon()
         self.settings["hub"].end_session(self.session_key())
         self.settings["hub"].stir(self.current_user)
-        self.drop_session_cookie()
+        self.drop_cookie("session")
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.reverse_url("signup"), status=303)
 

@@ -196,14 +196,15 @@ class ApiHandler(BaseHandler):
 
     def limit(self) -> int:
         """Return how many objects the program wants."""
-        return min(self.whole("limit", 1, MOST), MOST) if self.request.query else MOST
+        return min(self.whole("limit", 1, MOST), MOST)
 
     def after(self) -> tuple[float, int]:
         """Return the place that the cursor holds, an order and a number; FIRST without one."""
-        if not self.request.query or not self.get_query_arguments("cursor"):
+        values = self.get_query_arguments("cursor")
+        if not values:
             return FIRST
         try:
-            (value,) = self.get_query_arguments("cursor")
+            (value,) = values
             order, number = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
             if type(number) is not int or not 0 <= number < 10**18:
                 raise ValueError

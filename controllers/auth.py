@@ -105,7 +105,7 @@ class LogOutHandler(PageHandler):
         if key:
             await self.note(tokens.log_out, key)
             self.settings["hub"].end_session(key)
-        self.drop_session_cookie()
+        self.drop_cookie("session")
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.get_login_url(), status=303)
 

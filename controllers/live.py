@@ -94,10 +94,6 @@ class Watcher:
         if news.kind == "gone":
             self.end()
 
-    def lose(self) -> None:
-        """End, as the session has ended."""
-        self.end()
-
     async def wait(self, seconds: float = ALIVE) -> list[Message]:
         """Wait for news; return none when none came."""
         try:
@@ -209,7 +205,7 @@ class Hub:
         if not here:
             self.sessions.pop(each.key, None)
 
-    def add(self, watcher: Any, list_id: int, *, present: bool = True) -> None:
+    def add(self, watcher: Any, list_id: int, *, present: bool) -> None:
         """Count a watcher in, and its person as present, or not."""
         self.watchers[list_id].add(watcher)
         if present:
@@ -374,10 +370,10 @@ class Hub:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    def end_session(self, key: str | None) -> None:
+    def end_session(self, key: str) -> None:
         """Let go of those who came with a session that has ended just now."""
-        for each in [*self.sessions.get(key or "", ())]:
-            each.lose()
+        for each in [*self.sessions.get(key, ())]:
+            each.end()
 
     def open(self) -> None:
         """Begin to keep company."""
@@ -436,7 +432,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
             near = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
             if len(mine) >= PER_PERSON or len(near) >= PER_ADDRESS:
                 raise HTTPError(429)
-        self.key = self.session_key() or ""
+        self.key = self.session_key()
         self.address = self.request.remote_ip
         self.watched: set[int] = set()
         self.present: set[int] = set()
@@ -534,7 +530,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         for news in late.values():
             self.tell(news)
 
-    def lose(self) -> None:
+    def end(self) -> None:
         """End, as the session has ended."""
         self.close(4401, "the session has ended")
 
@@ -565,7 +561,7 @@ class WaitingHandler(PageHandler):
         await self.look(lists.one, self.current_user, number)
         if self.gone:
             raise HTTPError(400)
-        self.watcher = Watcher(hub, number, self.current_user, self.session_key() or "")
+        self.watcher = Watcher(hub, number, self.current_user, self.session_key())
         try:
             await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
             version = (await self.look(lists.one, self.current_user, number)).version
