@@ -135,21 +135,6 @@ def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
         request.protocol = proto
 
 
-def cookie_settings(secure: bool) -> dict[str, Any]:
-    """Return what Tornado does against forged posts.
-
-    That is a token in each form, and the browser's word where it is from (ASVS 3.5.1).
-    """
-    kwargs: dict[str, Any] = {"httponly": True, "samesite": "Lax", "secure": secure}
-    kwargs |= {"expires_days": None, "max_age": 30 * 24 * 3600}
-    return {
-        "xsrf_cookies": True,
-        "cross_origin_protection": True,
-        "xsrf_cookie_name": "__Host-xsrf" if secure else "_xsrf",
-        "xsrf_cookie_kwargs": kwargs,
-    }
-
-
 def doors_to(config: Config) -> Doors | PostgresDoors:
     """Return the doors to the database that the options name."""
     return PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
@@ -254,7 +239,18 @@ class App(Application):
             static_handler_class=StaticHandler,
             default_handler_class=MissingHandler,
             login_url="/login",
-            **cookie_settings(config.secure),
+            # Against forged posts: a token in each form, and the browser's word where it is from
+            # (ASVS 3.5.1).
+            xsrf_cookies=True,
+            cross_origin_protection=True,
+            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
+            xsrf_cookie_kwargs={
+                "httponly": True,
+                "samesite": "Lax",
+                "secure": config.secure,
+                "expires_days": None,
+                "max_age": 30 * 24 * 3600,
+            },
         )
 
     def gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
