@@ -421,7 +421,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     async def prepare(self) -> None:
         """Let in who is logged in, and not too often; who asks from elsewhere gets 403 later."""
-        self.typed = {}
         self.current_user = await self.find_person()
         if self.current_user is None:
             raise HTTPError(401)

@@ -96,10 +96,7 @@ class Lookups:
             if not self.asked:
                 self.asked = True
                 asyncio.get_running_loop().call_soon(self.ask_again)
-                now = (
-                    self.doors.commits(),
-                    int(clock.seconds()),
-                )  # a session ends by the clock, too
+                now = self.doors.commits(), int(clock.seconds())  # by which sessions end, too
                 if now != self.as_of:
                     self.known.clear()
                     self.as_of = now

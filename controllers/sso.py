@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import json
-import logging
 import re
 import secrets
 import time
@@ -23,7 +22,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.iostream import UnsatisfiableReadError
 from tornado.web import HTTPError
 
-from controllers.base import PageHandler, here
+from controllers.base import PageHandler, here, security_log
 from models import identities, throttle, tokens
 from models.errors import NotFound
 from models.text import N_
@@ -41,8 +40,6 @@ WITHIN = 10 * MINUTE  # from our page to the provider and back
 PATIENCE = 10  # seconds for an answer of the provider
 BODY_LIMIT = 1024 * 1024
 LEEWAY = 60  # seconds that the provider's clock may be off
-
-security_log = logging.getLogger("afazeres.security")
 
 LOST = N_("This log-in was not begun in this browser, or is too old. Please begin again.")
 DECLINED = N_("{name} did not let you in. You can try again, or log in with a password.")
