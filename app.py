@@ -146,15 +146,19 @@ class Server(HTTPServer):
     def initialize(self, app: "App", **limits: Any) -> None:  # type: ignore[override]
         """Take as many as there are file descriptors, but SPARE."""
         super().initialize(app, **limits)
-        self.app, self.open = app, 0
+        self.app = app
         self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+
+    @property
+    def open(self) -> int:
+        """How many connections there are; what became a socket counts on its own."""
+        return len(self._connections)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Begin with a connection, or end it at once when there are too many."""
         if self.open + len(self.app.hub.sockets) >= self.most:
             stream.close()
             return
-        self.open += 1
         super().handle_stream(stream, address)
 
     async def stop_listening(self) -> None:
@@ -178,11 +182,6 @@ class Server(HTTPServer):
         if request_conn.stream.closed():
             return HTTPMessageDelegate()
         return super().start_request(server_conn, request_conn)
-
-    def on_close(self, server_conn: Any) -> None:
-        """Count one out; a socket counts on its own from then on."""
-        self.open -= 1
-        super().on_close(server_conn)
 
 
 class App(Application):
