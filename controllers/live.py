@@ -305,10 +305,9 @@ class Hub:
         """Tell all that waits, AT_ONCE watchers at a time."""
         try:
             while self.waiting or self.unsure:
-                while self.unsure:
+                if self.unsure:
                     await self.check(self.unsure.pop())
-                if not self.waiting:
-                    break
+                    continue
                 news = self.waiting.pop(next(iter(self.waiting)))
                 watchers = [*self.watchers.get(news.list, ())]
                 for begin in range(0, len(watchers), AT_ONCE):

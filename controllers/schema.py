@@ -36,8 +36,8 @@ class Operation(NamedTuple):
 
     status: int
     gives: str  # the name of one of OBJECTS, in [] for a page of them, or nothing
-    takes: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...]
+    needs: tuple[str, ...]
 
     @property
     def ignores(self) -> set[str]:
@@ -45,9 +45,9 @@ class Operation(NamedTuple):
         return set(OBJECTS.get(self.gives, {})) - {*self.takes}
 
 
-def text(most: int, least: int = 1, **more: Any) -> dict[str, Any]:
+def text(most: int, least: int = 1) -> dict[str, Any]:
     """Return the schema of a text."""
-    return {"type": "string", "minLength": least, "maxLength": most, **more}
+    return {"type": "string", "minLength": least, "maxLength": most}
 
 
 INSTANT = {"type": "string", "format": "date-time"}
