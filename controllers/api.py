@@ -258,7 +258,8 @@ class ApiHandler(BaseHandler):
         """Do the work if the object is still as the program knows it (RFC 9110, 13.1.1)."""
         self.lock()
         version, thing = self.current()
-        if match != "*" and f'"{version}"' not in tags(match):
+        known = [tag.strip() for tag in match.split(",")]  # ours have no commas in them
+        if match != "*" and f'"{version}"' not in known:
             raise Stale(thing)
         return work()
 
@@ -268,15 +269,8 @@ def cursor_at(order: float, number: int) -> bytes:
     return urlsafe_b64encode(json.dumps([order, number]).encode())
 
 
-def tags(header: str) -> list[str]:
-    """Return the entity tags of a header (RFC 9110, 8.8.3); ours have no commas."""
-    return [tag.strip() for tag in header.split(",")]
-
-
 class MissingApiHandler(ApiHandler):
     """Every other address under /api."""
-
-    public = True
 
     async def prepare(self) -> None:
         """Refuse."""
