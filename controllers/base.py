@@ -240,12 +240,11 @@ class BaseHandler(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
+        where = f"{self.request.method} {path_without_key(self.request.path)!r}"
         if isinstance(value, Unavailable):
-            where = f"{self.request.method} {path_without_key(self.request.path)!r}"
             self.settings["complaints"].tell(str(value), where)
         elif not isinstance(value, (HTTPError, *REFUSALS)):
-            what = f"{self.request.method} {path_without_key(self.request.path)!r}"
-            app_log.error("Uncaught exception: %s", what, exc_info=value)
+            app_log.error("Uncaught exception: %s", where, exc_info=value)
 
     def look(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Wait for what is looked up by key; see `Lookups`."""
@@ -319,10 +318,10 @@ class BaseHandler(RequestHandler):
         known, _, device = (cookie or b"").decode().partition(" ")
         return device if stored and known == self.device_owner(name, stored) else ""
 
-    def know_device(self, name: str, stored: str, device: str = "") -> None:
-        """Mark this browser as one that has logged in."""
-        mark = f"{self.device_owner(name, stored)} {device or secrets.token_urlsafe(16)}"
-        self.give_cookie("device", mark, KNOWN * DAY)
+    def know_device(self, name: str, stored: str) -> None:
+        """Mark this browser as one that has logged in, or keep the mark it has."""
+        device = self.device_of(name, stored) or secrets.token_urlsafe(16)
+        self.give_cookie("device", f"{self.device_owner(name, stored)} {device}", KNOWN * DAY)
 
     def cookie(self, name: str) -> str:
         """Return what a cookie of ours is called: behind TLS, so that no other host can give it."""
