@@ -115,7 +115,7 @@ class Mould:
 
 
 class Place(NamedTuple):
-    """A page of one list, as one reader has it.
+    """A page of one list, as its reader has it.
 
     `shown` is one of todos.FILTERS, or "messages"; `here` are the others who have it open.
     """
@@ -125,8 +125,6 @@ class Place(NamedTuple):
     mine: list[lists.Seen]
     digest: str  # of those, which differs when any of them does
     here: tuple[str, ...]
-    person: Person
-    language: str
 
     def values(self) -> dict[str, Any]:
         """Return what templates are told of it."""
@@ -161,13 +159,13 @@ class ListPageHandler(PageHandler):
         if seen is None:
             raise NotFound
         here = self.settings["hub"].others(list_id, person.username)
-        place = Place(seen, shown, mine, digest, here, person, self.locale.code)
+        place, language = Place(seen, shown, mine, digest, here), self.locale.code
         looking = shown == "messages" or "X-Seen" in self.request.headers
         if seen.unread and looking and not before:
             read = partial(messages.read_all, person, list_id)
             self.settings["doors"].write(read, lambda result, error: None)
         if self.fragment:
-            etag = f'"{digest}-{list_id}-{shown}-{place.language}-{person.id}-{",".join(here)}"'
+            etag = f'"{digest}-{list_id}-{shown}-{language}-{person.id}-{",".join(here)}"'
             self._headers["ETag"] = etag
             if self.request.headers.get("If-None-Match") == etag:
                 self.set_status(304)
@@ -178,7 +176,7 @@ class ListPageHandler(PageHandler):
             return
         parts["token"] = self.xsrf_token
         kept: Kept = self.settings["kept"]
-        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, place.language)
+        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, language)
         plain = not (editing or before or self.error or self.request.query_arguments)
         sample = kept.get(frame) if plain else None
         if sample is None:
@@ -192,7 +190,7 @@ class ListPageHandler(PageHandler):
 
     async def draw(self, place: Place, editing: int, before: int | None) -> dict[str, bytes]:
         """Return the parts of the page."""
-        seen, person, language = place.seen, place.person, place.language
+        seen, person, language = place.seen, self.current_user, self.locale.code
         # All who may do the same with a list share its rows. After a while, undo isn't offered.
         theirs = person.id if place.shown == "mine" else 0
         state = (seen.id, seen.version, seen.titles)
@@ -220,14 +218,14 @@ class ListPageHandler(PageHandler):
 
     async def draw_own(self, place: Place, before: int | None) -> list[bytes]:
         """Return what is the reader's alone: their last change and that of others, messages."""
-        parts = await self.read(own_parts, place.person, place.seen, before)
+        parts = await self.read(own_parts, self.current_user, place.seen, before)
         last = parts["last"]
         # No key undoes that a list was made or brought back.
         if last and last.kind == "list" and not (last.before and last.after):
             last = None
         action = "change" if last and last.kind == "todo" else "rename"
         values = place.values() | parts | {"last": last, "undoable": place.seen.may(action)}
-        values |= {"list": place.seen, "here": place.here, "person": place.person}
+        values |= {"list": place.seen, "here": place.here, "person": self.current_user}
         values["shared"] = place.seen.people > 1 or bool(parts["messages"])
         return self.sample("todos/own.html", ("cut",), values, keep=False)[::2]
 
