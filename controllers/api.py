@@ -112,10 +112,8 @@ class ApiHandler(BaseHandler):
 
     async def visit(self) -> tokens.Visit | None:
         """Return whose token came with the request, if it is one."""
-        if "Authorization" not in self.request.headers:
-            return None
-        authorization = self.request.headers["Authorization"]
-        if len(authorization) > 99:
+        authorization = self.request.headers.get("Authorization", "")
+        if not 0 < len(authorization) < 100:
             return None
         visit = await self.look(tokens.bearer, authorization)
         if visit and visit.stale:
@@ -145,8 +143,8 @@ class ApiHandler(BaseHandler):
         problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}
         if isinstance(error, Invalid):
             problem["errors"] = [{"field": error.field, "message": sentence}]
-        if isinstance(error, Stale):
-            problem |= {"current": self.linked(error.args[0])} if error.args[0] else {}
+        if isinstance(error, Stale) and error.args[0]:
+            problem["current"] = self.linked(error.args[0])
         self.set_header("Content-Type", "application/problem+json")
         self.finish(json.dumps(problem))
 
@@ -246,7 +244,7 @@ class ApiHandler(BaseHandler):
         if match and self.versioned:
             work = partial(self.matching, match, work)
         key = self.request.headers.get("Idempotency-Key", "")
-        if not key or self.request.method != "POST" or self.public or not self.current_user:
+        if not key or self.request.method != "POST" or not self.current_user:
             return work
         if len(key) > 255:
             raise Refused(400, "bad_request", N_("The Idempotency-Key is too long."))

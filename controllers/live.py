@@ -74,7 +74,7 @@ class Watcher:
         self.list = list_id
         self.person = person
         self.key = key
-        self.watched, self.present = {list_id}, set[int]()
+        self.watched, self.present = set[int](), set[int]()
         self.company = False
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
@@ -208,6 +208,7 @@ class Hub:
     def add(self, watcher: Any, list_id: int, *, present: bool) -> None:
         """Count a watcher in, and its person as present, or not."""
         self.watchers[list_id].add(watcher)
+        watcher.watched.add(list_id)
         if present:
             watcher.present.add(list_id)
 
@@ -491,7 +492,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
             if len(self.watched | {number}) > LISTS:
                 self.tell(message("error", number, status=429))
                 return
-            self.watched.add(number)
             self.hub.add(self, number, present="version" in asked)
             await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
             seen = await self.look(lists.one, self.person, number)
