@@ -178,7 +178,7 @@ class ApiHandler(BaseHandler):
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
         self._headers["ETag"] = f'"{version}"'  # else Tornado hashes the body at the end
-        if self.check_etag_header():
+        if "If-None-Match" in self.request.headers and self.check_etag_header():
             self.set_status(304)
             return True
         return False
