@@ -135,20 +135,9 @@ def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
         request.protocol = proto
 
 
-def cookie_settings(secure: bool) -> dict[str, Any]:
-    """Return the names of our cookies, and what Tornado does against forged posts.
-
-    That is a token in each form, and the browser's word where it is from (ASVS 3.5.1).
-    """
-    kwargs: dict[str, Any] = {"httponly": True, "samesite": "Lax", "secure": secure}
-    kwargs |= {"expires_days": None, "max_age": 30 * 24 * 3600}
-    return {
-        "session_cookie": "__Host-session" if secure else "session",
-        "xsrf_cookies": True,
-        "cross_origin_protection": True,
-        "xsrf_cookie_name": "__Host-xsrf" if secure else "_xsrf",
-        "xsrf_cookie_kwargs": kwargs,
-    }
+def doors_to(config: Config) -> Doors | PostgresDoors:
+    """Return the doors to the database that the options name."""
+    return PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
 
 
 class Server(HTTPServer):
@@ -157,15 +146,19 @@ class Server(HTTPServer):
     def initialize(self, app: "App", **limits: Any) -> None:  # type: ignore[override]
         """Take as many as there are file descriptors, but SPARE."""
         super().initialize(app, **limits)
-        self.app, self.open = app, 0
+        self.app = app
         self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+
+    @property
+    def open(self) -> int:
+        """How many connections there are; what became a socket counts on its own."""
+        return len(self._connections)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Begin with a connection, or end it at once when there are too many."""
         if self.open + len(self.app.hub.sockets) >= self.most:
             stream.close()
             return
-        self.open += 1
         super().handle_stream(stream, address)
 
     async def stop_listening(self) -> None:
@@ -190,11 +183,6 @@ class Server(HTTPServer):
             return HTTPMessageDelegate()
         return super().start_request(server_conn, request_conn)
 
-    def on_close(self, server_conn: Any) -> None:
-        """Count one out; a socket counts on its own from then on."""
-        self.open -= 1
-        super().on_close(server_conn)
-
 
 class App(Application):
     """The house. Making one touches nothing; `start` opens the port and the database."""
@@ -202,18 +190,17 @@ class App(Application):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.found: dict[str, Any] = {}
-        self.doors: Doors | PostgresDoors
-        self.lookups: Lookups
-        if config.postgresql:
-            self.doors = PostgresDoors(config.database)
-            self.lookups = FarLookups(self.doors)
-        else:
-            self.doors = Doors(config.database_path)
+        self.doors = doors_to(config)
+        if isinstance(self.doors, Doors):
             self.lookups = Lookups(self.doors)
+            self.hub = Hub(self.lookups)
+            self.bus = Bus(self.doors, self.hub.announce)
+        else:
+            self.lookups = FarLookups(self.doors)
+            self.hub = Hub(self.lookups)
+            self.bus = PostgresBus(self.doors, self.hub.announce, self.hub.versions, self.lookups)
         self.hashing = Hashing()
         self.under_way = UnderWay()
-        self.hub = Hub(self.lookups)
-        self.bus = self.bus_between()
         self.carrier = Carrier(config.redis, self.bus, self.hub.company) if config.redis else None
         self.numbers = health.Numbers(self.gauges())
         self.answers = Answers()
@@ -251,14 +238,19 @@ class App(Application):
             static_handler_class=StaticHandler,
             default_handler_class=MissingHandler,
             login_url="/login",
-            **cookie_settings(config.secure),
+            # Against forged posts: a token in each form, and the browser's word where it is from
+            # (ASVS 3.5.1).
+            xsrf_cookies=True,
+            cross_origin_protection=True,
+            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
+            xsrf_cookie_kwargs={
+                "httponly": True,
+                "samesite": "Lax",
+                "secure": config.secure,
+                "expires_days": None,
+                "max_age": 30 * 24 * 3600,
+            },
         )
-
-    def bus_between(self) -> Bus:
-        """Return what carries news between the database and the hub."""
-        if isinstance(self.doors, Doors):
-            return Bus(self.doors, self.hub.announce)
-        return PostgresBus(self.doors, self.hub.announce, self.hub.versions, self.lookups)
 
     def gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         """Return what /metrics asks for when someone looks: what it means, and how to know."""
@@ -288,9 +280,9 @@ class App(Application):
                 "With PostgreSQL give --cookie_secret, the same to every process, for instance "
                 f"what this prints: {NEW_KEY}"
             )
+        if self.config.postgresql and self.config.backups:
+            raise CannotStart(NO_BACKUP)
         async with AsyncExitStack() as undo:
-            if self.config.backups and self.config.postgresql:
-                raise CannotStart(NO_BACKUP)
             if self.config.backups:
                 check_folder(self.config.backups)
             try:
@@ -379,7 +371,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def print_reset(config: Config) -> None:
     """Print a link for a new password. Raises CannotStart when nobody has that name."""
-    doors = PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
+    doors = doors_to(config)
     doors.open()
     try:
         with db.connection_context(), db.atomic():
@@ -450,10 +442,7 @@ def main() -> int:
         )
     )
     try:
-        try:
-            config = read(sys.argv, os.environ)
-        except Error as error:
-            raise CannotStart(str(error)) from error
+        config = read(sys.argv, os.environ)
         if config.copy_to:
             sys.stdout.write(f"{copying.copy(config.database_path, config.copy_to)}\n")
         elif config.backup and config.postgresql:
@@ -464,9 +453,9 @@ def main() -> int:
             print_reset(config)
         else:
             run(serve(config))
-    except (CannotStart, CannotGoOn) as error:
+    except (Error, CannotStart, CannotGoOn) as error:
         sys.stderr.write(f"afazeres: {error}\n")
-        return 2 if isinstance(error, CannotStart) else 1
+        return 1 if isinstance(error, CannotGoOn) else 2
     except KeyboardInterrupt:  # the second one
         return 130
     return 0

@@ -32,14 +32,10 @@ class AccountPageHandler(PageHandler):
         Who has none, as they come by single sign-on, must have come a moment ago.
         """
         person, password = self.current_user, self.field("current_password")
-        if await self.read(tokens.just_came, person, self.session_key() or ""):
+        if await self.read(tokens.just_came, person, self.session_key()):
             return
         if not password or await self.who_knows(person.username, password) is None:
             raise Wrong("current_password", NOT_YOURS)
-
-    def saved(self, page: str = "account") -> None:
-        """Go back to a page, which says that it was done."""
-        self.see_other(self.reverse_url(page) + "?saved=1")
 
     def draw(self, template: str, **values: Any) -> None:
         """Draw a page."""
@@ -71,7 +67,7 @@ class AccountHandler(AccountPageHandler):
         await self.commit(users.prefer, person, self.field("language"), **switches)
         if another:
             await self.note(users.set_email, person, email or "", self.proof)
-        self.saved()
+        self.see_other("account", saved=True)
 
 
 class PasswordHandler(AccountPageHandler):
@@ -91,7 +87,7 @@ class PasswordHandler(AccountPageHandler):
         key = await self.note(tokens.change_password, person, *visit)
         self.keep_session(key)
         self.know_device(person.username, hashed)
-        self.saved()
+        self.see_other("account", saved=True)
 
 
 class SessionsHandler(AccountPageHandler):
@@ -99,7 +95,7 @@ class SessionsHandler(AccountPageHandler):
 
     async def show(self) -> None:
         """Draw it."""
-        key = self.session_key() or ""
+        key = self.session_key()
         rows = await self.read(tokens.sessions, self.current_user, key)
         self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
 
@@ -109,8 +105,8 @@ class SessionsHandler(AccountPageHandler):
         if one:
             await self.note(tokens.end_session, person, one)
         else:
-            await self.note(tokens.end_others, person, self.session_key() or "")
-        self.saved("sessions")
+            await self.note(tokens.end_others, person, self.session_key())
+        self.see_other("sessions", saved=True)
 
 
 class TokensHandler(AccountPageHandler):
@@ -141,7 +137,7 @@ class UnlinkHandler(PageHandler):
     async def post(self, identity_id: str) -> None:
         """End it."""
         await self.note(identities.unlink, self.current_user, int(identity_id))
-        self.see_other(self.reverse_url("account") + "?saved=1")
+        self.see_other("account", saved=True)
 
 
 class EndTokenHandler(PageHandler):
@@ -151,7 +147,7 @@ class EndTokenHandler(PageHandler):
         """End it."""
         await self.note(tokens.end, self.current_user, int(token_id))
         self.settings["hub"].stir(self.current_user)
-        self.see_other(self.reverse_url("tokens") + "?saved=1")
+        self.see_other("tokens", saved=True)
 
 
 class CloseHandler(AccountPageHandler):
@@ -169,7 +165,7 @@ class CloseHandler(AccountPageHandler):
         self.settings["bus"].look_soon()
         self.settings["hub"].end_session(self.session_key())
         self.settings["hub"].stir(self.current_user)
-        self.drop_session_cookie()
+        self.drop_cookie("session")
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.reverse_url("signup"), status=303)
 

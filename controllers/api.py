@@ -21,11 +21,9 @@ from controllers.live import Watcher
 from controllers.schema import STRICT, Operation, Refused, check_body, describe, read_json
 from models import answered, history, lists, members, messages, todos, tokens
 from models.errors import Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
-from models.tables import Person
 from models.text import N_
 
 T = TypeVar("T")
-Page = tuple[list[Any], Any]  # objects, and from where the next page goes on: None when it ends
 
 MOST = 1000  # objects on a page
 API_HEADERS = HEADERS | {  # which let pages of any origin read the answer, and nobody keep it
@@ -49,7 +47,7 @@ CODES = {
     503: "unavailable",
 }
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-FIRST = (float("-inf"), 0)
+FIRST = (float("-inf"), 0)  # before every place
 QUERY = N_("The limit, the cursor or since in the query can't be understood.")
 
 
@@ -63,10 +61,6 @@ def operation(
     told = Operation(status, gives, tuple(takes.split()), tuple(needs.split()))
 
     def wrap(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        if status == 200 and not takes:
-            method.operation = told  # type: ignore[attr-defined]
-            return method
-
         @functools.wraps(method)
         async def answer(self: "ApiHandler", *args: str) -> None:
             if told.takes:
@@ -89,7 +83,6 @@ class ApiHandler(BaseHandler):
     default_headers = API_HEADERS
     public = False
     open_methods: tuple[str, ...] = ()  # those that need no token
-    looked = False  # at If-None-Match
     versioned = False  # what is written here, so that If-Match can be answered
     body: dict[str, Any]
 
@@ -119,10 +112,8 @@ class ApiHandler(BaseHandler):
 
     async def visit(self) -> tokens.Visit | None:
         """Return whose token came with the request, if it is one."""
-        if "Authorization" not in self.request.headers:
-            return None
-        authorization = self.request.headers["Authorization"]
-        if len(authorization) > 99:
+        authorization = self.request.headers.get("Authorization", "")
+        if not 0 < len(authorization) < 100:
             return None
         visit = await self.look(tokens.bearer, authorization)
         if visit and visit.stale:
@@ -152,8 +143,8 @@ class ApiHandler(BaseHandler):
         problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}
         if isinstance(error, Invalid):
             problem["errors"] = [{"field": error.field, "message": sentence}]
-        if isinstance(error, Stale):
-            problem |= {"current": self.linked(error.args[0])} if error.args[0] else {}
+        if isinstance(error, Stale) and error.args[0]:
+            problem["current"] = self.linked(error.args[0])
         self.set_header("Content-Type", "application/problem+json")
         self.finish(json.dumps(problem))
 
@@ -186,24 +177,11 @@ class ApiHandler(BaseHandler):
 
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
-        etag = f'"{version}"'
-        self.looked = True
-        self._headers["ETag"] = etag
-        if "If-None-Match" not in self.request.headers:
-            return False
-        asked = self.request.headers["If-None-Match"]
-        if asked == "*" or etag in tags(asked.replace("W/", "")):
+        self._headers["ETag"] = f'"{version}"'  # else Tornado hashes the body at the end
+        if "If-None-Match" in self.request.headers and self.check_etag_header():
             self.set_status(304)
             return True
         return False
-
-    def compute_etag(self) -> str | None:
-        """Leave out Tornado's hash of the body where a version says the same."""
-        return None if "ETag" in self._headers else super().compute_etag()
-
-    def check_etag_header(self) -> bool:
-        """Leave it to `known`, which has looked, unless the ETag is Tornado's."""
-        return not self.looked and super().check_etag_header()
 
     def whole(self, name: str, least: int, otherwise: int) -> int:
         """Return a number of the query."""
@@ -216,43 +194,37 @@ class ApiHandler(BaseHandler):
 
     def limit(self) -> int:
         """Return how many objects the program wants."""
-        return min(self.whole("limit", 1, MOST), MOST) if self.request.query else MOST
+        return min(self.whole("limit", 1, MOST), MOST)
 
-    def after(self, otherwise: T) -> T:
-        """Return what the cursor holds: a value like `otherwise`, which begins at the start."""
-        if not self.request.query or not self.get_query_arguments("cursor"):
-            return otherwise
+    def after(self) -> tuple[float, int]:
+        """Return the place that the cursor holds, an order and a number; FIRST without one."""
+        values = self.get_query_arguments("cursor")
+        if not values:
+            return FIRST
         try:
-            (value,) = self.get_query_arguments("cursor")
-            place = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
-            if type(otherwise) is tuple:
-                order, number = place
-                return (float(order), self.plain(number))  # type: ignore[return-value]
-            return self.plain(place)  # type: ignore[return-value]
+            (value,) = values
+            order, number = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
+            if type(number) is not int or not 0 <= number < 10**18:
+                raise ValueError
+            return float(order), number
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise Refused(400, "bad_query", QUERY) from None
 
-    def plain(self, number: Any) -> int:
-        """Return a number out of a cursor; raises ValueError."""
-        if type(number) is not int or not 0 <= number < 10**18:
-            raise ValueError
-        return number
-
-    def give_page(self, body: bytes, place: bytes | None) -> None:
-        """Answer with a part of a collection, and where the next part is."""
-        if place:
-            cursor = urlsafe_b64encode(place).decode()
-            limit = self.limit()
-            here = f"{self.base}{self.request.path}?limit={limit}&cursor={cursor}"
-            self.set_header("Link", f'<{here}>; rel="next"')
+    def give_page(self, body: bytes, cursor: bytes) -> None:
+        """Answer with a part of a collection, and where the next part is, if there is one."""
+        if cursor:
+            self.link(f"limit={self.limit()}&cursor={cursor.decode()}")
         self.give(body)
 
     def give_part(self, rows: list[dict[str, Any]]) -> None:
         """Answer with a part of a short collection, of which all is at hand."""
-        begin, limit = self.after(0), self.limit()
+        (_, begin), limit = self.after(), self.limit()
         end = begin + limit
-        more = str(end).encode() if end < len(rows) else None
-        self.give_page(self.encoded(rows[begin:end]), more)
+        self.give_page(self.encoded(rows[begin:end]), cursor_at(0, end) if rows[end:] else b"")
+
+    def link(self, query: str) -> None:
+        """Say where the next page is (RFC 8288)."""
+        self.set_header("Link", f'<{self.base}{self.request.path}?{query}>; rel="next"')
 
     # ---------------------------------------------------------------------------- writing
 
@@ -272,7 +244,7 @@ class ApiHandler(BaseHandler):
         if match and self.versioned:
             work = partial(self.matching, match, work)
         key = self.request.headers.get("Idempotency-Key", "")
-        if not key or self.request.method != "POST" or self.public or not self.current_user:
+        if not key or self.request.method != "POST" or not self.current_user:
             return work
         if len(key) > 255:
             raise Refused(400, "bad_request", N_("The Idempotency-Key is too long."))
@@ -284,24 +256,19 @@ class ApiHandler(BaseHandler):
         """Do the work if the object is still as the program knows it (RFC 9110, 13.1.1)."""
         self.lock()
         version, thing = self.current()
-        if match != "*" and f'"{version}"' not in tags(match):
+        known = [tag.strip() for tag in match.split(",")]  # ours have no commas in them
+        if match != "*" and f'"{version}"' not in known:
             raise Stale(thing)
         return work()
 
-    def person(self) -> Person:
-        """Return whose token it is."""
-        return self.current_user  # type: ignore[no-any-return]
 
-
-def tags(header: str) -> list[str]:
-    """Return the entity tags of a header (RFC 9110, 8.8.3); ours have no commas."""
-    return [tag.strip() for tag in header.split(",")]
+def cursor_at(order: float, number: int) -> bytes:
+    """Return a cursor, from which the next page goes on; see `after`."""
+    return urlsafe_b64encode(json.dumps([order, number]).encode())
 
 
 class MissingApiHandler(ApiHandler):
     """Every other address under /api."""
-
-    public = True
 
     async def prepare(self) -> None:
         """Refuse."""
@@ -319,9 +286,8 @@ class ListsHandler(ApiHandler):
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
-        mine = await self.look(lists.mine, self.person())
-        facts = json.dumps([(seen.id, seen.version, seen.role) for seen in mine])
-        if not self.known(hashlib.sha256(facts.encode()).hexdigest()[:32]):
+        mine, digest = await self.look(lists.navigation, self.current_user)
+        if not self.known(digest):
             self.give_part([as_object(seen) for seen in mine])
 
     @operation(201, "List", "name", "name")
@@ -331,48 +297,7 @@ class ListsHandler(ApiHandler):
 
     def make(self, name: str) -> dict[str, Any]:
         """Make it and return it; a unit of work."""
-        return as_object(lists.seen_by(self.person(), lists.create(self.person(), name)))
-
-
-class ListHandler(ApiHandler):
-    """One list."""
-
-    versioned = True
-
-    def lock(self) -> None:
-        """Lock it."""
-        lists.LOCK(list=int(self.path_args[0]))
-
-    def current(self) -> tuple[object, dict[str, Any]]:
-        """Return its version and itself."""
-        seen = lists.seen_by(self.person(), int(self.path_args[0]))
-        return f"{seen.version}-{seen.role}", as_object(seen)
-
-    @operation(200, "List")
-    async def get(self, list_id: str) -> None:
-        """A list"""
-        version, thing = await self.read(self.current)
-        if not self.known(version):
-            self.give(self.encoded(thing))
-
-    @operation(200, "List", "name")
-    async def patch(self, list_id: str) -> None:
-        """Give a list another name"""
-        thing = await self.commit(self.change)
-        self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
-        self.give(self.encoded(thing))
-
-    def change(self) -> dict[str, Any]:
-        """Rename it and return it; a unit of work."""
-        number = int(self.path_args[0])
-        if "name" in self.body:
-            lists.rename(self.person(), number, self.body["name"])
-        return as_object(lists.seen_by(self.person(), number, "rename"))
-
-    @operation(204)
-    async def delete(self, list_id: str) -> None:
-        """Put a list in the trash"""
-        await self.commit(lists.delete, self.person(), int(list_id))
+        return as_object(lists.seen_by(self.current_user, lists.create(self.current_user, name)))
 
 
 class OfListHandler(ApiHandler):
@@ -394,7 +319,7 @@ class OfListHandler(ApiHandler):
         """Return the list. Raises NotFound."""
         if self.first:
             return self.first
-        return await self.look(lists.one, self.person(), self.number)
+        return await self.look(lists.one, self.current_user, self.number)
 
     def lock(self) -> None:
         """Lock the list."""
@@ -402,8 +327,42 @@ class OfListHandler(ApiHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return the list's version and itself."""
-        seen = lists.seen_by(self.person(), self.number)
+        seen = lists.seen_by(self.current_user, self.number)
         return f"{seen.id}-{seen.version}", as_object(seen)
+
+
+class ListHandler(OfListHandler):
+    """One list."""
+
+    def current(self) -> tuple[object, dict[str, Any]]:
+        """Return its version and itself."""
+        seen = lists.seen_by(self.current_user, self.number)
+        return f"{seen.version}-{seen.role}", as_object(seen)
+
+    @operation(200, "List")
+    async def get(self, list_id: str) -> None:
+        """A list"""
+        version, thing = await self.read(self.current)
+        if not self.known(version):
+            self.give(self.encoded(thing))
+
+    @operation(200, "List", "name")
+    async def patch(self, list_id: str) -> None:
+        """Give a list another name"""
+        thing = await self.commit(self.change)
+        self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
+        self.give(self.encoded(thing))
+
+    def change(self) -> dict[str, Any]:
+        """Rename it and return it; a unit of work."""
+        if "name" in self.body:
+            lists.rename(self.current_user, self.number, self.body["name"])
+        return as_object(lists.seen_by(self.current_user, self.number, "rename"))
+
+    @operation(204)
+    async def delete(self, list_id: str) -> None:
+        """Put a list in the trash"""
+        await self.commit(lists.delete, self.current_user, int(list_id))
 
 
 class TodosHandler(OfListHandler):
@@ -415,23 +374,21 @@ class TodosHandler(OfListHandler):
         seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
-        after, limit = self.after(FIRST), self.limit()
+        after, limit = self.after(), self.limit()
 
         def draw() -> list[bytes]:
-            _, rows = todos.part(self.person(), seen.id, after, limit + 1)
+            _, rows = todos.part(self.current_user, seen.id, after, limit + 1)
             more = b""
             if len(rows) > limit:
                 rows = rows[:limit]
-                more = json.dumps([rows[-1]["order"], rows[-1]["id"]]).encode()
+                more = cursor_at(rows[-1]["order"], rows[-1]["id"])
             return [self.encoded(rows), more]
 
-        place = (self.request.protocol, self.request.host)
-        key = (seen.id, seen.version, "api", place)
-        if after != FIRST or limit != MOST:
+        if (after, limit) == (FIRST, MOST):  # which is what most ask for, and kept
+            key = (seen.id, seen.version, "api", self.request.protocol, self.request.host)
+            body, more = await self.drawn(key, partial(self.read, draw))
+        else:
             body, more = await self.read(draw)
-        else:  # which is what most ask for, and kept
-            kept = self.settings["kept"].get(key)
-            body, more = kept or await self.drawn(key, lambda: self.read(draw))
         self.give_page(body, more)
 
     @operation(201, "Todo", "title notes completed order list", "title")
@@ -445,8 +402,8 @@ class TodosHandler(OfListHandler):
 
     def add(self, new: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
-        seen = lists.seen_by(self.person(), self.number, "change")
-        return todos.insert(self.person(), seen, [new])[0]
+        seen = lists.seen_by(self.current_user, self.number, "change")
+        return todos.insert(self.current_user, seen, [new])[0]
 
 
 class FirstTodosHandler(TodosHandler):
@@ -455,7 +412,7 @@ class FirstTodosHandler(TodosHandler):
     @operation(204)
     async def delete(self) -> None:
         """Put every todo of my first list in the trash"""
-        await self.commit(todos.delete_all, self.person(), self.number)
+        await self.commit(todos.delete_all, self.current_user, self.number)
 
 
 class TodoHandler(ApiHandler):
@@ -469,7 +426,7 @@ class TodoHandler(ApiHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
-        _, todo = todos.find(self.person(), int(self.path_args[0]))
+        _, todo = todos.find(self.current_user, int(self.path_args[0]))
         return todo["version"], todos.described(todo)
 
     @operation(200, "Todo")
@@ -482,14 +439,14 @@ class TodoHandler(ApiHandler):
     @operation(200, "Todo", "title notes completed order")
     async def patch(self, todo_id: str) -> None:
         """Change what is named of a todo"""
-        thing = await self.commit(todos.edit, self.person(), int(todo_id), **self.body)
+        thing = await self.commit(todos.edit, self.current_user, int(todo_id), **self.body)
         self.set_header("ETag", f'"{thing["version"]}"')
         self.give(self.encoded(thing))
 
     @operation(204)
     async def delete(self, todo_id: str) -> None:
         """Put a todo in the trash"""
-        await self.commit(todos.delete, self.person(), int(todo_id))
+        await self.commit(todos.delete, self.current_user, int(todo_id))
 
 
 class MessagesHandler(OfListHandler):
@@ -501,16 +458,17 @@ class MessagesHandler(OfListHandler):
         seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
-        limit = self.limit()
-        after = self.after(0)
-        _, rows = await self.read(messages.page, self.person(), seen.id, after, limit + 1)
-        more = str(rows[limit - 1]["id"]).encode() if len(rows) > limit else None
+        (_, after), limit = self.after(), self.limit()
+        _, rows = await self.read(messages.page, self.current_user, seen.id, after, limit + 1)
+        more = cursor_at(0, rows[limit - 1]["id"]) if len(rows) > limit else b""
         self.give_page(self.encoded(rows[:limit]), more)
 
     @operation(201, "Message", "text", "text")
     async def post(self, list_id: str) -> None:
         """Say something"""
-        self.made(await self.commit(messages.say, self.person(), int(list_id), self.body["text"]))
+        self.made(
+            await self.commit(messages.say, self.current_user, int(list_id), self.body["text"])
+        )
 
 
 class MembersHandler(OfListHandler):
@@ -519,14 +477,14 @@ class MembersHandler(OfListHandler):
     @operation(200, "[Member]")
     async def get(self, list_id: str) -> None:
         """Who shares a list"""
-        seen, rows = await self.read(members.every, self.person(), int(list_id))
+        seen, rows = await self.read(members.every, self.current_user, int(list_id))
         if not self.known(f"{seen.id}-{seen.version}"):
             self.give_part(rows)
 
     @operation(201, "Member", "username role", "username role")
     async def post(self, list_id: str) -> None:
         """Share a list with someone, or give them another role"""
-        member = await self.commit(members.put, self.person(), int(list_id), **self.body)
+        member = await self.commit(members.put, self.current_user, int(list_id), **self.body)
         self.made(member, f"{self.base}{self.request.path}/{member['username']}")
 
 
@@ -536,7 +494,7 @@ class MemberHandler(OfListHandler):
     @operation(204)
     async def delete(self, list_id: str, username: str) -> None:
         """Share a list with someone no more; my own name leaves it"""
-        await self.commit(members.remove, self.person(), int(list_id), username)
+        await self.commit(members.remove, self.current_user, int(list_id), username)
 
 
 class ChangesHandler(OfListHandler):
@@ -550,21 +508,22 @@ class ChangesHandler(OfListHandler):
         if streams and self.request.method == "GET":
             await self.stream(since)
             return
-        seen, rows = await self.read(history.since, self.person(), int(list_id), since, limit + 1)
+        seen, rows = await self.read(
+            history.since, self.current_user, int(list_id), since, limit + 1
+        )
         if self.known(f"{seen.id}-{seen.version}"):
             return
         rows = rows[:limit]
         if rows and rows[-1][0] < seen.version:
-            where = f"{self.base}{self.request.path}?limit={limit}"
-            self.set_header("Link", f'<{where}&since={rows[-1][0]}>; rel="next"')
+            self.link(f"limit={limit}&since={rows[-1][0]}")
         self.give(f"[{','.join(text for _, text in rows)}]".encode())
 
     async def stream(self, since: int) -> None:
         """Send changes as they come, until the program goes, or may not read them any more."""
         asked = self.request.headers.get("Last-Event-ID", "")
         since = int(asked) if re.fullmatch("[0-9]{1,15}", asked) else since
-        self.watcher = Watcher(self.settings["hub"], self.number, self.person())
-        changes = partial(history.since, self.person(), self.number)
+        self.watcher = Watcher(self.settings["hub"], self.number, self.current_user)
+        changes = partial(history.since, self.current_user, self.number)
         try:
             seen, rows = await self.read(changes, since, MOST)
             self.settings["hub"].know(seen.id, seen.version)
@@ -603,7 +562,7 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without what opens"""
-        self.give_part(await self.read(tokens.mine, self.person()))
+        self.give_part(await self.read(tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
@@ -623,8 +582,8 @@ class TokenHandler(ApiHandler):
     @operation(204)
     async def delete(self, token_id: str) -> None:
         """End a token"""
-        await self.note(tokens.end, self.person(), int(token_id))
-        self.settings["hub"].stir(self.person())
+        await self.note(tokens.end, self.current_user, int(token_id))
+        self.settings["hub"].stir(self.current_user)
 
 
 class OpenApiHandler(ApiHandler):

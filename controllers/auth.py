@@ -39,7 +39,7 @@ class EntranceHandler(PageHandler):
     def let_in(self, key: str, name: str, stored: str) -> None:
         """Hand out the key of a session, mark this browser as one that was let in, and go on."""
         self.keep_session(key)
-        self.know_device(name, stored, self.device_of(name, stored))
+        self.know_device(name, stored)
         self.redirect(self.next(), status=303)
 
 
@@ -105,7 +105,7 @@ class LogOutHandler(PageHandler):
         if key:
             await self.note(tokens.log_out, key)
             self.settings["hub"].end_session(key)
-        self.drop_session_cookie()
+        self.drop_cookie("session")
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.get_login_url(), status=303)
 

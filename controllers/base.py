@@ -130,22 +130,15 @@ def spoken(accepted: str) -> locale.Locale:
 
 # Its signature, not its age: that of the session decides. Checking it anew takes 25 us.
 @functools.lru_cache(maxsize=10_000)
-def signed_by_us(secret: str, name: str, value: str) -> str | None:
-    """Return what is in a signed cookie, None if it wasn't signed here, whatever its time says."""
+def signed_by_us(secret: str, name: str, value: str) -> str:
+    """Return what is in a signed cookie, empty if it wasn't signed here, whatever its time says."""
     content = decode_signed_value(secret, name, value, max_age_days=AGES, min_version=2)
-    return content.decode() if content else None
+    return (content or b"").decode()
 
 
-@functools.lru_cache(maxsize=2)
-def written(second: int) -> str:
-    """Return an instant as headers have it (RFC 9110, 5.6.7)."""
-    return format_timestamp(second)
-
-
-@functools.lru_cache(maxsize=1000)
-def cookies_in(header: str) -> dict[str, str]:
-    """Return the cookies of a request."""
-    return parse_cookie(header)
+# What many requests have in common.
+written = functools.lru_cache(maxsize=2)(format_timestamp)
+cookies_in = functools.lru_cache(maxsize=1000)(parse_cookie)
 
 
 def path_without_key(path: str) -> str:
@@ -247,12 +240,11 @@ class BaseHandler(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
+        where = f"{self.request.method} {path_without_key(self.request.path)!r}"
         if isinstance(value, Unavailable):
-            where = f"{self.request.method} {path_without_key(self.request.path)!r}"
             self.settings["complaints"].tell(str(value), where)
         elif not isinstance(value, (HTTPError, *REFUSALS)):
-            what = f"{self.request.method} {path_without_key(self.request.path)!r}"
-            app_log.error("Uncaught exception: %s", what, exc_info=value)
+            app_log.error("Uncaught exception: %s", where, exc_info=value)
 
     def look(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Wait for what is looked up by key; see `Lookups`."""
@@ -322,30 +314,34 @@ class BaseHandler(RequestHandler):
         It has tries of its own, so that strangers can't lock the owner of a name out; another
         password, and another owner of the name, end it.
         """
-        cookie = self.get_signed_cookie(self.device_cookie, max_age_days=KNOWN)
+        cookie = self.get_signed_cookie(self.cookie("device"), max_age_days=KNOWN)
         known, _, device = (cookie or b"").decode().partition(" ")
         return device if stored and known == self.device_owner(name, stored) else ""
 
-    def know_device(self, name: str, stored: str, device: str = "") -> None:
-        """Mark this browser as one that has logged in."""
-        mark = f"{self.device_owner(name, stored)} {device or secrets.token_urlsafe(16)}"
-        self.give_cookie(self.device_cookie, mark, KNOWN * DAY)
+    def know_device(self, name: str, stored: str) -> None:
+        """Mark this browser as one that has logged in, or keep the mark it has."""
+        device = self.device_of(name, stored) or secrets.token_urlsafe(16)
+        self.give_cookie("device", f"{self.device_owner(name, stored)} {device}", KNOWN * DAY)
+
+    def cookie(self, name: str) -> str:
+        """Return what a cookie of ours is called: behind TLS, so that no other host can give it."""
+        return f"__Host-{name}" if self.settings["config"].secure else name
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
         """Give the browser a signed cookie; seconds depend on no clock, as a date would."""
         secure = self.settings["config"].secure
         lasting = {"expires_days": None, "max_age": seconds}
-        self.set_signed_cookie(name, value, **lasting, httponly=True, samesite="Lax", secure=secure)
+        rules = {"httponly": True, "samesite": "Lax", "secure": secure}
+        self.set_signed_cookie(self.cookie(name), value, **lasting, **rules)
+
+    def drop_cookie(self, name: str) -> None:
+        """Take such a cookie away."""
+        self.clear_cookie(self.cookie(name), secure=self.settings["config"].secure)
 
     @staticmethod
     def device_owner(name: str, stored: str) -> str:
         """Return what stands for a name with its password."""
         return hashlib.sha256(f"{name} {stored}".encode()).hexdigest()[:32]
-
-    @property
-    def device_cookie(self) -> str:
-        """The name of the cookie for that."""
-        return "__Host-device" if self.settings["config"].secure else "device"
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` so that a repeat of this request does nothing twice, if it can be told."""
@@ -466,19 +462,15 @@ class PageHandler(BaseHandler):
     # Nothing of a page is kept: after logging out, Back shows nothing private.
     default_headers = HEADERS | {"Cache-Control": "no-store"}
     public = False
+    error: Invalid | None = None  # what is wrong with what was typed
 
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
         return None
 
-    def check_etag_header(self) -> bool:
-        """Leave it to the pages that have one to look, before they draw anything."""
-        return False
-
     async def prepare(self) -> None:
         """Find out who is asking, and send strangers to log in."""
         super().prepare()
-        self.error: Invalid | None = None
         posted = self.request.body_arguments if self.request.method == "POST" else ()
         self.typed = {name: self.only(name) for name in posted}
         self.current_user = await self.find_person()
@@ -500,20 +492,20 @@ class PageHandler(BaseHandler):
         """Return whose session the cookie holds; a cookie that opens none is taken away."""
         key = self.session_key()
         visit = await self.look(tokens.visit, key) if key else None
-        if key and visit:
+        if visit:
             if visit.stale:  # noted in passing: a page that is only read waits for no writer
                 self.settings["doors"].write(lambda: tokens.seen(key), lambda result, error: None)
             return visit.person
-        if self.get_cookie(self.settings["session_cookie"]) is not None:
-            self.drop_session_cookie()
+        if self.get_cookie(self.cookie("session")) is not None:
+            self.drop_cookie("session")
         return None
 
-    def session_key(self) -> str | None:
-        """Return the key in the session cookie, if it was signed here."""
-        name = self.settings["session_cookie"]
+    def session_key(self) -> str:
+        """Return the key in the session cookie, empty if there is none that was signed here."""
+        name = self.cookie("session")
         value = self.get_cookie(name) or ""
         if len(value) > COOKIES_KEPT:
-            return None
+            return ""
         return signed_by_us(self.settings["cookie_secret"], name, value)
 
     async def may_sign_up(self, place: str) -> bool:
@@ -534,12 +526,7 @@ class PageHandler(BaseHandler):
     def keep_session(self, key: str) -> None:
         """Give this browser the key of a session; the one it had before has ended."""
         self.settings["hub"].end_session(self.session_key())
-        self.give_cookie(self.settings["session_cookie"], key, tokens.LONGEST.days * DAY)
-
-    def drop_session_cookie(self) -> None:
-        """Take the session cookie away."""
-        secure = self.settings["config"].secure
-        self.clear_cookie(self.settings["session_cookie"], secure=secure)
+        self.give_cookie("session", key, tokens.LONGEST.days * DAY)
 
     def only(self, name: str) -> str:
         """Return a field exactly as sent; raises HTTPError 400 if it comes twice or isn't text."""
@@ -576,8 +563,9 @@ class PageHandler(BaseHandler):
         except ValueError:
             raise HTTPError(400) from None
 
-    def see_other(self, place: str) -> None:
-        """End a POST with 303 to the form's `back`, or else to `place`."""
+    def see_other(self, page: str, *args: Any, saved: bool = False) -> None:
+        """End a POST with 303 to the form's `back`, or else to a page, which may say `saved`."""
+        place = self.reverse_url(page, *args) + "?saved=1" * saved
         self.redirect(here(self.field("back"), place), status=303)
 
     def sample(
@@ -609,7 +597,7 @@ class PageHandler(BaseHandler):
 
     def get_template_namespace(self) -> dict[str, Any]:
         """Give every template what was typed, what is wrong with it, and how to write a time."""
-        own = {"typed": getattr(self, "typed", {}), "error": getattr(self, "error", None)}
+        own = {"typed": getattr(self, "typed", {}), "error": self.error}
         return super().get_template_namespace() | own | {"moment": self.moment}
 
     def moment(self, at: str) -> str:

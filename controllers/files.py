@@ -85,17 +85,13 @@ class ImportHandler(PageHandler):
             connection.set_body_timeout(120)
             self.hurry()
 
-    def hurry(self) -> None:
-        """Expect that much more of the form comes until the next look; who drips is cut off."""
-        before = len(self.data)
-
-        def look() -> None:
-            if len(self.data) - before < HURRY * SLOWEST:
-                self.cut()
-            else:
-                self.hurry()
-
-        self.hurrying = asyncio.get_running_loop().call_later(HURRY, look)
+    def hurry(self, before: int | None = None) -> None:
+        """Look how much of the form has come since `before`, and again; who drips is cut off."""
+        come = len(self.data)
+        if before is not None and come - before < HURRY * SLOWEST:
+            self.cut()
+        else:
+            self.hurrying = asyncio.get_running_loop().call_later(HURRY, self.hurry, come)
 
     def calm(self) -> None:
         """Expect nothing more."""
@@ -182,5 +178,7 @@ class ImportHandler(PageHandler):
         otherwise = self.locale.translate("Things to do")
         work = partial(files.take_in, self.current_user, reading.sheets, into, otherwise)
         made = await self.commit(work)
-        one = len(reading.sheets) == 1 or into
-        self.see_other(self.reverse_url("list", made) if one else self.reverse_url("lists"))
+        if len(reading.sheets) == 1 or into:
+            self.see_other("list", made)
+        else:
+            self.see_other("lists")

@@ -31,6 +31,6 @@ class UndoHandler(PageHandler):
         change = self.id_field("change") or 0
         list_id = await self.commit(history.undo, self.current_user, change)
         if list_id:
-            self.see_other(self.reverse_url("list", list_id))
+            self.see_other("list", list_id)
         else:
             self.redirect(self.reverse_url("lists"), status=303)

@@ -41,7 +41,7 @@ class ListsHandler(PageHandler):
     async def post(self) -> None:
         """Make another one and go to it."""
         made = await self.commit(lists.create, self.current_user, self.field("name"))
-        self.see_other(self.reverse_url("list", made))
+        self.see_other("list", made)
 
 
 class MembersHandler(PageHandler):
@@ -64,7 +64,7 @@ class MembersHandler(PageHandler):
         """Share the list with someone, or give them another role."""
         username, role = self.field("username"), self.field("role")
         await self.commit(members.put, self.current_user, int(list_id), username, role)
-        self.see_other(f"{self.reverse_url('members', list_id)}?saved=1")
+        self.see_other("members", list_id, saved=True)
 
 
 class RemoveHandler(PageHandler):
@@ -74,8 +74,10 @@ class RemoveHandler(PageHandler):
         """Share the list with them no more; without a name, leave it."""
         person = self.current_user
         await self.commit(members.remove, person, int(list_id), username or person.username)
-        stays = username and users.fold(username) != person.username
-        self.see_other(self.reverse_url("members", list_id) if stays else self.reverse_url("lists"))
+        if username and users.fold(username) != person.username:
+            self.see_other("members", list_id)
+        else:
+            self.see_other("lists")
 
 
 class InvitesHandler(MembersHandler):
@@ -100,7 +102,7 @@ class RevokeHandler(PageHandler):
     async def post(self, list_id: str, invite_id: str) -> None:
         """End it."""
         await self.commit(members.revoke, self.current_user, int(list_id), int(invite_id))
-        self.see_other(self.reverse_url("members", list_id))
+        self.see_other("members", list_id)
 
 
 class JoinHandler(PageHandler):
@@ -114,4 +116,4 @@ class JoinHandler(PageHandler):
     async def post(self, key: str) -> None:
         """Come in."""
         list_id = await self.commit(members.join, self.current_user, key)
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)

@@ -9,10 +9,11 @@ import json
 import re
 import secrets
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
@@ -21,9 +22,9 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
 from controllers.base import ID, PageHandler
-from controllers.loop import Lookups
+from controllers.loop import Lookups, Pace
 from models import lists, members, tokens
-from models.errors import NotFound, Unavailable
+from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
 
 ALIVE = 20  # seconds after which a quiet watcher hears that all is well
@@ -36,6 +37,8 @@ LISTS = 50  # that one socket may watch
 LINGER = 3  # seconds that someone counts as here who has gone: a page that reloads
 NOTED = 15  # seconds after which it is noted anew for other processes who is here
 PROCESSES = 100  # whose word is taken
+
+Here = set[tuple[int, Person]]  # lists, and who has them open
 
 
 class Message(NamedTuple):
@@ -71,7 +74,7 @@ class Watcher:
         self.list = list_id
         self.person = person
         self.key = key
-        self.watched, self.present = {list_id}, set[int]()
+        self.watched, self.present = set[int](), set[int]()
         self.company = False
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
@@ -90,10 +93,6 @@ class Watcher:
         self.came.set()
         if news.kind == "gone":
             self.end()
-
-    def lose(self) -> None:
-        """End, as the session has ended."""
-        self.end()
 
     async def wait(self, seconds: float = ALIVE) -> list[Message]:
         """Wait for news; return none when none came."""
@@ -119,42 +118,16 @@ class Company:
     def __init__(self, lookups: Lookups) -> None:
         self.lookups = lookups
         self.process = secrets.token_hex(16)
-        self.here: defaultdict[int, Counter[Person]] = defaultdict(Counter)
         self.seen: dict[tuple[int, str], float] = {}  # by list and name: when last, anywhere
-        self.windows: Counter[int] = Counter()  # by person
         self.told: dict[int, tuple[str, ...]] = {}
-        self.noted: tuple[set[tuple[int, Person]] | None, float] = (set(), 0)
+        self.noted: tuple[Here | None, float] = (set(), 0)
         self.heard: dict[str, tuple[float, set[tuple[int, str]]]] = {}  # by process: when, who
         # takes lists and names to other processes, or says that the table has to
         self.publish: Callable[[list[tuple[int, str]]], bool] = lambda places: False
         self.tabled = False
 
-    def come(self, list_id: int, person: Person) -> None:
-        """Count a window in."""
-        if person.presence:
-            self.here[list_id][person] += 1
-            self.windows[person.id] += 1
-
-    def go(self, list_id: int, person: Person) -> None:
-        """Count a window out."""
-        if list_id in self.here and person in self.here[list_id]:
-            self.here[list_id][person] -= 1
-            self.windows[person.id] -= 1
-            if not self.windows[person.id]:
-                del self.windows[person.id]
-            if not self.here[list_id][person]:
-                del self.here[list_id][person]
-        if not self.here.get(list_id, True):
-            del self.here[list_id]
-
     def hide(self, person: Person) -> None:
-        """Count out all windows of someone who has switched presence off."""
-        if not self.windows.pop(person.id, 0):
-            return
-        for windows in self.here.values():
-            for each in [each for each in windows if each.id == person.id]:
-                del windows[each]
-        self.here = defaultdict(Counter, {number: c for number, c in self.here.items() if c})
+        """Forget at once that someone was here just now."""
         self.seen = {place: at for place, at in self.seen.items() if place[1] != person.username}
 
     def hear(self, process: str, places: list[Any]) -> None:
@@ -168,15 +141,15 @@ class Company:
         """Have it noted soon who is here, though nothing has changed."""
         self.noted = (None, 0)
 
-    async def news(self) -> list[Message]:
-        """Return what has changed since the last time."""
+    async def news(self, present: Here) -> list[Message]:
+        """Return what has changed since the last time, now that these are here."""
         elsewhere: list[tuple[int, str]] = []
         with suppress(Unavailable):
             elsewhere = await self.lookups(members.elsewhere, self.process)
         now = time.monotonic()
         believed = members.HERE.total_seconds()
         self.heard = {key: each for key, each in self.heard.items() if each[0] > now - believed}
-        here = [(number, p.username) for number, windows in self.here.items() for p in windows]
+        here = [(number, person.username) for number, person in present]
         for places in (here, elsewhere, *(there for _, there in self.heard.values())):
             self.seen |= dict.fromkeys(places, now)
         self.seen = {place: at for place, at in self.seen.items() if at > now - LINGER}
@@ -190,10 +163,9 @@ class Company:
             if before.get(number) != self.told.get(number)
         ]
 
-    def to_note(self) -> set[tuple[int, int]] | None:
+    def to_note(self, here: Here) -> set[tuple[int, int]] | None:
         """Return who is here, as ids of lists and people, if the table should hold that now."""
         places, at = self.noted
-        here = {(number, person) for number, each in self.here.items() for person in each}
         if here == places and not (here and at < time.monotonic() - NOTED):
             return None
         self.noted = (here, time.monotonic())
@@ -233,24 +205,34 @@ class Hub:
         if not here:
             self.sessions.pop(each.key, None)
 
-    def add(self, watcher: Any, list_id: int, *, present: bool = True) -> None:
+    def add(self, watcher: Any, list_id: int, *, present: bool) -> None:
         """Count a watcher in, and its person as present, or not."""
         self.watchers[list_id].add(watcher)
-        if present and list_id not in watcher.present:
+        watcher.watched.add(list_id)
+        if present:
             watcher.present.add(list_id)
-            self.company.come(list_id, watcher.person)
 
     def drop(self, watcher: Any, list_id: int) -> None:
         """Count a watcher out, if it was in."""
         watcher.watched.discard(list_id)
+        watcher.present.discard(list_id)
         here = self.watchers.get(list_id, set())
         here.discard(watcher)
         if not here:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
-        if list_id in watcher.present:
-            watcher.present.remove(list_id)
-            self.company.go(list_id, watcher.person)
+
+    def here(self) -> Here:
+        """Return who has which list open in this process, but who doesn't want that to be seen."""
+        windows = chain.from_iterable(self.sessions.values())
+        return {(n, each.person) for each in windows if each.person.presence for n in each.present}
+
+    def hide(self, key: str, person: Person) -> None:
+        """Count out the windows of a session whose owner has switched presence off."""
+        for each in self.sessions.get(key, ()):
+            if each.person.presence:
+                each.person = person
+                self.company.hide(person)
 
     def others(self, list_id: int, username: str) -> tuple[str, ...]:
         """Return who else has a list open."""
@@ -324,10 +306,9 @@ class Hub:
         """Tell all that waits, AT_ONCE watchers at a time."""
         try:
             while self.waiting or self.unsure:
-                while self.unsure:
+                if self.unsure:
                     await self.check(self.unsure.pop())
-                if not self.waiting:
-                    break
+                    continue
                 news = self.waiting.pop(next(iter(self.waiting)))
                 watchers = [*self.watchers.get(news.list, ())]
                 for begin in range(0, len(watchers), AT_ONCE):
@@ -358,15 +339,16 @@ class Hub:
 
         Any process may have ended a session, so they are looked at when anyone has committed.
         """
-        for news in await self.company.news():
+        here = self.here()
+        for news in await self.company.news(here):
             self.tell_all(news)
         if self.doubtful:
             self.unsure |= self.doubtful
             self.doubtful.clear()
             self.tell_soon()
-        here = self.company.to_note()
-        if here is not None:
-            note = partial(members.be_here, self.company.process, here)
+        noted = self.company.to_note(here)
+        if noted is not None:
+            note = partial(members.be_here, self.company.process, noted)
             self.lookups.doors.write(note, lambda result, error: None)
         moment = None
         with suppress(Unavailable):  # then it is time to look, and all is well so far
@@ -382,16 +364,16 @@ class Hub:
                 if not person:
                     self.end_session(key)
                 elif not person.presence:
-                    self.company.hide(person)
+                    self.hide(key, person)
         for number, each in enumerate([*self.sockets] if alive else []):
             each.tell(ALL_IS_WELL)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    def end_session(self, key: str | None) -> None:
+    def end_session(self, key: str) -> None:
         """Let go of those who came with a session that has ended just now."""
-        for each in [*self.sessions.get(key or "", ())]:
-            each.lose()
+        for each in [*self.sessions.get(key, ())]:
+            each.end()
 
     def open(self) -> None:
         """Begin to keep company."""
@@ -439,33 +421,27 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     async def prepare(self) -> None:
         """Let in who is logged in, and not too often; who asks from elsewhere gets 403 later."""
-        self.typed = {}
-        self.error = None
         self.current_user = await self.find_person()
         if self.current_user is None:
             raise HTTPError(401)
+        self.person: Person = self.current_user
         self.hub: Hub = self.settings["hub"]
         if self.settings["config"].throttle:
-            mine = [s for s in self.hub.sockets if s.current_user.id == self.current_user.id]
+            mine = [s for s in self.hub.sockets if s.person.id == self.person.id]
             near = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
             if len(mine) >= PER_PERSON or len(near) >= PER_ADDRESS:
                 raise HTTPError(429)
-        self.key = self.session_key() or ""
+        self.key = self.session_key()
         self.address = self.request.remote_ip
         self.watched: set[int] = set()
         self.present: set[int] = set()
         self.bad = 0
-        self.tokens, self.counted = float(BURST), time.monotonic()
+        self.pace = Pace(RATE, BURST)
         self.late: dict[tuple[int, str], Message] = {}
 
     async def head(self, *args: str) -> None:
         """There is nothing to look at."""
         raise HTTPError(405)
-
-    @property
-    def person(self) -> Person:
-        """Who it is."""
-        return self.current_user  # type: ignore[no-any-return]
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Begin."""
@@ -485,13 +461,13 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def may_come(self) -> bool:
         """Count a frame, and say whether it may come; end when too many do."""
-        now = time.monotonic()
-        self.tokens = min(BURST, self.tokens + RATE * (now - self.counted)) - 1
-        self.counted = now
-        if self.tokens >= 0 or not self.settings["config"].throttle:
-            return True
-        self.close(1008, "too many messages")
-        return False
+        try:
+            if self.settings["config"].throttle:
+                self.pace.step(self.person.id)
+        except TooMany:
+            self.close(1008, "too many messages")
+            return False
+        return True
 
     async def on_message(self, data: str | bytes) -> None:
         """Watch a list, or watch it no more."""
@@ -516,7 +492,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
             if len(self.watched | {number}) > LISTS:
                 self.tell(message("error", number, status=429))
                 return
-            self.watched.add(number)
             self.hub.add(self, number, present="version" in asked)
             await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
             seen = await self.look(lists.one, self.person, number)
@@ -553,7 +528,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         for news in late.values():
             self.tell(news)
 
-    def lose(self) -> None:
+    def end(self) -> None:
         """End, as the session has ended."""
         self.close(4401, "the session has ended")
 
@@ -584,7 +559,7 @@ class WaitingHandler(PageHandler):
         await self.look(lists.one, self.current_user, number)
         if self.gone:
             raise HTTPError(400)
-        self.watcher = Watcher(hub, number, self.current_user, self.session_key() or "")
+        self.watcher = Watcher(hub, number, self.current_user, self.session_key())
         try:
             await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
             version = (await self.look(lists.one, self.current_user, number)).version

@@ -96,10 +96,7 @@ class Lookups:
             if not self.asked:
                 self.asked = True
                 asyncio.get_running_loop().call_soon(self.ask_again)
-                now = (
-                    self.doors.commits(),
-                    int(clock.seconds()),
-                )  # a session ends by the clock, too
+                now = self.doors.commits(), int(clock.seconds())  # by which sessions end, too
                 if now != self.as_of:
                     self.known.clear()
                     self.as_of = now
@@ -269,14 +266,14 @@ class Complaints:
 
 
 class Pace:
-    """How fast each person may write: `rate` times a second, and `burst` times at once."""
+    """How fast each person may go: `rate` steps a second, and `burst` at once."""
 
     def __init__(self, rate: float = 10, burst: int = 100) -> None:
         self.rate, self.burst = rate, burst
         self.left: dict[int, tuple[float, float]] = {}  # by person: how many, and since when
 
     def step(self, person: int) -> None:
-        """Count one. Raises TooMany when they were too fast."""
+        """Count one step of theirs. Raises TooMany when they were too fast."""
         now = time.monotonic()
         left, since = self.left.pop(person, (self.burst, now))
         left = min(self.burst, left + self.rate * (now - since))

@@ -7,6 +7,7 @@ against it, and the description is made of it, of the addresses and of the handl
 import json
 import re
 from collections.abc import Iterable
+from itertools import chain
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -35,8 +36,8 @@ class Operation(NamedTuple):
 
     status: int
     gives: str  # the name of one of OBJECTS, in [] for a page of them, or nothing
-    takes: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...]
+    needs: tuple[str, ...]
 
     @property
     def ignores(self) -> set[str]:
@@ -44,9 +45,9 @@ class Operation(NamedTuple):
         return set(OBJECTS.get(self.gives, {})) - {*self.takes}
 
 
-def text(most: int, least: int = 1, **more: Any) -> dict[str, Any]:
+def text(most: int, least: int = 1) -> dict[str, Any]:
     """Return the schema of a text."""
-    return {"type": "string", "minLength": least, "maxLength": most, **more}
+    return {"type": "string", "minLength": least, "maxLength": most}
 
 
 INSTANT = {"type": "string", "format": "date-time"}
@@ -160,26 +161,22 @@ def read_json(body: bytes, content_type: str, encoding: str) -> Any:
         raise Refused(413, "too_large", N_("The body is too large."))
     try:
         value = STRICT.decode(body.decode())
-        if too_deep(value):
+        if depth(value) > DEPTH:
             raise ValueError
     except (ValueError, RecursionError):
         raise Refused(400, "bad_json", N_("The body is not strict JSON in UTF-8.")) from None
     return value
 
 
-def too_deep(value: Any) -> bool:
-    """Say whether there is more inside of each other than is allowed."""
-    level = [value]
-    for _ in range(DEPTH):
-        level = [
-            each
-            for outer in level
-            if type(outer) in (dict, list)
-            for each in (outer.values() if type(outer) is dict else outer)
-        ]
-        if not level:
-            return False
-    return True
+def depth(value: Any) -> int:
+    """Return how many values there are inside of each other, itself included."""
+    levels, level = 0, [value]
+    while level:
+        levels += 1
+        outer = [each for each in level if type(each) in (dict, list)]
+        inner = (each.values() if type(each) is dict else each for each in outer)
+        level = [*chain.from_iterable(inner)]
+    return levels
 
 
 def check_body(body: Any, operation: Operation) -> dict[str, Any]:
@@ -216,28 +213,20 @@ def check_value(name: str, value: Any) -> None:
         raise Invalid(name, N_("This number is too small or too large."))
 
 
-def describe(
-    addresses: Iterable[tuple[str, Any]], server: str, version: str = "1"
-) -> dict[str, Any]:
+def describe(addresses: Iterable[tuple[str, Any]], server: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 description of the handlers in `addresses`: pairs of path and class.
 
     Paths hold `{names}`.
     """
     paths: dict[str, Any] = {}
     for path, handler in addresses:
-        names = re.findall(r"{(\w+)}", path)
         for method in handler.methods():
             told = getattr(getattr(handler, method.lower()), "operation", None)
             if told:
                 paths.setdefault(path, {})[method.lower()] = one(handler, method, told)
         paths[path]["parameters"] = [
-            {
-                "name": n,
-                "in": "path",
-                "required": True,
-                "schema": NUMBER if n == "id" else text(100),
-            }
-            for n in names
+            parameter(name, "path", NUMBER if name == "id" else text(100))
+            for name in re.findall(r"{(\w+)}", path)
         ]
     objects = {
         name: {"type": "object", "required": [*fields], "properties": fields}
@@ -245,7 +234,7 @@ def describe(
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Afazeres", "version": version},
+        "info": {"title": "Afazeres", "version": "1"},
         "servers": [{"url": server}],
         "security": [{"token": []}],
         "paths": paths,
@@ -266,8 +255,7 @@ def one(handler: Any, method: str, told: Operation) -> dict[str, Any]:
         read_only = {name: {"readOnly": True} for name in sorted(told.ignores)}
         fields = {name: FIELDS[name] for name in told.takes} | read_only
         body: dict[str, Any] = {"type": "object", "properties": fields}
-        body["required"] = [*told.needs]
-        body["additionalProperties"] = False
+        body |= {"required": [*told.needs], "additionalProperties": False}
         result["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": body}},
@@ -278,21 +266,21 @@ def one(handler: Any, method: str, told: Operation) -> dict[str, Any]:
         schema: dict[str, Any] = {"$ref": f"#/components/schemas/{told.gives.strip('[]')}"}
         schema = {"type": "array", "items": schema} if many else schema
         good["content"] = {"application/json": {"schema": schema}}
-    parameters = []
     if many:
-        parameters = [query("limit", {"type": "integer", "minimum": 1}), query("cursor", text(200))]
+        begin = parameter("cursor", "query", text(200))
         if told.gives == "[Change]":
-            parameters[1] = query("since", {"type": "integer", "minimum": 0})
+            begin = parameter("since", "query", {"type": "integer", "minimum": 0})
             good["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        limit = parameter("limit", "query", {"type": "integer", "minimum": 1})
+        result["parameters"] = [limit, begin]
     if method == "GET":
         result["responses"]["304"] = {"description": "It is as If-None-Match says"}
-    result |= {"parameters": parameters} if parameters else {}
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
     wrong = {"description": "A problem", "content": {"application/problem+json": problem}}
     result["responses"] |= {str(told.status): good, "default": wrong}
     return result
 
 
-def query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of a parameter."""
-    return {"name": name, "in": "query", "schema": schema}
+def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a parameter in the path or in the query."""
+    return {"name": name, "in": place, "required": place == "path", "schema": schema}

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import json
-import logging
 import re
 import secrets
 import time
@@ -23,7 +22,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.iostream import UnsatisfiableReadError
 from tornado.web import HTTPError
 
-from controllers.base import PageHandler, here
+from controllers.base import PageHandler, here, security_log
 from models import identities, throttle, tokens
 from models.errors import NotFound
 from models.text import N_
@@ -41,8 +40,6 @@ WITHIN = 10 * MINUTE  # from our page to the provider and back
 PATIENCE = 10  # seconds for an answer of the provider
 BODY_LIMIT = 1024 * 1024
 LEEWAY = 60  # seconds that the provider's clock may be off
-
-security_log = logging.getLogger("afazeres.security")
 
 LOST = N_("This log-in was not begun in this browser, or is too old. Please begin again.")
 DECLINED = N_("{name} did not let you in. You can try again, or log in with a password.")
@@ -246,18 +243,13 @@ class SsoHandler(PageHandler, OAuth2Mixin):
         self.provider: Provider = self.settings["provider"]
 
     @property
-    def cookie(self) -> str:
-        """The name of the cookie that keeps what has begun."""
-        return "__Host-sso" if self.config.secure else "sso"
-
-    @property
     def back(self) -> str:
         """The address that the provider leads back to."""
         return self.base + self.reverse_url("sso-callback")
 
     def session(self) -> str:
         """Return the hash of the session that is asking, empty when nobody is logged in."""
-        return tokens.hash_of(self.session_key() or "") if self.current_user else ""
+        return tokens.hash_of(self.session_key()) if self.current_user else ""
 
     def show_error(
         self, error: BaseException | None, status: int, title: str, sentence: str
@@ -288,13 +280,13 @@ class StartHandler(SsoHandler):
                 link = self.reverse_url("sso") + "?" + urlencode({"meant": meant})
                 self.render("auth/sso.html", link=link, sso=self.config.sso_name)
                 return
-            key = self.session_key() or ""
+            key = self.session_key()
             if not await self.read(tokens.just_came, self.current_user, key, anyone=True):
                 raise Refused(403, STALE)  # whoever took a session gets no way in that stays
         self._OAUTH_AUTHORIZE_URL = (await self.provider.places())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         begun = json.dumps(Begun(state, nonce, verifier, session, place))
-        self.give_cookie(self.cookie, begun, WITHIN)
+        self.give_cookie("sso", begun, WITHIN)
         hashed = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
         proof = {"code_challenge": hashed.decode().rstrip("="), "code_challenge_method": "S256"}
         self.authorize_redirect(
@@ -334,8 +326,8 @@ class CallbackHandler(SsoHandler):
 
     def begun(self) -> Begun:
         """Return what this browser began, which ends here whatever comes of it. Raises Refused."""
-        value = self.get_signed_cookie(self.cookie, max_age_days=WITHIN / DAY)
-        self.clear_cookie(self.cookie, secure=self.config.secure)
+        value = self.get_signed_cookie(self.cookie("sso"), max_age_days=WITHIN / DAY)
+        self.drop_cookie("sso")
         if not value:
             raise Refused(400, LOST)
         begun = Begun(*json.loads(value))

@@ -115,7 +115,7 @@ class Mould:
 
 
 class Place(NamedTuple):
-    """A page of one list, as one reader has it.
+    """A page of one list, as its reader has it.
 
     `shown` is one of todos.FILTERS, or "messages"; `here` are the others who have it open.
     """
@@ -125,8 +125,6 @@ class Place(NamedTuple):
     mine: list[lists.Seen]
     digest: str  # of those, which differs when any of them does
     here: tuple[str, ...]
-    person: Person
-    language: str
 
     def values(self) -> dict[str, Any]:
         """Return what templates are told of it."""
@@ -161,13 +159,13 @@ class ListPageHandler(PageHandler):
         if seen is None:
             raise NotFound
         here = self.settings["hub"].others(list_id, person.username)
-        place = Place(seen, shown, mine, digest, here, person, self.locale.code)
+        place, language = Place(seen, shown, mine, digest, here), self.locale.code
         looking = shown == "messages" or "X-Seen" in self.request.headers
         if seen.unread and looking and not before:
             read = partial(messages.read_all, person, list_id)
             self.settings["doors"].write(read, lambda result, error: None)
         if self.fragment:
-            etag = f'"{digest}-{list_id}-{shown}-{place.language}-{person.id}-{",".join(here)}"'
+            etag = f'"{digest}-{list_id}-{shown}-{language}-{person.id}-{",".join(here)}"'
             self._headers["ETag"] = etag
             if self.request.headers.get("If-None-Match") == etag:
                 self.set_status(304)
@@ -178,7 +176,7 @@ class ListPageHandler(PageHandler):
             return
         parts["token"] = self.xsrf_token
         kept: Kept = self.settings["kept"]
-        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, place.language)
+        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, language)
         plain = not (editing or before or self.error or self.request.query_arguments)
         sample = kept.get(frame) if plain else None
         if sample is None:
@@ -192,7 +190,7 @@ class ListPageHandler(PageHandler):
 
     async def draw(self, place: Place, editing: int, before: int | None) -> dict[str, bytes]:
         """Return the parts of the page."""
-        seen, person, language = place.seen, place.person, place.language
+        seen, person, language = place.seen, self.current_user, self.locale.code
         # All who may do the same with a list share its rows. After a while, undo isn't offered.
         theirs = person.id if place.shown == "mine" else 0
         state = (seen.id, seen.version, seen.titles)
@@ -205,15 +203,14 @@ class ListPageHandler(PageHandler):
             found = await self.read(linked_rows, person, seen.id, place.shown)
             return [self.draw_rows(place.values(), *found, editing)]
 
+        rows = [b""]
+        if editing:
+            rows = await draw_rows()
+        elif place.shown != "messages":
+            rows = await self.drawn(shared, draw_rows)
+        own = await self.drawn(alone, partial(self.draw_own, place, before))
         kept: Kept = self.settings["kept"]
-        rows: list[bytes] | None = [b""]
-        if place.shown != "messages":
-            rows = None if editing else kept.get(shared)
-        own, side = kept.get(alone), kept.get(around)
-        if rows is None:
-            rows = await (draw_rows() if editing else self.drawn(shared, draw_rows))
-        if own is None:
-            own = await self.drawn(alone, partial(self.draw_own, place, before))
+        side = kept.get(around)
         if side is None:
             side = [self.render_string("todos/side.html", mine=place.mine, here=seen.id)]
             kept.put(around, side)
@@ -221,14 +218,14 @@ class ListPageHandler(PageHandler):
 
     async def draw_own(self, place: Place, before: int | None) -> list[bytes]:
         """Return what is the reader's alone: their last change and that of others, messages."""
-        parts = await self.read(own_parts, place.person, place.seen, before)
+        parts = await self.read(own_parts, self.current_user, place.seen, before)
         last = parts["last"]
         # No key undoes that a list was made or brought back.
         if last and last.kind == "list" and not (last.before and last.after):
             last = None
         action = "change" if last and last.kind == "todo" else "rename"
         values = place.values() | parts | {"last": last, "undoable": place.seen.may(action)}
-        values |= {"list": place.seen, "here": place.here, "person": place.person}
+        values |= {"list": place.seen, "here": place.here, "person": self.current_user}
         values["shared"] = place.seen.people > 1 or bool(parts["messages"])
         return self.sample("todos/own.html", ("cut",), values, keep=False)[::2]
 
@@ -299,8 +296,12 @@ class ListPageHandler(PageHandler):
         name = self.field("back").rpartition("/")[2]
         return name if name in todos.FILTERS else "all"
 
-    async def show_asked(self, list_id: str, shown: str) -> None:
-        """Draw what a link leads to.
+
+class FilterHandler(ListPageHandler):
+    """A list, under one of its filters."""
+
+    async def get(self, list_id: str, shown: str = "all") -> None:
+        """Show all its todos, the active or the completed ones, or those for the reader.
 
         `?edit=` opens a row, `?title=` is what was typed before logging in anew.
         """
@@ -311,12 +312,8 @@ class ListPageHandler(PageHandler):
         await self.show_list(int(list_id), shown, int(edit) if ID.fullmatch(edit) else 0)
 
 
-class ListHandler(ListPageHandler):
-    """A list."""
-
-    async def get(self, list_id: str) -> None:
-        """Show all its todos."""
-        await self.show_asked(list_id, "all")
+class ListHandler(FilterHandler):
+    """A list, and what is added to it."""
 
     @form
     async def post(self, list_id: str) -> None:
@@ -325,15 +322,7 @@ class ListHandler(ListPageHandler):
         titles = [line for line in lines if not text.blank(line)]
         field = "lines" if self.field("lines") else "title"
         await self.commit(todos.add, self.current_user, int(list_id), *titles, field=field)
-        self.see_other(self.reverse_url("list", list_id))
-
-
-class FilterHandler(ListPageHandler):
-    """A list, under one of its filters."""
-
-    async def get(self, list_id: str, shown: str) -> None:
-        """Show the active or the completed todos, or those that are for the reader."""
-        await self.show_asked(list_id, shown)
+        self.see_other("list", list_id)
 
 
 class MessagesHandler(ListPageHandler):
@@ -355,7 +344,7 @@ class MessagesHandler(ListPageHandler):
         """Say something."""
         say = messages.hold if self.current_user.patience else messages.say
         await self.commit(say, self.current_user, int(list_id), self.field("text"))
-        self.see_other(self.reverse_url("messages", list_id))
+        self.see_other("messages", list_id)
 
 
 class TakeBackHandler(PageHandler):
@@ -365,7 +354,7 @@ class TakeBackHandler(PageHandler):
         """Delete it."""
         unit = messages.drop if held else messages.take_back
         list_id = await self.commit(unit, self.current_user, int(message_id))
-        self.see_other(self.reverse_url("messages", list_id))
+        self.see_other("messages", list_id)
 
 
 class RenameListHandler(ListPageHandler):
@@ -375,7 +364,7 @@ class RenameListHandler(ListPageHandler):
     async def post(self, list_id: str) -> None:
         """Give it another one."""
         await self.commit(lists.rename, self.current_user, int(list_id), self.field("name"))
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
 
 
 class ListVerbHandler(PageHandler):
@@ -385,8 +374,10 @@ class ListVerbHandler(PageHandler):
         """Do it. Who deletes a list goes to the page of all, where it can be restored."""
         given = [self.truth_field("completed")] if verb == "toggle-all" else []
         await self.commit(LIST_VERBS[verb], self.current_user, int(list_id), *given)
-        there = verb != "delete"
-        self.see_other(self.reverse_url("list", list_id) if there else self.reverse_url("lists"))
+        if verb == "delete":
+            self.see_other("lists")
+        else:
+            self.see_other("list", list_id)
 
 
 class TodoHandler(ListPageHandler):
@@ -417,11 +408,10 @@ class TodoHandler(ListPageHandler):
         if text.blank(title):
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
-            assigned = self.typed.get("assigned")
-            edit = partial(todos.edit, assigned=assigned)
+            edit = partial(todos.edit, assigned=self.typed.get("assigned"))
             todo = await self.commit(edit, self.current_user, int(todo_id), title, notes)
             list_id = todo["list"]
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
 
 
 class VerbHandler(PageHandler):
@@ -431,4 +421,4 @@ class VerbHandler(PageHandler):
         """Do it; `after` says after which todo it is moved, and is empty for the top."""
         given = [self.id_field("after")] if verb == "move" else []
         list_id = await self.commit(VERBS[verb], self.current_user, int(todo_id), *given)
-        self.see_other(self.reverse_url("list", list_id))
+        self.see_other("list", list_id)
