@@ -31,7 +31,7 @@ MAY_IMPORT = {
 NOT_IN_MODELS = ("tornado", "asyncio")
 TEMPLATES = sorted((ROOT / "views/templates").rglob("*.html"))
 # The budget is 4,000 and 600. The first is passed; what is here may only grow by what is planned.
-PYTHON_LINES, JAVASCRIPT_LINES = 9880, 600
+PYTHON_LINES, JAVASCRIPT_LINES = 9760, 600
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -140,3 +140,21 @@ def test_the_floor_plan_is_true() -> None:
     named = set(re.findall(r"([a-z]+)\.py", plan))
     real = {module.rpartition(".")[2] for module in MODULES if "0" not in module}
     assert named - {"tests", "house"} == real - {"models", "controllers", "upgrades"}
+
+
+def test_the_tour_leads_somewhere() -> None:
+    """What docs/tour.rst points at is there."""
+    named = re.findall(r"``([\w/]+\.py):([\w.]+)``", (ROOT / "docs/tour.rst").read_text())
+    assert len(named) > 20
+    for file, name in named:
+        place: ast.AST = ast.parse((ROOT / file).read_text())
+        for part in name.split("."):
+            inside = [*ast.iter_child_nodes(place)]
+            defined = {getattr(node, "name", ""): node for node in inside}
+            targets = [node.target for node in inside if isinstance(node, ast.AnnAssign)]
+            targets += [
+                each for node in inside if isinstance(node, ast.Assign) for each in node.targets
+            ]
+            defined |= {target.id: target for target in targets if isinstance(target, ast.Name)}
+            assert part in defined, f"{file} has no {name}"
+            place = defined[part]
