@@ -251,6 +251,7 @@ class Carrier:
         self.company.note_anew()
 
     async def close(self) -> None:
-        """End."""
-        self.riding.cancel()
-        await asyncio.wait([self.riding])
+        """End, also when redis-py swallows the first word of it, as it may while it connects."""
+        while not self.riding.done():
+            self.riding.cancel()
+            await asyncio.wait([self.riding], timeout=1)

@@ -184,3 +184,12 @@ def test_a_link_that_is_gone_meanwhile(house: House) -> None:
     house.do(lambda: Link.update(address=B).where(Link.id == wanted.id).execute())
     house.do(links.store, [(wanted, "Hers")])
     assert house.do(lambda: Link.get().title) is None
+
+
+def test_a_link_of_a_future_that_was_none(house: House) -> None:
+    """Is asked for today, once the clock is right again."""
+    house.do(todos.add, house.ann, house.list, A)
+    assert claim(house) == [A]
+    house.do(lambda: Link.update(asked="2038-01-19T03:14:07.000Z").execute())
+    house.do(chores.set_right)
+    assert claim(house) == [A]

@@ -434,6 +434,25 @@ def test_what_is_no_address() -> None:
     assert Config(redis="rediss://ana:a-secret@there:6380/2?ssl_ca_certs=x").redis
 
 
+def test_the_end_may_have_to_be_said_twice() -> None:
+    """As redis-py swallows a cancellation that comes while it connects."""
+    company = Company(None)  # type: ignore[arg-type]
+    carrier = Carrier("redis://nowhere", Bus(None, print), company)  # type: ignore[arg-type]
+
+    async def deaf() -> None:
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    async def scene() -> None:
+        carrier.riding = asyncio.create_task(deaf())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(carrier.close(), 10)
+        assert carrier.riding.done()
+
+    asyncio.run(scene())
+
+
 def test_who_publishes_never_waits() -> None:
     """What Redis doesn't take in time is left out; nobody is believed to be in it for ever."""
     company = Company(None)  # type: ignore[arg-type]

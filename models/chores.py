@@ -103,4 +103,4 @@ def set_right() -> None:
     at, soon = now(), instant(moment() + timedelta(minutes=1))
     Session.update(created=at, last_seen=at).where(Session.created > soon).execute()
     Presence.delete().where(Presence.at > soon).execute()
-    Link.update(asked=None, due=at).where(Link.asked > soon).execute()
+    Link.update(asked="", due=at).where(Link.asked > soon).execute()
