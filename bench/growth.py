@@ -17,7 +17,7 @@ from bench.servers import LISTS, House
 from bench.table import TABLE
 
 HOUR = int(os.environ.get("HOUR", "3600"))
-RATE, WINDOWS, TURN = 50, 50, 100  # requests a second; requests of a turn
+RATE, WINDOWS, TURN = 20, 50, 100  # requests a second; requests of a turn
 
 
 def turn(house: House, http: requests.Session, number: int) -> None:

@@ -126,7 +126,7 @@ def places() -> float:
         begun = time.thread_time()
         for _ in range(TURNS):
             company.hear("another", json.loads(heard))
-            await company.news()
+            await company.news(set())
         return time.thread_time() - begun
 
     return asyncio.run(hear()) / TURNS / MANY

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -249,11 +250,14 @@ def test_other_bad_requests(ann: Visitor, cy: Visitor, program: Program) -> None
     for kind in kinds:
         headers = {"Content-Type": kind}
         assert program.ask("POST", "/todos", data=b"{}", headers=headers).status_code == 415, kind
+    parts = program.ask("POST", "/todos", files={"title": b"x"})
+    assert parts.status_code == 415 and parts.json()["type"] == "/api#content_type"
     packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert program.ask("POST", "/todos", data=b"{}", headers=packed).status_code == 415
     fair = {"Content-Type": 'application/JSON; charset="UTF-8"'}
     assert program.ask("POST", "/todos", data=b'{"title":"x"}', headers=fair).status_code == 201
-    for query in ("limit=0", "limit=x", "limit=1&limit=2", "cursor=x", "cursor=", "cursor=e30="):
+    nan = "cursor=" + urlsafe_b64encode(b'["nan", 1]').decode()
+    for query in ("limit=0", "limit=x", "limit=1&limit=2", "cursor=x", "cursor=", nan):
         assert program.get(f"/todos?{query}").status_code == 400, query
     for query in ("since=x", "since=-1", "since=", "since=" + "9" * 16):
         assert program.get(f"/lists/{ann.list}/changes?{query}").status_code == 400, query
@@ -270,6 +274,8 @@ def test_other_bad_requests(ann: Visitor, cy: Visitor, program: Program) -> None
     assert program.post(f"/lists/{ann.list}/todos", elsewhere).status_code == 422
     answer = program.ask("PUT", "/todos", json={"title": "x"})
     assert answer.status_code == 405 and "DELETE" in answer.headers["Allow"]
+    sent_back = {"title": "x", "role": "owner", "open": 7, "version": 1}  # read-only, of any object
+    assert program.post("/todos", sent_back).status_code == 201
     french = program.get("/todos/0", headers={"Accept-Language": "fr"}).json()
     assert "partagé" in french["detail"]
 

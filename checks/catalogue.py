@@ -20,7 +20,8 @@ from models.users import LANGUAGES
 
 FOLDER = ROOT / "views/languages"
 PLACES = ["translate:1,1t", "translate:1,2,3t", "_:1,1t", "_:1,2,3t", "N_:1", "Ns_:1,2"]
-KEYWORDS = parse_keywords([*PLACES, "Invalid:2", "Wrong:2", "__init__:2", "Conflict:1"])
+REFUSALS = ["Invalid:2", "Quota:2", "TooLarge:2", "Wrong:2", "__init__:2", "Conflict:1"]
+KEYWORDS = parse_keywords([*PLACES, *REFUSALS])
 # What tornado.locale asks for when it writes a date.
 DATES = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September"),

@@ -58,7 +58,7 @@ def test_nobody_names_a_message_by_a_variable() -> None:
     for file in (*ROOT.glob("models/*.py"), *ROOT.glob("controllers/*.py")):
         text = file.read_text()
         for match in re.finditer(
-            r"raise (?:(?:Invalid|Wrong)\(\s*\"\w*\",|Conflict\()\s*([^\s,)]+)", text
+            r"raise (?:(?:Invalid|Quota|TooLarge|Wrong)\(\s*\"\w*\",|Conflict\()\s*([^\s,)]+)", text
         ):
             named = match[1].startswith('"') or re.search(rf"{match[1]} = N_\(", text)
             assert named, f"{file}: {match[0]}"

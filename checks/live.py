@@ -237,6 +237,9 @@ def test_who_may_not_come_in(ann: Visitor, nobody: Visitor) -> None:
     asked = f"?list={ann.list}&version=1"
     for path in (f"/live/events{asked}", f"/live/poll{asked}"):
         assert nobody.get(path).status_code == 401
+        for headers in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "same-site"}):
+            assert ann.get(path, headers=headers).status_code == 403
+        assert ann.get(f"{path}&version=2").status_code == 400
 
     async def scene() -> None:
         for socket, status in (
@@ -256,6 +259,7 @@ def test_who_may_not_come_in(ann: Visitor, nobody: Visitor) -> None:
 BAD = [
     *("", "x", "[]", "7", "{}", '{"type":"watch"}', '{"type":"watch","list":"7"}'),
     *('{"type":"watch","list":-1}', '{"type":"watch","list":true}', '{"type":"x","list":1}'),
+    *('{"type":"watch","list":1,"version":"x"}', '{"type":"watch","list":1,"version":-1}'),
     *('{"type":"watch","list":1e99}', "[" * 50_000, b"\x00\xff"),
 ]
 

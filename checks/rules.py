@@ -15,7 +15,7 @@ from checks.cast import ask, doors_to, dump
 from models import answered, files, history, lists, members, messages, text, todos, tokens, users
 from models.clock import instant
 from models.database import db
-from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from models.errors import Conflict, Forbidden, Gone, Invalid, NotFound, Quota
 from models.tables import Answered, Change, List, Member, Person, Session, Table, Todo
 
 BROWSER = tokens.Browser("127.0.0.1", "a browser")
@@ -446,7 +446,7 @@ def test_there_can_be_too_many_lists(house: House, monkeypatch: pytest.MonkeyPat
     """A page looks up all of someone's lists."""
     monkeypatch.setattr(lists, "LISTS_LIMIT", 2)
     house.do(lists.create, house.ann, "second")
-    with pytest.raises(Invalid):
+    with pytest.raises(Quota):
         house.do(lists.create, house.ann, "third")
 
 
@@ -562,6 +562,13 @@ def test_text_is_measured_in_characters() -> None:
         text.line("title", " \U0001f331" * 5 + "\t\u3000", 10) == "\U0001f331 " * 4 + "\U0001f331"
     )
     assert text.line("title", "e\u0301", 2) == "e\u0301"
+    for letter in (
+        "\U0001fae8",
+        "\U0001fabf",
+        "\ue000",
+    ):  # newer than Python
+        assert text.line("title", letter, 1) == letter and not text.blank(letter)
+    assert text.blank(" \u00ad\u200b\u2060\ufeff\u3000")
     with pytest.raises(Invalid, match="too long"):
         text.line("title", "x" * 11, 10)
     with pytest.raises(Invalid) as refused:

@@ -249,6 +249,11 @@ def test_who_did_what(ann: Visitor, cy: Visitor) -> None:
     assert f"added by {ann.name} · for {cy.name}" in ann.get(f"/lists/{ann.list}").text
     mine = f"/lists/{ann.list}/mine"
     assert titles(cy, mine) == ["bread"]
+    program = Program(ann.server, ann.name)
+    milk, alone = program.get(f"/lists/{ann.list}/todos").json()
+    assert "assigned" not in milk and alone["assigned"] == cy.name
+    assert program.get(alone["url"]).json() == alone
+    assert program.patch(alone["url"], alone).json() == alone  # what one has got may be sent
     assert "Nothing here is for you." in ann.get(mine).text
     wrong = ann.post(bread, **form, assigned="nobody")
     assert wrong.status_code == 422 and "share this list" in alerts(wrong.text)[0]
@@ -256,6 +261,11 @@ def test_who_did_what(ann: Visitor, cy: Visitor) -> None:
     assert ann.post("/undo", change=change[0]).status_code == 303
     assert titles(cy, mine) == []
     assert cy.post("/undo", change=change[0]).status_code == 409
+    assert ann.post(bread, **form, assigned=cy.name).status_code == 303
+    assert ann.post(f"/lists/{ann.list}/members/{cy.name}/remove").status_code == 303
+    assert "assigned" not in program.get(alone["url"]).json()  # who has left does it no more
+    told = program.get(f"/lists/{ann.list}/changes").json()[-2:]
+    assert [change["verb"] for change in told] == ["assign", "remove"]
 
 
 def test_who_is_here(windows: list[Window], server: Server) -> None:

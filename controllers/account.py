@@ -103,9 +103,9 @@ class SessionsHandler(AccountPageHandler):
         """End one session, or all others; their windows notice within a second."""
         person, one = self.current_user, self.id_field("session")
         if one:
-            await self.note(tokens.end_session, person, one)
+            await self.commit(tokens.end_session, person, one)
         else:
-            await self.note(tokens.end_others, person, self.session_key())
+            await self.commit(tokens.end_others, person, self.session_key())
         self.see_other("sessions", saved=True)
 
 
@@ -136,7 +136,7 @@ class UnlinkHandler(PageHandler):
 
     async def post(self, identity_id: str) -> None:
         """End it."""
-        await self.note(identities.unlink, self.current_user, int(identity_id))
+        await self.commit(identities.unlink, self.current_user, int(identity_id))
         self.see_other("account", saved=True)
 
 
@@ -145,7 +145,7 @@ class EndTokenHandler(PageHandler):
 
     async def post(self, token_id: str) -> None:
         """End it."""
-        await self.note(tokens.end, self.current_user, int(token_id))
+        await self.commit(tokens.end, self.current_user, int(token_id))
         self.settings["hub"].stir(self.current_user)
         self.see_other("tokens", saved=True)
 

@@ -18,9 +18,9 @@ from tornado.web import HTTPError
 
 from controllers.base import HEADERS, BaseHandler, PageHandler
 from controllers.live import Watcher
-from controllers.schema import STRICT, Operation, Refused, check_body, describe, read_json
+from controllers.schema import NOT_JSON, STRICT, Operation, Refused, check_body, describe, read_json
 from models import answered, history, lists, members, messages, todos, tokens
-from models.errors import Forbidden, Gone, Invalid, NotFound, Stale, Unavailable
+from models.errors import Forbidden, Gone, Invalid, NotFound, Quota, Stale, Unavailable
 from models.text import N_
 
 T = TypeVar("T")
@@ -46,8 +46,17 @@ CODES = {
     429: "throttled",
     503: "unavailable",
 }
+MORE_CODES = (  # of what is refused in more than one way
+    (400, "bad_json"),
+    (400, "bad_query"),
+    (413, "too_large"),
+    (415, "content_type"),
+    (422, "quota"),
+    (503, "storage_full"),
+)
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 FIRST = (float("-inf"), 0)  # before every place
+SMALL = N_("The token, or the role of its owner, doesn't allow this.")
 QUERY = N_("The limit, the cursor or since in the query can't be understood.")
 
 
@@ -138,10 +147,17 @@ class ApiHandler(BaseHandler):
         code = CODES.get(status, "internal")
         if isinstance(error, Unavailable):
             code = error.code
+        if isinstance(error, Quota):
+            code = "quota"
+        if isinstance(error, Forbidden):
+            sentence = self.locale.translate(SMALL)
+        if status == 400 and self.request.headers.get("Content-Type", "").startswith("multipart/"):
+            error, status = Refused(415, "content_type", NOT_JSON), 415  # Tornado's own refusal
+            self.set_status(status)
         if isinstance(error, Refused):
             code, sentence = error.code, self.locale.translate(error.sentence)
         problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}
-        if isinstance(error, Invalid):
+        if isinstance(error, Invalid) and error.field:
             problem["errors"] = [{"field": error.field, "message": sentence}]
         if isinstance(error, Stale) and error.args[0]:
             problem["current"] = self.linked(error.args[0])
@@ -178,7 +194,8 @@ class ApiHandler(BaseHandler):
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
         self._headers["ETag"] = f'"{version}"'  # else Tornado hashes the body at the end
-        if "If-None-Match" in self.request.headers and self.check_etag_header():
+        asked = self.request.headers.get("If-None-Match")
+        if asked and (asked == self._headers["ETag"] or self.check_etag_header()):
             self.set_status(304)
             return True
         return False
@@ -204,7 +221,9 @@ class ApiHandler(BaseHandler):
         try:
             (value,) = values
             order, number = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
-            if type(number) is not int or not 0 <= number < 10**18:
+            if type(order) not in (int, float) or type(number) is not int:
+                raise ValueError
+            if not 0 <= number < 10**18:
                 raise ValueError
             return float(order), number
         except (ValueError, TypeError, OverflowError, RecursionError):
@@ -611,5 +630,5 @@ class GuideHandler(PageHandler):
             for method, told in methods.items()
             if method != "parameters"
         ]
-        codes = sorted([*CODES.items(), (503, "storage_full")])
+        codes = sorted([*CODES.items(), *MORE_CODES])
         self.render("api/index.html", rows=rows, base=self.base, codes=codes)

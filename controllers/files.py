@@ -20,7 +20,7 @@ from tornado.web import HTTPError, stream_request_body
 
 from controllers.base import POLICY, SLOWEST, NotLoggedIn, PageHandler, form
 from models import files, lists
-from models.errors import Invalid, NotFound
+from models.errors import Invalid, NotFound, TooLarge
 
 TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
 EXPORTING = asyncio.Semaphore(1)
@@ -154,7 +154,7 @@ class ImportHandler(PageHandler):
         if file is None or not file.body:
             raise Invalid("file", "Choose a file.")
         if len(file.body) > files.BYTES_LIMIT:
-            raise Invalid("file", "This file is too large.")
+            raise TooLarge("file", "This file is too large.")
         await self.show(await self.read(files.read, file.filename, file.body))
 
     def parse(self) -> Any:

@@ -160,8 +160,9 @@ class MetricsHandler(BaseHandler):
     async def get(self) -> None:
         """Give it."""
         token = self.settings["config"].metrics_token
-        given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        known = token and hmac.compare_digest(given.encode(), token.encode())
+        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
+        fits = token and hmac.compare_digest(given.encode(), token.encode())
+        known = fits and scheme == "Bearer"
         # What came through a proxy that we weren't told of may come from anywhere.
         hidden = "X-Forwarded-For" in self.request.headers and not self.settings["config"].proxies
         if not known and (hidden or self.request.remote_ip not in LOOPBACK):

@@ -23,6 +23,7 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProt
 
 from controllers.base import ID, PageHandler
 from controllers.loop import Lookups, Pace
+from controllers.schema import STRICT
 from models import lists, members, tokens
 from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
@@ -79,6 +80,8 @@ class Watcher:
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
         self.ended = hub.closed
+        if self.ended:
+            self.came.set()  # who comes too late doesn't wait
         hub.add(self, list_id, present=bool(key))  # a program isn't someone who is here
         hub.come(self)
 
@@ -472,9 +475,12 @@ class LiveHandler(WebSocketHandler, PageHandler):
     async def on_message(self, data: str | bytes) -> None:
         """Watch a list, or watch it no more."""
         try:
-            asked = json.loads(data)
-            kind, number = asked["type"], asked["list"]  # who says no version only listens
-            if kind not in ("watch", "unwatch") or not ID.fullmatch(json.dumps(number)):
+            asked = STRICT.decode(data if isinstance(data, str) else data.decode())
+            kind, number = asked["type"], asked["list"]
+            version = asked.get("version", 0)  # who says none only listens
+            if type(version) is not int or version < 0 or kind not in ("watch", "unwatch"):
+                raise ValueError
+            if not ID.fullmatch(json.dumps(number)):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
             self.tell(message("error", status=400))
@@ -550,6 +556,9 @@ class WaitingHandler(PageHandler):
         """Return a watcher, and the news that there are already. Raises NotFound."""
         if self.current_user is None:
             raise HTTPError(401)
+        # What Tornado asks of forms only, and of sockets: is the page that asks one of ours?
+        if self._check_cross_origin(self.check_trusted_origin):
+            raise HTTPError(403)
         asked = self.get_query_argument("list", "")
         known = self.request.headers.get("Last-Event-ID") or self.get_query_argument("version", "")
         if not ID.fullmatch(asked) or not re.fullmatch("[0-9]{1,15}", known):

@@ -42,7 +42,7 @@ class Operation(NamedTuple):
     @property
     def ignores(self) -> set[str]:
         """The fields that may come, as a program may send what it got, and change nothing."""
-        return set(OBJECTS.get(self.gives, {})) - {*self.takes}
+        return READ_ONLY.union(OBJECTS.get(self.gives, ())) - {*self.takes}
 
 
 def text(most: int, least: int = 1) -> dict[str, Any]:
@@ -67,7 +67,10 @@ FIELDS: dict[str, dict[str, Any]] = {  # of bodies
     "scope": {"type": "string", "enum": [*tokens.SCOPES]},
     "expires": {"type": ["string", "null"], "format": "date-time"},
 }
+NOT_JSON = N_("Send application/json, not compressed.")
+READ_ONLY = {"id", "list", "url", "version", "created", "updated", "role", "open"}
 ROLE = FIELDS["role"]
+SOMETIMES = {"assigned"}  # is there when somebody shall do it
 OBJECTS: dict[str, dict[str, dict[str, Any]]] = {  # what answers are made of
     "Todo": {
         "id": NUMBER,
@@ -77,6 +80,7 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {  # what answers are made of
         "updated": INSTANT,
         "version": NUMBER,
         "url": URL,
+        "assigned": text(40),
     },
     "List": {
         "id": NUMBER,
@@ -86,7 +90,12 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {  # what answers are made of
         "open": {"type": "integer", "minimum": 0},
         "url": URL,
     },
-    "Message": {"id": NUMBER, "user": text(40), "text": FIELDS["text"], "created": INSTANT},
+    "Message": {
+        "id": NUMBER,
+        "user": {"type": ["string", "null"]},
+        "text": FIELDS["text"],
+        "created": INSTANT,
+    },
     "Member": {"username": text(40), "role": ROLE},
     "Token": {
         "id": NUMBER,
@@ -156,7 +165,7 @@ def read_json(body: bytes, content_type: str, encoding: str) -> Any:
     kind, _, charset = content_type.lower().partition(";")
     fair = not charset or re.fullmatch(r'\s*charset="?utf-8"?\s*', charset)
     if kind.strip() != "application/json" or encoding not in ("", "identity") or not fair:
-        raise Refused(415, "content_type", N_("Send application/json, not compressed."))
+        raise Refused(415, "content_type", NOT_JSON)
     if len(body) > BODY_LIMIT:
         raise Refused(413, "too_large", N_("The body is too large."))
     try:
@@ -229,7 +238,11 @@ def describe(addresses: Iterable[tuple[str, Any]], server: str) -> dict[str, Any
             for name in re.findall(r"{(\w+)}", path)
         ]
     objects = {
-        name: {"type": "object", "required": [*fields], "properties": fields}
+        name: {
+            "type": "object",
+            "required": [field for field in fields if field not in SOMETIMES],
+            "properties": fields,
+        }
         for name, fields in OBJECTS.items()
     }
     return {

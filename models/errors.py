@@ -29,6 +29,14 @@ class Invalid(Exception):
         return translate(self.reason).format(**self.values)
 
 
+class Quota(Invalid):
+    """There are as many of these as one may have (422)."""
+
+
+class TooLarge(Invalid):
+    """This is more than can be taken in at once (413)."""
+
+
 class Wrong(Invalid):
     """A password is wrong (403), said like what is invalid: beside its field."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from models import lists, members, users
+from models import lists, members, todos, users
 from models.tables import (
     Answered,
     Change,
@@ -94,7 +94,8 @@ def leave(person: Person, fate: Fate) -> None:
         Member.update(role="owner").where(Member.id == number).execute()
         before, after = (members.described(fate.heir, each) for each in (role, "owner"))
         lists.changed(person, seen, "role", "member", [before], [after])
-        seen = lists.seen_by(person, fate.list, "leave", lists.ANY)
+    todos.unassign(person, fate.list, person.id)
+    seen = lists.seen_by(person, fate.list, "leave", lists.ANY)
     Member.delete().where(Member.list == fate.list, Member.user == person.id).execute()
     gone = [members.described(person.username, seen.role)]
     lists.changed(person, seen, "leave", "member", gone, [])

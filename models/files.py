@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from models import lists, members, messages, text, todos
 from models.clock import instant
-from models.errors import Invalid
+from models.errors import Invalid, TooLarge
 from models.tables import Person, User
 
 ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
@@ -122,7 +122,7 @@ def read(name: str, data: bytes) -> Reading:
             count += 1
             if count > ROWS_LIMIT:
                 limit = ROWS_LIMIT
-                raise Invalid("file", "These are too many at once: at most {limit}.", limit=limit)
+                raise TooLarge("file", "These are too many at once: at most {limit}.", limit=limit)
             try:
                 sheets[-1].todos.append(checked(row))
             except Invalid as reason:

@@ -11,7 +11,7 @@ from models import lists, text, todos
 from models.clock import instant, moment, now
 from models.database import Given, Prepared
 from models.errors import Conflict, Gone, NotFound
-from models.tables import Change, Person, User
+from models.tables import CALLED, Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
 CHANGES_SIZE = 1_000_000  # characters that are read of a list's changes at once
@@ -45,7 +45,7 @@ SENTENCES = {
     "join member": (N_("Joined the list by a link"), ""),
     "assign todo": (N_("Changed who shall do “{title}”"), ""),
 }
-FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, User.username)
+FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
 EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
 NEWLY = (
     EVERY.where(
@@ -75,7 +75,7 @@ class Told(NamedTuple):
     verb: str
     kind: str
     at: str
-    user: str
+    user: str | None
     before: list[lists.Described]
     after: list[lists.Described]
     undoable: bool = True

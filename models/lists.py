@@ -11,7 +11,7 @@ from peewee import SQL, Select, fn
 from models import links, text
 from models.clock import instant, moment, now
 from models.database import Given, Lock, Prepared, noted
-from models.errors import Forbidden, Invalid, NotFound
+from models.errors import Forbidden, NotFound, Quota
 from models.tables import Change, Held, List, Member, Message, Person, User
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
@@ -213,7 +213,7 @@ def create(person: Person, name: str) -> int:
     LOCK_PERSON(person=person.id)
     if len(mine(person)) >= LISTS_LIMIT:
         limit = LISTS_LIMIT
-        raise Invalid("name", "These are enough lists: at most {limit}.", limit=limit)
+        raise Quota("name", "These are enough lists: at most {limit}.", limit=limit)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
-from models import lists, users
+from models import lists, todos, users
 from models.clock import instant, moment, now
 from models.database import Given, Lock, Prepared
-from models.errors import Conflict, Forbidden, Invalid, NotFound
+from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
 from models.tables import Invite, List, Member, Message, Person, Presence, User
 from models.tokens import hash_of
 
@@ -73,11 +73,11 @@ def come(list_id: int, name: str, role: str, members: int) -> None:
         raise Invalid("username", "Nobody here has this name.")
     if members >= MEMBERS_LIMIT:
         limit = MEMBERS_LIMIT
-        raise Invalid("username", "These are enough people: at most {limit}.", limit=limit)
+        raise Quota("username", "These are enough people: at most {limit}.", limit=limit)
     theirs: Any = Member.select(fn.COUNT(Member.id), fn.MAX(Member.position))
     count, last = theirs.where(Member.user == user).tuples().get()
     if count >= lists.LISTS_LIMIT:
-        raise Invalid("username", "They have too many lists already.")
+        raise Quota("username", "They have too many lists already.")
     said = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
     Member.create(list=list_id, user=user, role=role, position=(last or 0) + 1, read=said)
 
@@ -96,6 +96,9 @@ def remove(person: Person, list_id: int, username: str) -> None:
         raise NotFound
     number, role = members[name]
     keep_an_owner(members, name, None)
+    user: Any = Member.select(Member.user).where(Member.id == number)
+    todos.unassign(person, list_id, user.scalar())
+    seen = lists.seen_by(person, list_id, "leave")
     Member.delete().where(Member.id == number).execute()
     end_links(list_id, name)
     verb = "leave" if name == person.username else "remove"
@@ -112,7 +115,7 @@ def invite(person: Person, list_id: int, role: str) -> str:
         raise Invalid("link", "A link makes editors or viewers.")
     if len(invites(list_id)) >= INVITES_LIMIT:
         limit = INVITES_LIMIT
-        raise Invalid("link", "These are enough links: at most {limit}.", limit=limit)
+        raise Quota("link", "These are enough links: at most {limit}.", limit=limit)
     Invite.delete().where(Invite.expires < now()).execute()
     key = secrets.token_urlsafe(16)
     ends = instant(moment() + INVITED)

@@ -11,12 +11,12 @@ from models import lists, text
 from models.clock import instant, moment, now
 from models.database import Given, Lock
 from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import Change, Held, List, Member, Message, Person, User
+from models.tables import CALLED, Change, Held, List, Member, Message, Person, User
 
 TEXT_LIMIT = 4000
 PATIENCE = timedelta(seconds=10)
 EVERY: Any = (
-    Message.select(Message.id, User.username, Message.text, Message.created)
+    Message.select(Message.id, CALLED, Message.text, Message.created)
     .join(User)
     .where(Message.deleted_at.is_null())
 )

@@ -4,12 +4,13 @@ Instants are RFC 3339 text in UTC (`database.now`): they compare, print and trav
 `models/upgrades/` makes these tables; a check compares the two.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import (
     BigAutoField,
     BigIntegerField,
     BooleanField,
+    Case,
     CharField,
     DoubleField,
     ForeignKeyField,
@@ -44,6 +45,10 @@ class User(Table):
     shortcuts = BooleanField(default=True)
     presence = BooleanField(default=True)
     patience = BooleanField(default=False)
+
+
+# What others call someone; null for who has closed their account.
+CALLED: Any = Case(None, [(User.username.startswith("gone:"), None)], User.username)
 
 
 class Session(Table):

@@ -7,6 +7,8 @@ from models.errors import Invalid
 
 # Control characters (C0 without tab, DEL, C1) and line ends: they corrupt a line elsewhere.
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+# White space, control and format characters; what Unicode has added since may well be an emoji.
+INVISIBLE = ("Zs", "Zl", "Zp", "Cc", "Cf")
 
 
 def N_(sentence: str) -> str:
@@ -21,7 +23,7 @@ def Ns_(one: str, several: str) -> tuple[str, str]:
 
 def blank(value: str) -> bool:
     """Say whether nothing of `value` can be seen: white space and invisible characters only."""
-    return all(unicodedata.category(letter)[0] in "ZC" for letter in value)
+    return all(unicodedata.category(letter) in INVISIBLE for letter in value)
 
 
 def line(field: str, value: str, limit: int) -> str:

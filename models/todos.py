@@ -8,8 +8,8 @@ from peewee import Tuple, fn
 from models import lists, text, users
 from models.clock import now
 from models.database import Given, Lock, Prepared
-from models.errors import Invalid, NotFound
-from models.tables import Change, List, Member, Person, Todo, User
+from models.errors import Invalid, NotFound, Quota
+from models.tables import CALLED, Change, List, Member, Person, Todo, User
 
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
@@ -52,7 +52,7 @@ REWRITE = Prepared(
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")
 NAMED = (*SAME, "order", "completed")
 PART = Prepared(
-    PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE)
+    PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE, WHO[2])
     .where(Tuple(Todo.position, Todo.id) > Tuple(Given("position"), Given("id")))
     .limit(Given("limit"))
 )
@@ -116,9 +116,12 @@ def part(
     """Return the list, and its first todos after a place (order and id). Raises NotFound."""
     seen = lists.seen_by(person, list_id)
     found = PART(list=list_id, position=after[0], id=after[1], limit=limit)
-    rows = [dict(zip(NAMED, row, strict=True)) for row in found]
-    for row in rows:
+    rows = [dict(zip(NAMED, row, strict=False)) for row in found]
+    names = users.names({row[-1] for row in found if row[-1]})
+    for row, columns in zip(rows, found, strict=True):
         row["completed"] = bool(row["completed"])
+        if columns[-1]:
+            row["assigned"] = names[columns[-1]]
     return seen, rows
 
 
@@ -149,7 +152,7 @@ def insert(
     also for more than `most` in the list.
     """
     if seen.total + len(news) > most:
-        raise Invalid(field, "These are too many in one list: at most {limit}.", limit=most)
+        raise Quota(field, "These are too many in one list: at most {limit}.", limit=most)
     made = []
     for new in news:
         at = now()
@@ -202,10 +205,10 @@ def edit(
             raise Invalid("assigned", "They don't share this list.")
     called = {
         "title": "rename",
-        "notes": "note",
         "completed_at": "complete" if completed else "reopen",
         "position": "move",
         "assigned": "assign",
+        "notes": "note",  # which is told only when it is all
     }
     verbs = [verb for column, verb in called.items() if new[column] != todo[column]]
     if not verbs:
@@ -298,6 +301,13 @@ def delete_all(person: Person, list_id: int) -> None:
     rewrite(person, seen, "delete", [(t, t | {"deleted_at": at}) for t in present(list_id)])
 
 
+def unassign(person: Person, list_id: int, user: int) -> None:
+    """Take from someone who leaves the list what they should do, as one change, if there is any."""
+    seen = lists.seen_by(person, list_id, "leave", lists.ANY)
+    theirs = [todo for todo in present(list_id) if todo["assigned"] == user]
+    rewrite(person, seen, "assign", [(todo, todo | {"assigned": None}) for todo in theirs])
+
+
 def trash(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Any]]:
     """Return the list, and a part of what can be brought back, the last deleted first.
 
@@ -306,7 +316,7 @@ def trash(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.
     """
     seen = lists.seen_by(person, list_id)
     query: Any = (
-        Todo.select(Todo.id, Todo.title, User.username, Todo.deleted_at)
+        Todo.select(Todo.id, Todo.title, CALLED.alias("username"), Todo.deleted_at)
         .join(Change, on=(Change.list == Todo.list) & (Change.version == Todo.version))
         .join(User)
         .where(Todo.list == list_id, Todo.deleted_at > lists.trash_begins())

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from models import lists, text, users
 from models.clock import clock, instant, moment, now
 from models.database import Given, Prepared
-from models.errors import CannotStart, Invalid, NotFound
+from models.errors import CannotStart, Invalid, NotFound, Quota
 from models.tables import Person, Reset, Session, Token, Tries, User
 from models.upgrades import refusing, sync_folder
 
@@ -218,7 +218,7 @@ def give(
     Token.delete().where(Token.user == person.id, Token.expires < now()).execute()
     if Token.select().where(Token.user == person.id).count() >= TOKENS_LIMIT:
         limit = TOKENS_LIMIT
-        raise Invalid("name", "These are enough tokens: at most {limit}.", limit=limit)
+        raise Quota("name", "These are enough tokens: at most {limit}.", limit=limit)
     token = f"todo_{secrets.token_urlsafe(32)}"
     made = Token.create(
         user=person.id,

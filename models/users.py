@@ -8,12 +8,11 @@ from typing import Any
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from peewee import IntegrityError
-from zxcvbn import zxcvbn
 
 from models import lists, text
 from models.clock import now
 from models.errors import Forbidden, Invalid
-from models.tables import Person, User
+from models.tables import CALLED, Person, User
 from models.text import N_
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -70,6 +69,8 @@ def hash_password(password: str, *own_words: str) -> str:
     if len(password) < 8:
         raise Invalid("password", "A password has at least 8 characters.")
     text.check("password", password, PASSWORD_LIMIT)
+    from zxcvbn import zxcvbn  # 13 MB, for whoever chooses a password
+
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast
     if judged["score"] < LEAST_SCORE:
@@ -97,9 +98,9 @@ def password_of(username: str) -> tuple[Person | None, str | None]:
 
 
 def names(ids: set[int]) -> dict[int, str]:
-    """Return the names of the people with these ids."""
+    """Return the names of the people with these ids, but of those who have closed their account."""
     query: Any = User.select(User.id, User.username).where(User.id.in_(list(ids)))
-    return dict(query.tuples()) if ids else {}
+    return dict(query.where(CALLED.is_null(False)).tuples()) if ids else {}
 
 
 def prove(person: Person, stored: str | None) -> None:
