@@ -323,7 +323,7 @@ function lost(code) {
   if (code === 4401) return leave();
   failures = Date.now() - began > 10_000 ? 1 : failures + 1;
   document.body.dataset.live = "off";
-  const most = failures < 9 ? 1_000 : 15_000; // by then each door was tried
+  const most = failures < 9 ? 1_000 : 7_000; // each door was tried
   retrying = setTimeout(connect, Math.random() * Math.min(250 * 2 ** failures, most));
 }
 
