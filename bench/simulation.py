@@ -27,7 +27,7 @@ class Costs(NamedTuple):
     """What was measured: seconds of CPU for each request, unless it says otherwise."""
 
     page: float  # of a list that nobody has changed
-    rows: float  # the same, drawn anew
+    rows: float  # the same, drawn anew for the HEARERS of a change
     add: float  # without its commit
     commit: float
     fsync: float  # seconds that the disk takes, not CPU
