@@ -225,10 +225,19 @@ class Hub:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
 
-    def here(self) -> Here:
-        """Return who has which list open in this process, but who doesn't want that to be seen."""
-        windows = chain.from_iterable(self.sessions.values())
-        return {(n, each.person) for each in windows if each.person.presence for n in each.present}
+    async def here(self) -> Here:
+        """Return who has which list open in this process, but who doesn't want that to be seen.
+
+        There may be very many windows: after AT_ONCE of them others have their turn.
+        """
+        windows = [*chain.from_iterable(self.sessions.values())]
+        found: Here = set()
+        for begin in range(0, len(windows), AT_ONCE):
+            for each in windows[begin : begin + AT_ONCE]:
+                if each.person.presence:
+                    found.update([(number, each.person) for number in each.present])
+            await asyncio.sleep(0)
+        return found
 
     def hide(self, key: str, person: Person) -> None:
         """Count out the windows of a session whose owner has switched presence off."""
@@ -342,7 +351,7 @@ class Hub:
 
         Any process may have ended a session, so they are looked at when anyone has committed.
         """
-        here = self.here()
+        here = await self.here()
         for news in await self.company.news(here):
             self.tell_all(news)
         if self.doubtful:
