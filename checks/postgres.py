@@ -23,11 +23,13 @@ from tornado.options import Error
 from checks import cluster
 from checks.api import Program
 from checks.cast import ROOT, Server, Visitor, ask
+from checks.health import numbers
 from checks.killed import Writer
 from checks.live import Socket, aside, play
 from checks.opening import NEWEST, refused
 from checks.several import at, hear, until
 from checks.sharing import join
+from checks.slow import UPGRADE, Client, held
 from config import Config, read
 from controllers.loop import FarLookups
 from models import answered, farewell, lists, members, messages, throttle, todos, tokens, users
@@ -482,6 +484,30 @@ def test_a_lock_that_another_program_holds(
         assert ann.rows() == []
     ann.add("milk")
     server.expected.append("lock timeout")
+    server.stop()
+
+
+def test_a_window_that_goes_before_it_is_let_in(
+    here: cluster.Cluster, start: Callable[..., Server], url: str
+) -> None:
+    """Is counted neither in nor out."""
+    server = start(f"--database={url}", KEY)
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    other = PostgresqlDatabase(
+        name_in(url), host="127.0.0.1", port=here.port, user="ana", autoconnect=False
+    )
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with other.connection_context(), other.atomic():
+        other.execute_sql("LOCK TABLE session")
+        here.execute("SELECT txid_current()", name_in(url))  # so the session must be looked up
+        window = Client(ann)
+        play(lambda: window.ask("GET /live", UPGRADE + "\r\n"))
+        until(lambda: here.execute(waiting) == [(1,)])
+        window.socket.close()
+        until(lambda: window.port not in held(urlsplit(server.url).port or 0))
+    until(lambda: ann.rows() == [])  # by now all is known of it
+    assert numbers(ann.get("/metrics").text)["sockets"] == 0
     server.stop()
 
 

@@ -461,6 +461,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
         connection: Any = self.ws_connection
         self.stream: IOStream = connection.stream
         self.stream.max_write_buffer_size = BUFFER
+        if self.stream.closed():
+            return  # it went before it was let in
         self.hub.sockets.add(self)
         self.hub.come(self)
         if self.hub.closed:
@@ -548,11 +550,13 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.close(4401, "the session has ended")
 
     def on_close(self) -> None:
-        """Count it out."""
-        self.hub.sockets.discard(self)
-        self.hub.go(self)
-        for list_id in [*self.watched]:
-            self.hub.drop(self, list_id)
+        """Count it out, if it ever was in."""
+        hub: Hub = self.settings["hub"]
+        if self in hub.sockets:
+            hub.sockets.discard(self)
+            hub.go(self)
+            for list_id in [*self.watched]:
+                hub.drop(self, list_id)
 
 
 class WaitingHandler(PageHandler):
