@@ -10,9 +10,11 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +29,7 @@ from tornado.httputil import (
     ParseUrlEncodedConfig,
     set_parse_body_config,
 )
+from tornado.ioloop import PeriodicCallback
 from tornado.iostream import IOStream
 from tornado.log import access_log
 from tornado.netutil import bind_sockets, is_valid_ip
@@ -111,6 +114,7 @@ API: list[tuple[str, type[api.ApiHandler]]] = [
 ]
 REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
 VIEWS = Path(__file__).parent / "views"
+ASKED_WITHIN = 30  # seconds from a connection or the last answer on it
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
 SETTLE = 0.5  # seconds that someone who has just come in has to ask
@@ -148,6 +152,27 @@ class Server(HTTPServer):
         super().initialize(app, **limits)
         self.app = app
         self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+        # Tornado would set a timer for each request, which takes a tenth of its time.
+        self.conn_params.header_timeout = None
+        self.asking: dict[IOStream, float] = {}  # who hasn't said yet what they want, since when
+        self.looking = PeriodicCallback(self.end_silent, 1000)
+        self.looking.start()
+
+    def end_silent(self) -> None:
+        """End the connections on which nobody has asked for anything in time."""
+        latest = time.monotonic() - ASKED_WITHIN
+        for stream in [*takewhile(lambda each: self.asking[each] < latest, self.asking)]:
+            stream.close()
+
+    def asked(self, request: HTTPServerRequest) -> None:
+        """Note that it is known what someone wants."""
+        connection: Any = request.connection
+        self.asking.pop(connection.stream, None)
+
+    def on_close(self, server_conn: Any) -> None:
+        """Forget a connection."""
+        self.asking.pop(server_conn.stream, None)
+        super().on_close(server_conn)
 
     @property
     def open(self) -> int:
@@ -166,6 +191,7 @@ class Server(HTTPServer):
 
         A proxy that was let in and then cut off wouldn't know whether its form was taken.
         """
+        self.looking.stop()
         self.conn_params.no_keep_alive = True  # the next answer of a connection is its last
         for each in self._sockets.values():
             with suppress(OSError):  # nobody waits any more, or there are no descriptors
@@ -181,6 +207,7 @@ class Server(HTTPServer):
         """Begin with a request, unless whoever sent it has gone: Tornado would begin with all."""
         if request_conn.stream.closed():
             return HTTPMessageDelegate()
+        self.asking[request_conn.stream] = time.monotonic()
         return super().start_request(server_conn, request_conn)
 
 
@@ -264,6 +291,7 @@ class App(Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Return who answers; where a path leads is remembered, as looking takes a tenth of all."""
+        self.server.asked(request)
         if request.remote_ip in self.config.proxies:
             believe(request, self.config.proxies)
         if request.path in self.found:
@@ -310,7 +338,6 @@ class App(Application):
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
             self.server = Server(
                 self,
-                idle_connection_timeout=30,
                 body_timeout=30,
                 max_header_size=32 * 1024,
                 max_buffer_size=256 * 1024,

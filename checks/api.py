@@ -128,7 +128,7 @@ def test_lists_members_and_messages(ann: Visitor, cy: Visitor, program: Program)
     members = program.get(f"{path}/members").json()
     owner = {"username": ann.name, "role": "owner"}
     assert members == [owner, {"username": cy.name, "role": "editor"}]
-    nobody = program.post(f"{path}/members", {"username": "nobody", "role": "editor"})
+    nobody = program.post(f"{path}/members", {"username": "no such person", "role": "editor"})
     assert nobody.status_code == 422 and nobody.json()["errors"][0]["field"] == "username"
     assert program.delete(f"{path}/members/{ann.name}").status_code == 409
     demoted = program.post(f"{path}/members", {"username": ann.name, "role": "viewer"})
