@@ -22,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Door = Callable[[Callable[[], Any], Answer], None]
 
-KEPT_BYTES = 32 * 1024 * 1024  # of pages and parts of them that were drawn before
+KEPT_BYTES = 16 * 1024 * 1024  # of pages and parts of them that were drawn before
 ENTRY = 1000  # bytes that keeping something takes beside it
 PEOPLE_PACED = 10_000  # of whom it is remembered how fast they write
 HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
@@ -299,9 +299,10 @@ class Kept:
 
     def get(self, key: Any) -> list[bytes] | None:
         """Return what was kept under `key`, or None."""
-        if key in self.parts:
+        parts = self.parts.get(key)
+        if parts is not None:
             self.parts.move_to_end(key)
-        return self.parts.get(key)
+        return parts
 
     def put(self, key: Any, parts: list[bytes]) -> None:
         """Keep `parts`, but not what would fill a tenth of the room."""

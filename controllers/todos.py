@@ -125,6 +125,7 @@ class Place(NamedTuple):
     mine: list[lists.Seen]
     digest: str  # of those, which differs when any of them does
     here: tuple[str, ...]
+    age: float  # differs after a while, as undo isn't offered for ever
 
     def values(self) -> dict[str, Any]:
         """Return what templates are told of it."""
@@ -159,25 +160,38 @@ class ListPageHandler(PageHandler):
         if seen is None:
             raise NotFound
         here = self.settings["hub"].others(list_id, person.username)
-        place, language = Place(seen, shown, mine, digest, here), self.locale.code
+        age = clock.seconds() // history.RECENT.seconds
+        place, language = Place(seen, shown, mine, digest, here, age), self.locale.code
         looking = shown == "messages" or "X-Seen" in self.request.headers
         if seen.unread and looking and not before:
             read = partial(messages.read_all, person, list_id)
             self.settings["doors"].write(read, lambda result, error: None)
+        etag = f'"{digest}-{list_id}-{shown}-{language}-{person.id}-{",".join(here)}"'
         if self.fragment:
-            etag = f'"{digest}-{list_id}-{shown}-{language}-{person.id}-{",".join(here)}"'
             self._headers["ETag"] = etag
             if self.request.headers.get("If-None-Match") == etag:
                 self.set_status(304)
-                return
-        parts = await self.draw(place, editing, before)
-        if self.fragment:
-            self.finish(b"".join(parts.values()))
+            else:
+                self.finish(b"".join((await self.draw(place, editing, before)).values()))
             return
-        parts["token"] = self.xsrf_token
         kept: Kept = self.settings["kept"]
-        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, language)
+        key = (list_id, etag, person, age)
         plain = not (editing or before or self.error or self.request.query_arguments)
+        page = kept.get(key) if plain else None
+        if page is None:
+            page = await self.draw_page(place, editing, before, plain=plain)
+            if plain:
+                kept.put(key, page)
+        self.finish(self.xsrf_token.join(page))
+
+    async def draw_page(
+        self, place: Place, editing: int, before: int | None, *, plain: bool
+    ) -> list[bytes]:
+        """Return the whole page, cut where the token of its forms belongs."""
+        parts = await self.draw(place, editing, before) | {"token": b"\0"}
+        kept: Kept = self.settings["kept"]
+        seen, shown, person = place.seen, place.shown, self.current_user
+        frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, self.locale.code)
         sample = kept.get(frame) if plain else None
         if sample is None:
             template = "todos/messages.html" if shown == "messages" else "todos/page.html"
@@ -186,17 +200,16 @@ class ListPageHandler(PageHandler):
             sample = self.sample(template, parts, values, keep=False)
             if plain:
                 kept.put(frame, sample)
-        self.finish(fill(sample, **parts))
+        return fill(sample, **parts).split(b"\0")
 
     async def draw(self, place: Place, editing: int, before: int | None) -> dict[str, bytes]:
         """Return the parts of the page."""
         seen, person, language = place.seen, self.current_user, self.locale.code
-        # All who may do the same with a list share its rows. After a while, undo isn't offered.
+        # All who may do the same with a list share its rows.
         theirs = person.id if place.shown == "mine" else 0
         state = (seen.id, seen.version, seen.titles)
         shared = (*state, place.shown, language, seen.may("change"), theirs)
-        age = clock.seconds() // history.RECENT.seconds
-        alone = (seen.id, seen.version, seen[5:], language, person.id, place.here, age, before)
+        alone = (seen.id, seen.version, seen[5:], language, person.id, *place[4:], before)
         around = ("side", place.digest, language, seen.id)
 
         async def draw_rows() -> list[bytes]:
