@@ -215,7 +215,6 @@ def far(
 
 def visit(folder: Path) -> None:
     """Take the measures, as far as PostgreSQL, Redis and nginx are there."""
-    several(folder)
     if not (FOUND and REDIS and NGINX):
         print("what is outgrown needs PostgreSQL, Redis and nginx: apt install them")
         return

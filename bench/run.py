@@ -2,15 +2,17 @@
 
 `make bench` runs this; `python -m bench.run api live` only what is named. Servers have core 0, the
 load core 1; rounds alternate (A B C, C B A, ...) and medians are taken, so that what else the
-machine does falls on all alike. All ratios stand in one table at the end. Read the ratios: the
-absolute numbers are this machine's. Needs wrk, and gcc for the slow disk; for what is
-outgrown PostgreSQL, Redis and nginx.
+machine does falls on all alike. What is AGAIN measured has new processes each time: two of the same
+kind may differ by a tenth, by where their memory happens to lie. All ratios stand in one table at
+the end. Read the ratios: the absolute numbers are this machine's. Needs wrk, and gcc for the slow
+disk; for what is outgrown PostgreSQL, Redis and nginx.
 """
 
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from bench import accounts, fresh, growth, jobs, live, outgrown, slow, titles, w
 from bench.servers import RUNNING, slow_disk
 from bench.table import TABLE
 
+TIMES = 3
+AGAIN = ("pages", "api", "log-in", "processes", "add")
 DISKS = {"add": work.add, "pace": work.keep_pace}  # done on this disk, and on a slow one
 VISITS = {
     "pages": work.look_at_pages,
@@ -26,6 +30,7 @@ VISITS = {
     "accounts": accounts.visit,
     "live": live.visit,
     "fresh": fresh.visit,
+    "processes": outgrown.several,
     "outgrown": outgrown.visit,
     "slow": slow.visit,
     "jobs": jobs.visit,
@@ -53,14 +58,22 @@ def measure(folder: Path) -> None:
     names = sys.argv[1:] or [*VISITS, *DISKS]
     for name in names:
         if name in VISITS | LONG:
-            (VISITS | LONG)[name](folder)
+            for each in folders(folder, name):
+                (VISITS | LONG)[name](each)
     disks = {"this disk": ""}
     if any(name in DISKS for name in names):
         disks |= {"2 ms an fsync more": slow_disk(folder)}
     for disk, shim in disks.items():
         for name in names:
             if name in DISKS:
-                DISKS[name](folder, disk, shim)
+                for each in folders(folder, name):
+                    DISKS[name](each, disk, shim)
+
+
+def folders(folder: Path, name: str) -> Iterator[Path]:
+    """Make a folder for each time that something is measured."""
+    for number in range(TIMES if name in AGAIN else 1):
+        yield Path(tempfile.mkdtemp(dir=folder, prefix=f"{name}-{number}-"))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from bench import peers
 
 HERE = Path(__file__).parent
-ROUNDS, SECONDS, CLIENTS = 3, 4, 32
+ROUNDS, SECONDS, CLIENTS = 3, 2, 32
 LISTS = 40  # to add to in turn, as one holds 10,000 todos
 PACE = 400  # requests a second of a normally loaded house
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -181,7 +181,7 @@ class Server:
     async def pace(self) -> None:
         """Send PACE requests a second for a while, at random moments, one in five an added todo."""
         client = AsyncHTTPClient(max_clients=200, force_instance=True)
-        end, due, running = time.monotonic() + 3 * SECONDS, time.monotonic(), []
+        end, due, running = time.monotonic() + 6 * SECONDS, time.monotonic(), []
         while due < end:
             due += random.expovariate(PACE)
             await asyncio.sleep(max(0, due - time.monotonic()))

@@ -1,11 +1,12 @@
 """The table that `make bench` ends with: us beside somebody else, one ratio a row."""
 
+import statistics
 from typing import NamedTuple
 
 BARE = "bare handler"
 PEERS = ("FastAPI + SQLModel", "Flask + SQLAlchemy", "Django", "Express + better-sqlite3")
-HEAD = ("work", "beside", "ratio", "by CPU", "should be", "our us", "their us")
-FORMAT = "{:42}{:26}{:>8}{:>8}{:>11}{:>8}{:>10}".format
+HEAD = ("work", "beside", "ratio", "from, to", "by CPU", "should be", "our us", "their us")
+FORMAT = "{:42}{:26}{:>8}{:>14}{:>8}{:>11}{:>8}{:>10}".format
 
 Rate = tuple[float, ...]  # requests a second, microseconds of CPU for each
 
@@ -47,17 +48,27 @@ class Table(list[Row]):
                 self.append(Row(work, name, others[name] / ours, least=least[name]))
 
     def print(self) -> None:
-        """Print it; a ratio that is smaller than it should be has a star."""
+        """Print the medians; one that is smaller than it should be has a star."""
         print(FORMAT(*HEAD))
         before = ""
-        for row in self:
-            star = "*" if row.least is not None and row.ratio < row.least else ""
-            costs = ["" if each is None else f"{each:.0f}" for each in (row.ours, row.theirs)]
-            by_cpu = "" if row.by_cpu is None else f"{row.by_cpu:.2f}"
-            least = "" if row.least is None else f">= {row.least:g}"
-            work = row.work if row.work != before else ""
-            print(FORMAT(work, row.beside, f"{row.ratio:.2f}{star}", by_cpu, least, *costs))
-            before = row.work
+        for work, beside in dict.fromkeys(row[:2] for row in self):
+            rows = [row for row in self if row[:2] == (work, beside)]
+            ratios = sorted(row.ratio for row in rows)
+            ratio, least = statistics.median(ratios), rows[0].least
+            spread = f"{ratios[0]:.2f}, {ratios[-1]:.2f}" if len(rows) > 1 else ""
+            star = "*" if least is not None and ratio < least else ""
+            numbers = [
+                "" if None in taken else shape.format(statistics.median(taken))
+                for shape, taken in (
+                    ("{:.2f}", [row.by_cpu for row in rows]),
+                    (">= {:g}", [least]),
+                    ("{:.0f}", [row.ours for row in rows]),
+                    ("{:.0f}", [row.theirs for row in rows]),
+                )
+            ]
+            name = work if work != before else ""
+            print(FORMAT(name, beside, f"{ratio:.2f}{star}", spread, *numbers))
+            before = work
 
 
 TABLE = Table()
