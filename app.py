@@ -114,7 +114,7 @@ API: list[tuple[str, type[api.ApiHandler]]] = [
 ]
 REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
 VIEWS = Path(__file__).parent / "views"
-ASKED_WITHIN = 30  # seconds from a connection or the last answer on it
+ASKED_WITHIN = 30  # seconds for the head of a request, and as many for its body
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
 SETTLE = 0.5  # seconds that someone who has just come in has to ask
@@ -152,22 +152,17 @@ class Server(HTTPServer):
         super().initialize(app, **limits)
         self.app = app
         self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+        self.asking = app.under_way.asking
         # Tornado would set a timer for each request, which takes a tenth of its time.
         self.conn_params.header_timeout = None
-        self.asking: dict[IOStream, float] = {}  # who hasn't said yet what they want, since when
         self.looking = PeriodicCallback(self.end_silent, 1000)
         self.looking.start()
 
     def end_silent(self) -> None:
-        """End the connections on which nobody has asked for anything in time."""
+        """End the connections of those who take too long to ask for something."""
         latest = time.monotonic() - ASKED_WITHIN
         for stream in [*takewhile(lambda each: self.asking[each] < latest, self.asking)]:
             stream.close()
-
-    def asked(self, request: HTTPServerRequest) -> None:
-        """Note that it is known what someone wants."""
-        connection: Any = request.connection
-        self.asking.pop(connection.stream, None)
 
     def on_close(self, server_conn: Any) -> None:
         """Forget a connection."""
@@ -207,7 +202,7 @@ class Server(HTTPServer):
         """Begin with a request, unless whoever sent it has gone: Tornado would begin with all."""
         if request_conn.stream.closed():
             return HTTPMessageDelegate()
-        self.asking[request_conn.stream] = time.monotonic()
+        self.app.under_way.hear(request_conn.stream)
         return super().start_request(server_conn, request_conn)
 
 
@@ -291,7 +286,8 @@ class App(Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Return who answers; where a path leads is remembered, as looking takes a tenth of all."""
-        self.server.asked(request)
+        connection: Any = request.connection
+        self.under_way.hear(connection.stream)  # a form may come now, which has its own time
         if request.remote_ip in self.config.proxies:
             believe(request, self.config.proxies)
         if request.path in self.found:
@@ -338,7 +334,6 @@ class App(Application):
             # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
             self.server = Server(
                 self,
-                body_timeout=30,
                 max_header_size=32 * 1024,
                 max_buffer_size=256 * 1024,
                 max_body_size=1024 * 1024,

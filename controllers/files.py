@@ -77,10 +77,11 @@ class ImportHandler(PageHandler):
     async def prepare(self) -> None:
         """Take in a large file from those who are logged in, and from nobody else."""
         self.data = bytearray()
+        connection: Any = self.request.connection
+        connection.set_body_timeout(30)
         await super().prepare()
         self.public = False
         if self.current_user:
-            connection: Any = self.request.connection
             connection.set_max_body_size(3 * files.BYTES_LIMIT)
             connection.set_body_timeout(120)
             self.hurry()

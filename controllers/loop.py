@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from tornado.iostream import IOStream
 from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler
 
@@ -197,13 +198,22 @@ def nothing(look: object) -> None:
 
 
 class UnderWay:
-    """The requests being answered; whoever closes the house waits until there are `none`."""
+    """The requests being answered; whoever closes the house waits until there are `none`.
+
+    And those who are `asking`, since when: a part of a request, or nothing yet, has come from them.
+    """
 
     def __init__(self) -> None:
+        self.asking: dict[IOStream, float] = {}  # in the order of time
         self.requests: set[RequestHandler] = set()
         self.closed = False
         self.none = asyncio.Event()
         self.none.set()
+
+    def hear(self, stream: IOStream) -> None:
+        """Note that someone begins to ask, or goes on."""
+        self.asking.pop(stream, None)
+        self.asking[stream] = time.monotonic()
 
     async def last(self, seconds: float) -> None:
         """Wait for those that there are, and begin none any more."""
@@ -215,6 +225,8 @@ class UnderWay:
 
     def begin(self, request: RequestHandler) -> None:
         """Count one in. Raises HTTPError 503 when it comes too late to be answered."""
+        connection: Any = request.request.connection
+        self.asking.pop(connection.stream, None)
         if self.closed:
             raise HTTPError(503)
         self.requests.add(request)
