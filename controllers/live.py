@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Any, NamedTuple
 
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
@@ -39,7 +38,7 @@ LINGER = 3  # seconds that someone counts as here who has gone: a page that relo
 NOTED = 15  # seconds after which it is noted anew for other processes who is here
 PROCESSES = 100  # whose word is taken
 
-Here = set[tuple[int, Person]]  # lists, and who has them open
+Here = set[tuple[int, int, str]]  # lists, and who has them open: their ids and names
 
 
 class Message(NamedTuple):
@@ -152,7 +151,7 @@ class Company:
         now = time.monotonic()
         believed = members.HERE.total_seconds()
         self.heard = {key: each for key, each in self.heard.items() if each[0] > now - believed}
-        here = [(number, person.username) for number, person in present]
+        here = [(number, name) for number, _, name in present]
         for places in (here, elsewhere, *(there for _, there in self.heard.values())):
             self.seen |= dict.fromkeys(places, now)
         self.seen = {place: at for place, at in self.seen.items() if at > now - LINGER}
@@ -172,11 +171,11 @@ class Company:
         if here == places and not (here and at < time.monotonic() - NOTED):
             return None
         self.noted = (here, time.monotonic())
-        carried = self.publish([(number, person.username) for number, person in here])
+        carried = self.publish([(number, name) for number, _, name in here])
         tabled, self.tabled = self.tabled, not carried
         if carried:
             return set() if tabled else None
-        return {(number, person.id) for number, person in here}
+        return {(number, person) for number, person, _ in here}
 
 
 class Hub:
@@ -228,15 +227,15 @@ class Hub:
     async def here(self) -> Here:
         """Return who has which list open in this process, but who doesn't want that to be seen.
 
-        There may be very many windows: after AT_ONCE of them others have their turn.
+        There may be very many: after AT_ONCE sessions others have their turn.
         """
-        windows = [*chain.from_iterable(self.sessions.values())]
         found: Here = set()
-        for begin in range(0, len(windows), AT_ONCE):
-            for each in windows[begin : begin + AT_ONCE]:
-                if each.person.presence:
-                    found.update([(number, each.person) for number in each.present])
-            await asyncio.sleep(0)
+        for number, windows in enumerate([*self.sessions.values()]):
+            shown = [each for each in windows if each.person.presence]
+            for list_id in set[int]().union(*(each.present for each in shown)):
+                found.add((list_id, shown[0].person.id, shown[0].person.username))
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return found
 
     def hide(self, key: str, person: Person) -> None:
