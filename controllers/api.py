@@ -393,7 +393,8 @@ class TodosHandler(OfListHandler):
         seen = await self.seen()
         if self.known(f"{seen.id}-{seen.version}"):
             return
-        after, limit = self.after(), self.limit()
+        plain = not self.request.query_arguments
+        after, limit = (FIRST, MOST) if plain else (self.after(), self.limit())
 
         def draw() -> list[bytes]:
             _, rows = todos.part(self.current_user, seen.id, after, limit + 1)

@@ -151,14 +151,18 @@ def path_without_key(path: str) -> str:
 
 
 class Headers(HTTPHeaders):
-    """Tornado's, copied without looking at each name and value again."""
+    """Tornado's, but a copy is made without looking at each name and value again."""
 
     def copy(self) -> "Headers":
-        """Return headers that change on their own."""
-        made = Headers()
-        made._as_list = {name: [*values] for name, values in self._as_list.items()}
-        made._combined_cache = self._combined_cache.copy()
+        """Return headers that change on their own, though they share lists of values."""
+        made = Headers.__new__(Headers)
+        made._as_list, made._combined_cache = self._as_list.copy(), self._combined_cache.copy()
         return made
+
+    def add(self, name: str, value: str, **how: Any) -> None:
+        """Add a value of a header that may have several, to a list of one's own."""
+        self._as_list = {name: [*values] for name, values in self._as_list.items()}
+        super().add(name, value, **how)
 
 
 class BaseHandler(RequestHandler):
