@@ -189,7 +189,7 @@ class ApiHandler(BaseHandler):
         thing = self.linked(thing)
         if place := thing.get("url") or place:
             self.set_header("Location", place)
-        self.give(self.encoded(thing))
+        self.give(compact(thing).encode())
 
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
