@@ -34,6 +34,7 @@ from tornado.iostream import IOStream
 from tornado.log import access_log
 from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
+from tornado.template import Loader
 from tornado.web import Application, RequestHandler, url
 
 from bus import Bus, Carrier, PostgresBus
@@ -114,6 +115,7 @@ API: list[tuple[str, type[api.ApiHandler]]] = [
 ]
 REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
 VIEWS = Path(__file__).parent / "views"
+TEMPLATES = Loader(str(VIEWS / "templates"))
 ASKED_WITHIN = 30  # seconds for the head of a request, and as many for its body
 PATHS_KEPT = 10_000  # of which it is remembered where they lead
 SPARE = 64  # file descriptors for the database, the log and the like
@@ -142,6 +144,12 @@ def believe(request: HTTPServerRequest, proxies: list[str]) -> None:
 def doors_to(config: Config) -> Doors | PostgresDoors:
     """Return the doors to the database that the options name."""
     return PostgresDoors(config.database) if config.postgresql else Doors(config.database_path)
+
+
+def compile_templates() -> None:
+    """Compile every template, in a thread: a page of several would hold the event loop long."""
+    for path in Path(TEMPLATES.root).rglob("*.html"):
+        TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
 
 
 class Server(HTTPServer):
@@ -255,7 +263,8 @@ class App(Application):
             api=[(p.replace(ID, "{id}").replace(NAME, "{username}"), h) for p, h in API],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
-            template_path=str(VIEWS / "templates"),
+            template_path=TEMPLATES.root,
+            template_loader=TEMPLATES,
             static_path=str(VIEWS / "statics"),
             static_handler_class=StaticHandler,
             default_handler_class=MissingHandler,
@@ -345,6 +354,7 @@ class App(Application):
                 self.carrier.open(hmac.digest(key.encode(), name.encode(), "sha256").hex())
             self.titles.open()
             self.jobs.open()
+            self.compiling = asyncio.get_running_loop().run_in_executor(None, compile_templates)
             undo.pop_all()
 
     async def stop(self) -> None:
@@ -356,6 +366,7 @@ class App(Application):
         await asyncio.to_thread(self.hashing.threads.shutdown)
         await self.jobs.close()
         self.titles.close()
+        await self.compiling
         await self.bus.close()
         if self.carrier:
             await self.carrier.close()

@@ -19,7 +19,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.options import Error
 
-from app import ASKED_WITHIN, App
+from app import ASKED_WITHIN, TEMPLATES, App
 from checks.cast import ROOT, Server, Visitor, ask
 from config import Config, read
 from controllers.loop import HASHES_WAITING, Hashing
@@ -506,6 +506,22 @@ def test_limits_are_set(tmp_path: Path) -> None:
         assert ASKED_WITHIN == 30
         assert limits.max_body_size == 2**20 and limits.max_header_size == 2**15
         assert limits.no_keep_alive
+
+    asyncio.run(live())
+
+
+def test_templates_are_compiled_aside(tmp_path: Path) -> None:
+    """Else the first page after a start would hold the event loop for a tenth of a second."""
+    there = Path(TEMPLATES.root).rglob("*.html")
+    names = {str(each.relative_to(TEMPLATES.root)) for each in there}
+    TEMPLATES.reset()
+
+    async def live() -> None:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        await app.start()
+        await app.compiling
+        assert {*TEMPLATES.templates} == names != set()
+        await app.stop()
 
     asyncio.run(live())
 
