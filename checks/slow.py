@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -187,6 +188,8 @@ BAD: dict[str, Act] = {
     "a form never comes": asks("POST /login", FORM + LONG),
     "a form is expected": asks("POST /login", f"{FORM}Expect: 100-continue\r\n{LONG}"),
     "a form drips": asks("POST /login", FORM + LONG, "x"),
+    "a form drips to nowhere": asks("POST /nowhere", FORM + LONG, "x"),
+    "an unknown verb drips": asks("BREW /login", FORM + LONG, "x"),
     "a stranger's form drips": asks("POST /lists/1", FORM + LONG, "x", known=False),
     "a stranger's file drips": asks("POST /account/import", FORM + LONG, "x", known=False),
     "a file drips": asks("POST /account/import", FORM + LONG, "x"),
@@ -378,6 +381,32 @@ def test_who_leaves_is_served_no_more(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
             await house.under_way.none.wait()
             assert house.numbers.requests["GET", 200] - before < 5
+
+    asyncio.run(scene())
+
+
+def test_a_form_that_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not acted upon, as nobody would hear the answer."""
+
+    async def scene() -> None:
+        async with at_home(tmp_path) as (house, ann):
+            token = ann.http.cookies["_xsrf"]
+            form = f"_xsrf={token}&title=late".encode()
+            heard: list[Any] = []
+            monkeypatch.setattr(house.under_way, "hear", heard.append)
+            client = Client(ann)
+            await client.ask(
+                f"POST /lists/{ann.list}", f"{FORM}Content-Length: {len(form)}\r\n\r\n"
+            )
+            while len(heard) < 2:  # noqa: ASYNC110  the connection, the head of the request
+                await asyncio.sleep(0.01)
+            house.under_way.asking[heard[0]] = float("-inf")
+            client.socket.send(form)
+            # Of one turn of the loop: what has come is read, then a timer ends the connection.
+            asyncio.get_running_loop().call_later(0, house.server.end_silent)
+            await asyncio.to_thread(wait, lambda: not house.server.open)
+            client.socket.close()
+            assert "late" not in {row.title for row in await asyncio.to_thread(ann.rows)}
 
     asyncio.run(scene())
 

@@ -227,7 +227,7 @@ class UnderWay:
         """Count one in. Raises HTTPError 503 when it comes too late to be answered."""
         connection: Any = request.request.connection
         self.asking.pop(connection.stream, None)
-        if self.closed:
+        if self.closed or connection.stream.closed():
             raise HTTPError(503)
         self.requests.add(request)
         self.none.clear()
@@ -317,11 +317,11 @@ class Kept:
         return parts
 
     def put(self, key: Any, parts: list[bytes]) -> None:
-        """Keep `parts`, but not what would fill a tenth of the room."""
+        """Keep `parts`, but not what would fill a fifth of the room."""
         if key in self.parts:
             return
         size = ENTRY + sum(map(len, parts))
-        if size > self.limit / 10:
+        if size > self.limit / 5:
             return
         self.parts[key] = parts
         self.size += size
