@@ -23,6 +23,7 @@ LIST_VERBS: dict[str, Callable[..., None]] = {
 WHO = (N_("added by {name}"), N_("completed by {name}"), N_("for {name}"))
 OWN = ("status", "news", "talking", "talk")  # parts of own.html
 MESSAGES_SHOWN = 30
+PAGE_KEPT = 200_000  # bytes of a page that is kept whole, for one reader
 VERBS: dict[str, Callable[..., int]] = {
     "complete": todos.complete,
     "reopen": partial(todos.complete, completed=False),
@@ -180,7 +181,7 @@ class ListPageHandler(PageHandler):
         page = kept.get(key) if plain else None
         if page is None:
             page = await self.draw_page(place, editing, before, plain=plain)
-            if plain:
+            if plain and sum(map(len, page)) < PAGE_KEPT:
                 kept.put(key, page)
         self.finish(self.xsrf_token.join(page))
 
