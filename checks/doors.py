@@ -287,7 +287,7 @@ def test_what_was_drawn_is_bounded() -> None:
         kept.get(0)
     assert kept.get(0) and kept.get(19) and kept.get(1) is None
     assert kept.size == 100_000
-    kept.put("large", [b"x" * 9_001])
+    kept.put("large", [b"x" * 19_001])
     assert kept.get("large") is None
 
 
