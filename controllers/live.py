@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
@@ -227,15 +228,16 @@ class Hub:
     async def here(self) -> Here:
         """Return who has which list open in this process, but who doesn't want that to be seen.
 
-        There may be very many: after AT_ONCE sessions others have their turn.
+        There may be very many windows: after AT_ONCE of them others have their turn.
         """
+        windows = [*chain.from_iterable(self.sessions.values())]
         found: Here = set()
-        for number, windows in enumerate([*self.sessions.values()]):
-            shown = [each for each in windows if each.person.presence]
-            for list_id in set[int]().union(*(each.present for each in shown)):
-                found.add((list_id, shown[0].person.id, shown[0].person.username))
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        for begin in range(0, len(windows), AT_ONCE):
+            for each in windows[begin : begin + AT_ONCE]:
+                person = each.person
+                if person.presence:
+                    found.update([(number, person.id, person.username) for number in each.present])
+            await asyncio.sleep(0)
         return found
 
     def hide(self, key: str, person: Person) -> None:
