@@ -1,2 +1,0 @@
-wrk.method = 'GET'
-wrk.headers['Authorization'] = 'Bearer todo_a-token-for-the-bench'

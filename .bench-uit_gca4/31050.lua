@@ -1,2 +1,0 @@
-wrk.method = 'GET'
-wrk.headers['Cookie'] = '_xsrf=2|47a9135c|b161402afa46d241d59ef88278d8a7d5|1795829387; session="2|1:0|10:1795829387|7:session|60:Nkppd29WWncyV2hSMTJNQTJhaWg3NnZ0TDdwcHRDaGY1WlhSWEY5MTVwVQ==|7b833ee91cdcce0db7db5f506ad5bd22f564f3da48e0beb8ed685a3e79db4360"; device="2|1:0|10:1795829387|6:device|76:MWUzNmI2YTdiYTQwMTRmNDc5N2I3N2NkMmNhMDcwNjEgelZ5UHpzcjBIckppbldPelVzVXlfUQ==|897fcb1e9292a06bd9c3d36e6a8e986ad883b5b5c6d0c22070509d9063439f83"'
