@@ -71,6 +71,13 @@ def name_in(url: str) -> str:
     return urlsplit(url).path[1:]
 
 
+def another_program(here: cluster.Cluster, url: str) -> PostgresqlDatabase:
+    """Return a door of someone else's to a database."""
+    return PostgresqlDatabase(
+        name_in(url), host="127.0.0.1", port=here.port, user="ana", autoconnect=False
+    )
+
+
 @pytest.fixture
 def doors(url: str) -> Iterator[PostgresDoors]:
     """The doors to a database of one's own."""
@@ -475,9 +482,7 @@ def test_a_lock_that_another_program_holds(
     server = start(f"--database={url}", KEY)
     ann = Visitor(server, "ann")
     ann.sign_up()
-    other = PostgresqlDatabase(
-        name_in(url), host="127.0.0.1", port=here.port, user="ana", autoconnect=False
-    )
+    other = another_program(here, url)
     with other.connection_context(), other.atomic():
         other.execute_sql("SELECT * FROM list FOR UPDATE")
         assert ann.post(f"/lists/{ann.list}", title="milk").status_code == 503
@@ -494,9 +499,7 @@ def test_a_window_that_goes_before_it_is_let_in(
     server = start(f"--database={url}", KEY)
     ann = Visitor(server, "ann")
     ann.sign_up()
-    other = PostgresqlDatabase(
-        name_in(url), host="127.0.0.1", port=here.port, user="ana", autoconnect=False
-    )
+    other = another_program(here, url)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with other.connection_context(), other.atomic():
         other.execute_sql("LOCK TABLE session")
