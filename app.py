@@ -175,6 +175,7 @@ class Server(HTTPServer):
     def on_close(self, server_conn: Any) -> None:
         """Forget a connection."""
         self.asking.pop(server_conn.stream, None)
+        server_conn.stream.error = None  # whose traceback leads back to it: see `Hub.settle`
         super().on_close(server_conn)
 
     @property
@@ -250,8 +251,6 @@ class App(Application):
             lookups=self.lookups,
             hashing=self.hashing,
             under_way=self.under_way,
-            websocket_ping_interval=20,
-            websocket_ping_timeout=7,  # and 5 s for a farewell: who is gone is cut off after 32
             websocket_max_message_size=64 * 1024,
             hub=self.hub,
             numbers=self.numbers,

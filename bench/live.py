@@ -58,9 +58,25 @@ def frames(data: bytes) -> list[tuple[int, bytes, int]]:
     return found
 
 
-def enter(url: str, cookie: str, count: int) -> tuple[dict[int, socket.socket], int]:
+def hear(each: socket.socket, data: bytes = b"") -> list[int]:
+    """Return the versions in what was read, or is to be read now, and answer pings."""
+    data = data or each.recv(65536)
+    assert data, "the server has closed a socket"
+    versions = []
+    for kind, content, version in frames(data):
+        assert kind != CLOSE, content
+        if kind == PING:
+            each.send(frame(PONG, content))
+        elif version:
+            versions.append(version)
+    return versions
+
+
+def enter(
+    url: str, cookie: str, count: int, poll: select.epoll
+) -> tuple[dict[int, socket.socket], int]:
     """Open sockets that watch list 1; return them by number, and its version."""
-    place, said = urlsplit(url), b""
+    place, version = urlsplit(url), 0
     opened: dict[int, socket.socket] = {}
     hello = (ENTER % (place.netloc, cookie)).encode()
     while len(opened) < count:
@@ -80,9 +96,13 @@ def enter(url: str, cookie: str, count: int) -> tuple[dict[int, socket.socket], 
                 more = each.recv(4096)
                 assert more, said
                 said += more
+            version = max(hear(each, said), default=0)
             each.setblocking(False)
+            poll.register(each, select.EPOLLIN)
         opened |= {each.fileno(): each for each in some}
-    return opened, max(version for _, _, version in frames(said))
+        for number, _ in poll.poll(0):
+            hear(opened[number])
+    return opened, version
 
 
 def hold(pipe: Connection, url: str, cookie: str, count: int) -> None:
@@ -90,12 +110,11 @@ def hold(pipe: Connection, url: str, cookie: str, count: int) -> None:
 
     To who asks for a version by the pipe, the notes are given as soon as all have heard of it.
     """
-    sockets, version = enter(url, cookie, count)
+    poll = select.epoll()
+    sockets, version = enter(url, cookie, count, poll)
     pipe.send(version)
     gc.freeze()
-    poll = select.epoll()
-    for number in [*sockets, pipe.fileno()]:
-        poll.register(number, select.EPOLLIN)
+    poll.register(pipe, select.EPOLLIN)
     heard = dict.fromkeys(sockets, version)
     notes: list[tuple[int, int, float]] = []
     wanted, behind = 0, set[int]()
@@ -108,17 +127,11 @@ def hold(pipe: Connection, url: str, cookie: str, count: int) -> None:
                     return
                 behind = {each for each in heard if heard[each] < wanted}
                 continue
-            data = sockets[number].recv(65536)
-            assert data, "the server has closed a socket"
-            for kind, content, version in frames(data):
-                assert kind != CLOSE, content
-                if kind == PING:
-                    sockets[number].send(frame(PONG, content))
-                elif version:
-                    notes.append((number, version, time.monotonic()))
-                    heard[number] = version
-                    if version >= wanted:
-                        behind.discard(number)
+            for version in hear(sockets[number]):
+                notes.append((number, version, time.monotonic()))
+                heard[number] = version
+                if version >= wanted:
+                    behind.discard(number)
         if wanted and not behind:
             pipe.send(notes)
             wanted, notes = 0, []

@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import os
+import signal
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +27,7 @@ from config import Config
 CONNECTIONS = Path("/proc/net/tcp")
 CUT_WITHIN = 35  # seconds
 EACH = 2  # of a kind
+CROWD = 120  # sockets: several times as many as the collector is told of
 TICKS = os.sysconf("SC_CLK_TCK")
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -33,6 +36,16 @@ UPGRADE = (
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 LONG, CHUNKED = "Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"
 CONTINUED, TEXT, CLOSE, PING, PONG, FINAL = 0, 1, 8, 9, 10, 0x80  # RFC 6455, 5.2
+INSIDE = """
+import gc, signal, sys
+def tell(*anything):
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    kinds = [type(each).__name__ for each in gc.get_objects()]
+    gc.freeze()
+    print("frozen", frozen, kinds.count("LiveHandler"), kinds.count("IOStream"), file=sys.stderr)
+signal.signal(signal.SIGUSR1, tell)
+"""  # what the server says of itself when it is asked
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # of TLS, and no more of it
 pytestmark = pytest.mark.skipif(not CONNECTIONS.exists(), reason="only Linux tells who is held")
 
@@ -297,6 +310,39 @@ def test_bad_manners(start: Callable[..., Server]) -> None:
     left = told(server)
     assert (left["sockets"], left["under_way"]) == (0, 1)  # which asks for this
     server.stop()  # nothing was logged
+
+
+def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Though the collector looks no more at what many sockets hold."""
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/sitecustomize.py").write_text(INSIDE)
+    server = start(environment=os.environ | {"PYTHONPATH": str(tmp_path / "inside")})
+    server.expected.append("frozen")
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    def inside() -> list[int]:
+        lines = len(server.log.read_text().splitlines())
+        server.process.send_signal(signal.SIGUSR1)
+        wait(lambda: len(server.log.read_text().splitlines()) > lines)
+        return [int(number) for number in server.log.read_text().splitlines()[-1].split()[1:]]
+
+    async def scene() -> None:
+        inside()  # which freezes all
+        frozen, *before = inside()
+        clients = [Client(ann) for _ in range(CROWD)]
+        for client in clients:
+            await client.enter()
+        assert inside()[0] > frozen + 10 * CROWD
+        wait(lambda: inside()[1] == CROWD)
+        for client in clients:  # rudely
+            linger = struct.pack("ii", 1, 0)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.socket.close()
+        wait(lambda: inside()[1:] == before)
+
+    asyncio.run(scene())
+    server.stop()
 
 
 @asynccontextmanager
