@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from checks.api import Program
 from checks.cast import Server, Visitor
-from controllers.live import Hub, Watcher
+from controllers.live import ALIVE, ASKED, TURNS, Hub, Watcher
 from models.tables import Person
 
 
@@ -388,8 +389,8 @@ def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> Non
     looks: list[bool] = []
     again = asyncio.Event()
 
-    async def look_after(*, alive: bool) -> None:
-        looks.append(alive)
+    async def look_after(*, anyway: bool) -> None:
+        looks.append(anyway)
         if len(looks) == 2:
             again.set()
         raise RuntimeError("on purpose")
@@ -402,6 +403,31 @@ def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> Non
 
     play(scene)
     assert "could not look after" in caplog.text
+
+
+def test_every_socket_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are; who hasn't answered when it comes again is ended."""
+
+    class Silent:
+        answered = True
+        tell: Any
+        stream: Any
+
+    hub = Hub(cast(Any, None))
+    asked: list[int] = []
+    ended: list[int] = []
+    for number in range(20_000):
+        each: Any = Silent()
+        each.tell = lambda news, n=number: asked.append(n)
+        each.stream = SimpleNamespace(close=lambda n=number: ended.append(n))
+        hub.sockets[each] = 0
+    for now in (ASKED + 1, 2 * ASKED + 2):
+        clock = SimpleNamespace(monotonic=lambda now=now: now)
+        monkeypatch.setattr("controllers.live.time", clock)
+        for _ in range(ALIVE * TURNS):
+            hub.ping()
+        assert asked == [*range(20_000)]
+    assert ended == asked
 
 
 def test_news_that_were_missed() -> None:

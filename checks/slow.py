@@ -27,7 +27,7 @@ from config import Config
 CONNECTIONS = Path("/proc/net/tcp")
 CUT_WITHIN = 35  # seconds
 EACH = 2  # of a kind
-CROWD = 120  # sockets: several times as many as the collector is told of
+CROWD = 120  # sockets, of which most are no more looked at by the collector when they go
 TICKS = os.sysconf("SC_CLK_TCK")
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -331,11 +331,15 @@ def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_pat
         inside()  # which freezes all
         frozen, *before = inside()
         clients = [Client(ann) for _ in range(CROWD)]
+        plain = [Client(ann) for _ in range(EACH)]
+        for client in plain:  # which stay
+            await client.ask("GET /healthz")
+            await client.read()
         for client in clients:
             await client.enter()
         assert inside()[0] > frozen + 10 * CROWD
         wait(lambda: inside()[1] == CROWD)
-        for client in clients:  # rudely
+        for client in [*clients, *plain]:  # rudely
             linger = struct.pack("ii", 1, 0)
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             client.socket.close()

@@ -30,7 +30,7 @@ from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
 
 ALIVE = 20  # seconds after which a quiet watcher hears that all is well
-ASKED = 15  # seconds after which a socket is asked whether it is there; until then it answers
+ASKED = 15  # seconds after which a socket hears that, and is asked whether it is there
 TURNS = 20  # times a second that some are asked
 POLL = 25  # seconds that a poll waits
 AT_ONCE = 25  # watchers told in one go, before others have their turn: half a millisecond
@@ -253,7 +253,7 @@ class Hub:
         """
         self.stirred += 1
         if self.stirred % AT_ONCE == 0:
-            gc.collect(1)
+            gc.collect()  # looks at what has come since the last time only
             gc.freeze()
 
     def hide(self, key: str, person: Person) -> None:
@@ -359,14 +359,15 @@ class Hub:
             try:
                 self.ping()
                 if turn % TURNS == 0:
-                    await self.look_after(alive=not turn % (ALIVE * TURNS))
+                    await self.look_after(anyway=not turn % (ALIVE * TURNS))
             except Exception:  # the next time may go well
                 app_log.exception("The hub could not look after its watchers")
 
-    async def look_after(self, *, alive: bool) -> None:
+    async def look_after(self, *, anyway: bool) -> None:
         """Say who is present, and let go of those whose session has ended.
 
-        Any process may have ended a session, so they are looked at when anyone has committed.
+        Any process may have ended a session, so they are looked at when anyone has committed; and
+        now and then `anyway`, as time ends sessions, too.
         """
         here = await self.here()
         for news in await self.company.news(here):
@@ -382,7 +383,7 @@ class Hub:
         moment = None
         with suppress(Unavailable):  # then it is time to look, and all is well so far
             moment = await self.lookups.moment()
-        if moment is not None and moment == self.as_of and not alive:
+        if moment is not None and moment == self.as_of and not anyway:
             return
         self.as_of = moment
         keys = [*self.sessions]
@@ -398,11 +399,12 @@ class Hub:
     def ping(self) -> None:
         """Say to the sockets whose turn it is that all is well; end those that didn't answer.
 
-        Tornado would keep a task and a timer for each, a tenth of what a socket weighs.
+        Tornado would keep a task and a timer for each, a tenth of what a socket weighs. However
+        many they are, each has its turn every ALIVE seconds.
         """
-        now = time.monotonic()
+        now, most = time.monotonic(), max(AT_ONCE, len(self.sockets) // (ALIVE * TURNS) + 1)
         due = takewhile(lambda each: self.sockets[each] < now - ASKED, self.sockets)
-        for each in [*islice(due, AT_ONCE)]:
+        for each in [*islice(due, most)]:
             del self.sockets[each]
             self.sockets[each] = now
             if each.answered:
