@@ -360,6 +360,8 @@ async def at_home(folder: Path) -> AsyncIterator[tuple[App, Visitor]]:
     for _ in range(2):
         await asyncio.to_thread(lambda: ann.post(f"/lists/{ann.list}", lines=lines))
     ann.http.close()
+    while house.server.open:  # noqa: ASYNC110  a scene begins with nobody inside
+        await asyncio.sleep(0.01)
     yield house, ann
     await house.stop()
 
