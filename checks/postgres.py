@@ -1,6 +1,7 @@
 """PostgreSQL: what a start refuses, what is locked and tried again, what a lost server leaves."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +18,14 @@ from uuid import uuid4
 
 import pytest
 import requests
-from peewee import IntegrityError, PeeweeException, PostgresqlDatabase, ProgrammingError
+from peewee import (
+    IntegrityError,
+    PeeweeException,
+    PostgresqlDatabase,
+    ProgrammingError,
+    Select,
+    fn,
+)
 from tornado.options import Error
 
 from checks import cluster
@@ -33,7 +41,7 @@ from checks.slow import UPGRADE, Client, held
 from config import Config, read
 from controllers.loop import FarLookups
 from models import answered, farewell, lists, members, messages, throttle, todos, tokens, users
-from models.database import Doors, Given, Lock, db
+from models.database import Doors, Given, Later, Lock, Prepared, db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Uncertain
 from models.postgres import PostgresDoors, alone, prepare
 from models.tables import Change, List, Session, Todo, Tries, User
@@ -42,6 +50,8 @@ pytestmark = pytest.mark.skipif(not cluster.FOUND, reason=cluster.MISSING)
 KEY = f"--cookie_secret={'k' * 64}"
 BACK_WITHIN = 5  # seconds after the server is there again
 BY_ID = Lock(List.select(List.id).where(List.id == Given("id")))
+FAIL = Select((), (fn.fail(Given("code")),))
+FAILS, FAILS_LATER = Prepared(FAIL), Later(FAIL)
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +404,7 @@ def test_a_deadlock_is_tried_again(doors: PostgresDoors, ann: Any) -> None:
 
     def cross(first: int, second: int) -> None:
         BY_ID(id=first)
+        db.execute_sql("SELECT 1")  # with which the lock is asked for
         runs.append(first)
         if len(runs) <= 2:
             both.wait(10)
@@ -407,13 +418,21 @@ def test_a_deadlock_is_tried_again(doors: PostgresDoors, ann: Any) -> None:
     assert ask(doors.read, lambda: Todo.select().count()).result() == 2
 
 
-def test_what_fails_for_ever(doors: PostgresDoors) -> None:
+@pytest.mark.parametrize("fails", [FAILS, FAILS_LATER], ids=["at once", "in COMMIT"])
+def test_what_fails_for_ever(
+    fails: Prepared, doors: PostgresDoors, here: cluster.Cluster, url: str
+) -> None:
     """Is tried four times, and then refused; a mistake is told as what it is, at once."""
     runs: list[int] = []
+    here.execute(
+        "CREATE FUNCTION fail(code text) RETURNS int LANGUAGE plpgsql"
+        " AS 'BEGIN RAISE EXCEPTION USING ERRCODE = code, MESSAGE = code; END'",
+        name_in(url),
+    )
 
     def fail(code: str) -> None:
         runs.append(1)
-        db.execute_sql(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$")
+        fails(code=code)
 
     for code, kind, times in (
         ("40001", Unavailable, 4),
@@ -423,9 +442,59 @@ def test_what_fails_for_ever(doors: PostgresDoors) -> None:
         ("42P01", ProgrammingError, 1),
     ):
         runs.clear()
-        with pytest.raises(kind):
+        with pytest.raises(kind) as failed:
             ask(doors.write, fail, code).result()
-        assert len(runs) == times, code
+        assert len(runs) == times and failed.type is kind, code
+
+
+def trips(here: cluster.Cluster, url: str, unit: Callable[..., Any], *args: Any) -> list[str]:
+    """Return the statements of each trip to the server that a unit takes when it runs again."""
+    with closing(PostgresDoors(url, threads=1)) as one:
+        one.open()
+        ask(one.write, unit, *args).exception()
+        ask(one.write, lambda: db.execute_sql("SET log_statement = 'all'")).result()
+        log = here.folder / "log"
+        before = len(log.read_text())
+        ask(one.write, unit, *args).exception()
+        said = re.findall(r"(?:statement|WARNING|ERROR): +(.*)", log.read_text()[before:])
+    return [" ".join(re.findall(r"(?:^|(?<=;))[A-Z]+", line)) for line in said]
+
+
+def test_how_often_the_server_is_asked(here: cluster.Cluster, url: str, ann: Any) -> None:
+    """What nobody waits for travels with what comes next, or not at all; plans are kept."""
+
+    def regret() -> None:
+        lists.LOCK(list=1)
+        raise Forbidden
+
+    def regret_later() -> None:
+        seen = lists.seen_by(ann, 1, "change")
+        lists.changed(ann, seen, "add", "todo", [], [])
+        raise Forbidden
+
+    locked = "BEGIN EXECUTE EXECUTE"
+    added = [locked, "EXECUTE", "EXECUTE EXECUTE COMMIT"]
+    assert trips(here, url, todos.add, ann, 1, "milk") == added
+    assert trips(here, url, lambda: None) == ["BEGIN COMMIT"]
+    assert trips(here, url, regret) == []
+    assert trips(here, url, regret_later) == [locked, "ROLLBACK"]
+
+
+def test_plans_of_before_an_upgrade(here: cluster.Cluster, doors: PostgresDoors, ann: Any) -> None:
+    """Are made anew when what they give has become of another kind."""
+    one = {"name": "Things", "titles": 0}
+
+    def mine() -> dict[str, Any]:
+        (seen,) = lists.mine(ann)
+        return {name: getattr(seen, name) for name in one}
+
+    for _ in range(20):
+        assert ask(doors.read, mine).result() == one
+    widened = "ALTER TABLE list ALTER name TYPE varchar(200), ALTER titles TYPE numeric"
+    here.execute(widened, name_in(doors.url))
+    answers = [ask(doors.read, mine) for _ in range(20)]
+    assert [answer.result() for answer in answers] == [one] * 20
+    assert ask(doors.write, todos.add, ann, 1, "milk").result()
 
 
 def test_a_failure_that_goes_unnoticed(doors: PostgresDoors, ann: Any) -> None:

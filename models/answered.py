@@ -7,7 +7,7 @@ from typing import Any
 
 from models import lists
 from models.clock import instant, moment, now
-from models.database import Given, Prepared
+from models.database import Given, Later, Prepared
 from models.errors import Conflict
 from models.tables import Answered, Person
 
@@ -16,11 +16,11 @@ FIND = Prepared(
         Answered.user == Given("user"), Answered.key == Given("key")
     )
 )
-FORGET = Prepared(
+FORGET = Later(
     Answered.delete().where(Answered.user == Given("user"), Answered.key == Given("key"))
 )
 KEPT = timedelta(hours=24)
-NOTE = Prepared(Answered.insert({name: Given(name) for name in ("user", "key", "answer", "at")}))
+NOTE = Later(Answered.insert({name: Given(name) for name in ("user", "key", "answer", "at")}))
 
 
 def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:

@@ -55,6 +55,14 @@ class Slot(str):
     """Marks, among the parameters of a prepared query, where a named value goes."""
 
 
+class Ready(str):
+    """Marks SQL that runs again and again, so a server may keep its plan."""
+
+
+class Unheard(Ready):
+    """Marks such whose answer nobody looks at: it may reach a server with what comes next."""
+
+
 class Given(Value):
     """Stands in a prepared query for a value that is given each time it runs, unconverted."""
 
@@ -70,6 +78,8 @@ class Prepared:
     driver itself.
     """
 
+    kind = Ready
+
     def __init__(self, query: Any) -> None:
         self.query = query
         self.built_for: Any = None
@@ -81,8 +91,8 @@ class Prepared:
     def on(self, connection: Any, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run it on a connection of the driver's."""
         if self.built_for is not db.obj:
-            self.sql, self.params = self.bound().sql()
-            self.built_for = db.obj
+            sql, self.params = self.bound().sql()
+            self.sql, self.built_for = self.kind(sql), db.obj
         given = [values[p] if isinstance(p, Slot) else p for p in self.params]
         cursor = connection.cursor()
         cursor.execute(self.sql, given)
@@ -93,7 +103,13 @@ class Prepared:
         return self.query.bind(db.obj)
 
 
-class Lock(Prepared):
+class Later(Prepared):
+    """One that gives nothing; on PostgreSQL it may fail only in the next one, or in COMMIT."""
+
+    kind = Unheard
+
+
+class Lock(Later):
     """Keeps others from changing or locking the rows of a query until COMMIT.
 
     What is checked before something is written must be locked before it is read. On SQLite nothing

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 from models.clock import instant, moment, now
-from models.database import Given, Lock, Prepared
+from models.database import Given, Later, Lock, Prepared
 from models.tables import Link, List, Mention, Message, Person, Todo
 
 # Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
@@ -21,11 +21,11 @@ PAUSES = (timedelta(minutes=10), timedelta(hours=2), timedelta(days=1), AGAIN)  
 LEASE = timedelta(minutes=5)  # that whoever asks has, before another process does
 MINUTE = timedelta(minutes=1)
 
-ADD = Prepared(
+ADD = Later(
     Link.insert(address=Given("address"), user=Given("user"), due=Given("due")).on_conflict_ignore()
 )
-LINKED = Link.select(Link.id, Given("list")).where(Link.address == Given("address"))
-MENTION = Prepared(Mention.insert_from(LINKED, [Mention.link, Mention.list]).on_conflict_ignore())
+LINKED = Link.select(Link.id, Given("list").cast("BIGINT")).where(Link.address == Given("address"))
+MENTION = Later(Mention.insert_from(LINKED, [Mention.link, Mention.list]).on_conflict_ignore())
 WAITING = Prepared(Link.select(Link.id).where(Link.due <= Given("now")).limit(1))
 KNOWN = Prepared(
     Link.select(Link.address, Link.title)
@@ -35,7 +35,7 @@ KNOWN = Prepared(
 SAME = (Link.id == Given("link")) & (Link.address == Given("address"))
 FOUND = Prepared(Link.select(Link.title, Link.tries).where(SAME))
 NEW = {name: Given(name) for name in ("title", "tries", "due")}
-STORE = Prepared(Link.update(NEW).where(Link.id == Given("link")))
+STORE = Later(Link.update(NEW).where(Link.id == Given("link")))
 HERE = List.id.in_(Mention.select(Mention.list).where(Mention.link == Given("link")))
 LOCK = Lock(List.select(List.id).where(HERE).order_by(List.id))
 NEWEST = Prepared(List.select(fn.COALESCE(fn.MAX(List.titles), 0)))

@@ -10,7 +10,7 @@ from peewee import SQL, Select, fn
 
 from models import links, text
 from models.clock import instant, moment, now
-from models.database import Given, Lock, Prepared, noted
+from models.database import Given, Later, Lock, Prepared, noted
 from models.errors import Forbidden, NotFound, Quota
 from models.tables import Change, Held, List, Member, Message, Person, User
 
@@ -70,8 +70,8 @@ VERSIONS = Prepared(WATCHED.where(List.id == fn.ANY(Given("lists"))))
 LOCK = Lock(List.select(List.id).where(List.id == Given("list")))
 LOCK_PERSON = Lock(User.select(User.id).where(User.id == Given("person")))
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
-RECORD = Prepared(Change.insert({name: Given(name) for name in COLUMNS}))
-STEP = Prepared(
+RECORD = Later(Change.insert({name: Given(name) for name in COLUMNS}))
+STEP = Later(
     List.update(
         version=Given("version"),
         open=List.open + Given("open"),

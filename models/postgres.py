@@ -23,8 +23,9 @@ from peewee import (
     PostgresqlDatabase,
 )
 from playhouse.migrations import Runner
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 
-from models.database import Answer, Outcome, Work, db, deliver, noted, refusal
+from models.database import Answer, Outcome, Ready, Unheard, Work, db, deliver, noted, refusal
 from models.errors import CannotStart, Unavailable, Uncertain
 from models.upgrades import APPLICATION_ID, STEPS, newest_of
 
@@ -32,6 +33,7 @@ READING, WRITING = "REPEATABLE READ READ ONLY", "READ COMMITTED"
 # Serialization failure, deadlock; lost to another's same key, or to who deleted what it refers to.
 AGAIN = ("40001", "40P01", "23505", "23503")
 READ_ONLY = "25006"  # a standby, or a server that was made one
+STALE = "0A000"  # a plan that is kept gives columns of other types now: they were upgraded
 MISTAKES = ("22", "23", "25", "42")  # classes of errors that aren't the server's fault
 DURABLE = ("on", "remote_write", "remote_apply")
 TRIES = 4
@@ -56,13 +58,56 @@ LETTERS = """
 """
 
 
+class Trips(connection):  # type: ignore[misc]  # the driver has no types
+    """A connection on which what nobody hears the answer of waits for what comes next.
+
+    Each trip to the server and back costs it, and us, more than most statements do. What they mean
+    and how they are best done it finds out once, as that costs it as much as to do them.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cursor_factory = Trip
+        self.waiting: list[bytes] = []
+        self.known: dict[str, str] = {}  # SQL that the server keeps, and how it is run
+
+
+class Trip(cursor):  # type: ignore[misc]
+    """What is executed on a connection of that kind."""
+
+    def execute(self, sql: str, given: Any = None) -> None:
+        """Send it after what waits, unless it waits as well."""
+        waiting = self.connection.waiting
+        if sql.startswith("ROLLBACK"):
+            waiting.clear()
+            if self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+                return  # not even its BEGIN was sent
+        run = self.known(sql) if isinstance(sql, Ready) else sql
+        waiting.append(self.mogrify(run, given))
+        if not isinstance(sql, Unheard) and not sql.startswith("BEGIN"):
+            statements = b";".join(waiting)
+            waiting.clear()
+            super().execute(statements)
+
+    def known(self, sql: str) -> str:
+        """Return how a query is run that the server keeps, from now on."""
+        known: dict[str, str] = self.connection.known
+        if sql not in known:
+            name, *parts = f"ready_{len(known)}", *sql.split("%s")
+            numbered = "".join(f"{part}${place}" for place, part in enumerate(parts[:-1], 1))
+            super().execute(f"PREPARE {name} AS {numbered}{parts[-1]}".replace("%%", "%"))
+            values = ", ".join(["%s"] * (len(parts) - 1))
+            known[sql] = f"EXECUTE {name}({values})" if values else f"EXECUTE {name}"
+        return known[sql]
+
+
 def place_of(url: str) -> str:
     """Return what may be shown of an address: its server and its name, no user, no password."""
     parts = urlsplit(url)
     return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def database_at(url: str) -> PostgresqlDatabase:
+def database_at(url: str, **more: Any) -> PostgresqlDatabase:
     """Return the database at postgresql://user:password@host:port/name?options."""
     parts = urlsplit(url)
     given = {"user": parts.username, "password": parts.password, "host": parts.hostname}
@@ -70,7 +115,7 @@ def database_at(url: str) -> PostgresqlDatabase:
     if parts.port:
         options["port"] = parts.port
     options = OPTIONS | options | dict(parse_qsl(parts.query))
-    return PostgresqlDatabase(unquote(parts.path[1:]), autoconnect=False, **options)
+    return PostgresqlDatabase(unquote(parts.path[1:]), autoconnect=False, **options, **more)
 
 
 @contextmanager
@@ -144,7 +189,7 @@ class PostgresDoors:
         """Make or upgrade the database if need be, and start the threads. Raises CannotStart."""
         with alone(self.url) as database:
             prepare(self.url, database)
-        self._db = database_at(self.url)
+        self._db = database_at(self.url, connection_factory=Trips)
         db.initialize(self._db)
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
         self._looks: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
@@ -199,9 +244,9 @@ class PostgresDoors:
 
     def _run(self, mode: str, unit: Callable[[], Any]) -> Outcome:
         """Run a unit until it is committed, or refused for good."""
-        tries, ended = 0, False
+        tries = 0
         while True:
-            tries += 1
+            tries, ended = tries + 1, False
             try:
                 self._connect()
                 noted.changes = []
@@ -209,19 +254,19 @@ class PostgresDoors:
                     result = unit()
                     if not self._db.is_connection_usable():
                         raise Unavailable("a statement failed, and its unit went on")
-                    ended = True
+                    ended = True  # but for what waits for COMMIT
                 self.news.extend(noted.changes)
                 return result, None
             except Exception as error:  # whatever it is, it belongs to the caller of this unit
                 code = code_of(error)
                 lost = not self._db.is_closed() and self._db.connection().closed
                 stays = code == READ_ONLY and mode == WRITING
-                if lost or stays:
+                if lost or stays or code == STALE:
                     self._forget_connection()
-                if (lost or code in AGAIN) and not ended and tries < TRIES:
+                if ((lost and not ended) or code in (*AGAIN, STALE)) and tries < TRIES:
                     time.sleep(0.01 * (code in AGAIN))  # whoever was in the way goes first
                     continue
-                if ended and mode == WRITING:
+                if ended and lost and mode == WRITING:
                     return None, refusal(error, Uncertain)
                 fault = stays or (code is not None and code[:2] not in MISTAKES)
                 return None, refusal(error) if fault else error

@@ -7,7 +7,7 @@ from peewee import Tuple, fn
 
 from models import lists, text, users
 from models.clock import now
-from models.database import Given, Lock, Prepared
+from models.database import Given, Later, Lock, Prepared
 from models.errors import Invalid, NotFound, Quota
 from models.tables import CALLED, Change, List, Member, Person, Todo, User
 
@@ -44,9 +44,7 @@ ADD = Prepared(
     Todo.insert({name: Given(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
 )
 WRITTEN = (*CHANGING, "position", "deleted_at", "assigned")
-REWRITE = Prepared(
-    Todo.update({name: Given(name) for name in WRITTEN}).where(Todo.id == Given("id"))
-)
+REWRITE = Later(Todo.update({name: Given(name) for name in WRITTEN}).where(Todo.id == Given("id")))
 
 # As change rows and programs have them.
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")
