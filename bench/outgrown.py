@@ -28,7 +28,7 @@ from checks.several import NGINX, Nginx
 from controllers.live import Company
 from models.postgres import database_at
 
-PROCESSES = 4
+PROCESSES, ASKING = 4, 2 * CLIENTS  # so that each has someone to serve all the time
 SECRET = "--cookie_secret=for measuring only, and long enough"
 FSYNCS, COMMIT = 300, 40 * 1024  # how often, and the bytes that a commit of the house writes
 SOCKETS, QUIET = 2000, 22  # windows; seconds, in which each hears once that all is well
@@ -61,7 +61,7 @@ def several(folder: Path) -> None:
         for _ in range(ROUNDS):
             for count, found in rates.items():
                 answers = [
-                    asking.submit(s.load, "/lists/1", "GET", CLIENTS // count, "0,1")
+                    asking.submit(s.load, "/lists/1", "GET", ASKING // count, "0,1")
                     for s in [one, *more][:count]
                 ]
                 found.append(sum(answer.result()[0] for answer in answers))
