@@ -183,7 +183,7 @@ def far(
     whole = House(folder, *options, SECRET, "--behind_proxy=127.0.0.1")
     whole.move_in()
     front = Nginx(folder / "nginx", [whole], connections=2000)  # type: ignore[list-item]
-    ending.callback(front.process.kill)
+    ending.callback(front.process.terminate)  # killed, it would leave its workers
     while not front.listens():
         time.sleep(0.01)
     parts = {"nginx": front.process.pid, "redis": redis.process.pid}
