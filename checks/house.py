@@ -31,7 +31,7 @@ MAY_IMPORT = {
 NOT_IN_MODELS = ("tornado", "asyncio")
 TEMPLATES = sorted((ROOT / "views/templates").rglob("*.html"))
 # The budget is 4,000 and 600. The first is passed; what is here may only grow by what is planned.
-PYTHON_LINES, JAVASCRIPT_LINES = 9929, 600
+PYTHON_LINES, JAVASCRIPT_LINES = 9935, 600
 
 
 def sources() -> Iterator[tuple[str, Path]]:

@@ -48,6 +48,9 @@ OPTIONS = {
     "client_encoding": "UTF8",
     "application_name": "afazeres",
 }
+# A plan that is kept since a table was small would read all of it when it has grown; and one that
+# must read all would be thought to cost so much that it is compiled first.
+SESSION = "SET lock_timeout = '5s'; SET enable_seqscan = off; SET jit = off"
 # Text sorts and compares by its bytes, as on SQLite, whatever the language of the server.
 LETTERS = """
     SELECT 'ALTER TABLE ' || quote_ident(relname) || ' ALTER COLUMN ' || quote_ident(attname)
@@ -86,8 +89,10 @@ class Trip(cursor):  # type: ignore[misc]
         waiting.append(self.mogrify(run, given))
         if not isinstance(sql, Unheard) and not sql.startswith("BEGIN"):
             statements = b";".join(waiting)
-            waiting.clear()
+            if not statements.startswith(b"BEGIN"):
+                waiting.clear()
             super().execute(statements)
+            waiting.clear()  # where BEGIN failed, it stays: what its unit does then fails, too
 
     def known(self, sql: str) -> str:
         """Return how a query is run that the server keeps, from now on."""
@@ -263,10 +268,11 @@ class PostgresDoors:
                 stays = code == READ_ONLY and mode == WRITING
                 if lost or stays or code == STALE:
                     self._forget_connection()
-                if ((lost and not ended) or code in (*AGAIN, STALE)) and tries < TRIES:
+                unknown = lost and ended and mode == WRITING  # what became of its COMMIT
+                if (lost or code in (*AGAIN, STALE)) and not unknown and tries < TRIES:
                     time.sleep(0.01 * (code in AGAIN))  # whoever was in the way goes first
                     continue
-                if ended and lost and mode == WRITING:
+                if unknown:
                     return None, refusal(error, Uncertain)
                 fault = stays or (code is not None and code[:2] not in MISTAKES)
                 return None, refusal(error) if fault else error
@@ -284,7 +290,7 @@ class PostgresDoors:
             self._try_at = time.monotonic() + PATIENCE + PAUSE
         try:
             self._db.connect()
-            self._db.execute_sql("SET lock_timeout = '5s'")
+            self._db.execute_sql(SESSION)
         except (DatabaseError, InterfaceError) as error:
             self._forget_connection()
             refused = refusal(error)
