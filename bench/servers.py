@@ -63,6 +63,8 @@ def cpu_of(process: int) -> float:
 class Server:
     """One of the servers, and somebody logged in to it."""
 
+    seconds = SECONDS  # that a load lasts
+
     def __init__(self, folder: Path, *arguments: str, shim: str = "") -> None:
         command = [sys.executable, "-m", "bench.serve", *arguments]
         self.start(folder, command, {"LD_PRELOAD": shim} if shim else {})
@@ -159,7 +161,7 @@ class Server:
         self.script.write_text(lua)
         # As from elsewhere: an answer that comes doesn't take the core from whoever gave it.
         behave = ["taskset", "-c", cores, "chrt", "--batch", "0"]
-        command = [*behave, "wrk", "-t1", f"-c{clients}", f"-d{SECONDS}s"]
+        command = [*behave, "wrk", "-t1", f"-c{clients}", f"-d{self.seconds}s"]
         before, asked = self.cpu(), resource.getrusage(resource.RUSAGE_CHILDREN)
         said = subprocess.run(
             [*command, "--latency", "-s", str(self.script), (url or self.url) + path],
