@@ -62,17 +62,17 @@ LETTERS = """
 
 
 class Trips(connection):  # type: ignore[misc]  # the driver has no types
-    """A connection on which what nobody hears the answer of waits for what comes next.
+    """A connection on which BEGIN, and what nobody hears the answer of, wait for what comes next.
 
-    Each trip to the server and back costs it, and us, more than most statements do. What they mean
-    and how they are best done it finds out once, as that costs it as much as to do them.
+    A trip to the server and back costs both sides more than most statements do. And to understand a
+    statement and plan it costs the server as much as to run it: for `Ready` ones it does that once.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.cursor_factory = Trip
         self.waiting: list[bytes] = []
-        self.known: dict[str, str] = {}  # SQL that the server keeps, and how it is run
+        self.prepared: dict[str, str] = {}  # how SQL is run that the server has a plan of
 
 
 class Trip(cursor):  # type: ignore[misc]
@@ -85,7 +85,7 @@ class Trip(cursor):  # type: ignore[misc]
             waiting.clear()
             if self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
                 return  # not even its BEGIN was sent
-        run = self.known(sql) if isinstance(sql, Ready) else sql
+        run = self.prepare(sql) if isinstance(sql, Ready) else sql
         waiting.append(self.mogrify(run, given))
         if not isinstance(sql, Unheard) and not sql.startswith("BEGIN"):
             statements = b";".join(waiting)
@@ -94,16 +94,16 @@ class Trip(cursor):  # type: ignore[misc]
             super().execute(statements)
             waiting.clear()  # where BEGIN failed, it stays: what its unit does then fails, too
 
-    def known(self, sql: str) -> str:
-        """Return how a query is run that the server keeps, from now on."""
-        known: dict[str, str] = self.connection.known
-        if sql not in known:
-            name, *parts = f"ready_{len(known)}", *sql.split("%s")
+    def prepare(self, sql: str) -> str:
+        """Have the server plan a query, unless it has; return how it is run."""
+        prepared: dict[str, str] = self.connection.prepared
+        if sql not in prepared:
+            name, *parts = f"ready_{len(prepared)}", *sql.split("%s")
             numbered = "".join(f"{part}${place}" for place, part in enumerate(parts[:-1], 1))
             super().execute(f"PREPARE {name} AS {numbered}{parts[-1]}".replace("%%", "%"))
             values = ", ".join(["%s"] * (len(parts) - 1))
-            known[sql] = f"EXECUTE {name}({values})" if values else f"EXECUTE {name}"
-        return known[sql]
+            prepared[sql] = f"EXECUTE {name}({values})" if values else f"EXECUTE {name}"
+        return prepared[sql]
 
 
 def place_of(url: str) -> str:
