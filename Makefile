@@ -25,7 +25,7 @@ test: .venv/test
 	$(BIN)/python -m pytest
 
 soak: .venv/test
-	SOAK=$(or $(SOAK),3600) $(BIN)/python -m pytest -s checks/soak.py
+	SOAK=$(or $(SOAK),3600) $(BIN)/python -m pytest -s checks/test_soak.py
 
 test-postgresql: .venv/test
 	$(BIN)/python -m pytest --engine=postgresql
@@ -39,10 +39,10 @@ format: .venv/test
 	$(BIN)/ruff format
 
 languages: .venv/test
-	$(BIN)/python -m checks.catalogue
+	$(BIN)/python -m tools.catalogue
 
 sample: .venv/run
-	$(BIN)/python -m checks.furnish people.db.sample
+	$(BIN)/python -m tools.make_sample people.db.sample
 
 restore:
 	@test -f "$(FILE)" || { echo 'Say which: make restore FILE=...'; exit 1; }
@@ -54,7 +54,7 @@ restore:
 	cp "$(FILE)" people.db
 
 picture: .venv/test
-	$(BIN)/python -m checks.picture docs
+	$(BIN)/python -m tools.pictures docs
 
 bench: .venv/bench
 	$(BIN)/python -m bench.run

@@ -53,7 +53,7 @@ class Config:
     redis: str = option("", "redis://... that carries news at once between processes")
     cookie_secret: str = option("", "key that signs cookies; made if empty")
     public_url: str = option("", "address that people use, https behind TLS")
-    behind_proxy: str = option("", "proxies to believe: IP,IP of the last hops")
+    trusted_proxies: str = option("", "proxies to believe: IP,IP of the last hops")
     throttle: bool = option(True, "limit what one person and one address may do; false for tests")
     signup: str = option("open", "open, or closed to all but invited people")
     reset_password: str = option("", "print a link for a new password of this user, and exit")
@@ -65,24 +65,24 @@ class Config:
     backup_folder: str = option("", "folder for a copy of the database each night; 7 are kept")
     fetch_titles: bool = option(True, "ask the pages that people link to for their titles")
     fetch_from: str = option("", "ask these, too, though they are not public: IP:port,IP:port")
-    copy_to: str = option("", "copy the SQLite file to this postgresql://..., and exit")
+    migrate_to: str = option("", "copy the SQLite file to this postgresql://..., and exit")
     metrics_token: str = option("", "lets others than this machine see /metrics")
     debug: bool = option(False, "restart on changes, show tracebacks")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise Error(f"--port is from 0 to 65535, not {self.port}")
-        if self.postgresql:
+        if self.engine == "postgresql":
             check_url("database", self.database, *POSTGRESQL)
         elif "://" in self.database.removeprefix("sqlite:///"):
             raise Error(
                 "--database is a path, sqlite:///path or postgresql://user:password@host/name, "
                 f"not {shown(self.database)!r}"
             )
-        if self.copy_to:
-            check_url("copy_to", self.copy_to, *POSTGRESQL)
-            if self.postgresql:
-                raise Error("--copy_to copies a SQLite file: give its path as --database")
+        if self.migrate_to:
+            check_url("migrate_to", self.migrate_to, *POSTGRESQL)
+            if self.engine == "postgresql":
+                raise Error("--migrate_to copies a SQLite file: give its path as --database")
         if self.redis:
             check_url("redis", self.redis, *REDIS)
         if self.signup not in ("open", "closed"):
@@ -99,9 +99,9 @@ class Config:
             raise Error(f"--oidc_issuer is like https://id.example.org, not {self.oidc_issuer!r}")
 
     @property
-    def postgresql(self) -> bool:
-        """Whether the database is a server's."""
-        return self.database.startswith("postgresql://")
+    def engine(self) -> str:
+        """The database's: sqlite or postgresql."""
+        return "postgresql" if self.database.startswith("postgresql://") else "sqlite"
 
     @property
     def database_path(self) -> Path:
@@ -126,7 +126,7 @@ class Config:
     @functools.cached_property
     def proxies(self) -> list[str]:
         """The addresses whose X-Forwarded-For is believed."""
-        return [address.strip() for address in self.behind_proxy.split(",") if address.strip()]
+        return [address.strip() for address in self.trusted_proxies.split(",") if address.strip()]
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:

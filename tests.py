@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from checks.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, inside, rows
+from checks.support.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, inside, rows
 
 TITLES = [
     "Buy milk",
@@ -236,7 +236,7 @@ def test_an_op_is_nothing_for_the_door(ann: Visitor, cy: Visitor) -> None:
         assert ann.get("/lists", cookies={"session": copy}).status_code == 302
         ann.log_in()
     with inside(ann.server.database) as run:
-        kept = run("SELECT answer FROM answered")
+        kept = run("SELECT answer FROM idempotency_key")
     assert not any("/log" in answer for (answer,) in kept)
 
 
@@ -307,7 +307,7 @@ def test_several_at_once(ann: Visitor) -> None:
 
 
 def test_notes_on_a_page_of_their_own(ann: Visitor, cy: Visitor) -> None:
-    """Kept by a rename, refused with the page again, and nobody else's business."""
+    """RenderCache by a rename, refused with the page again, and nobody else's business."""
     ann.add("milk")
     todo = ann.find("milk")
     notes = "\n two bottles <b>\r\n& cream"

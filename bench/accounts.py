@@ -19,7 +19,7 @@ async def times(server: Server, logins: int) -> list[float]:
     client = AsyncHTTPClient(max_clients=200, force_instance=True)
     end, taken = time.monotonic() + SECONDS, []
 
-    async def look() -> None:
+    async def lookup() -> None:
         begun = time.perf_counter()
         await client.fetch(HTTPRequest(f"{server.url}/lists/1", headers=server.headers))
         taken.append(1000 * (time.perf_counter() - begun))
@@ -40,7 +40,7 @@ async def times(server: Server, logins: int) -> list[float]:
     people = [asyncio.create_task(log_in()) for _ in range(logins)]
     looking = []
     while time.monotonic() < end:
-        looking.append(asyncio.create_task(look()))
+        looking.append(asyncio.create_task(lookup()))
         await asyncio.sleep(1 / PACE)
     await asyncio.gather(*people, *looking)
     return sorted(taken)

@@ -211,7 +211,7 @@ def announce(server: Server, crowd: Crowd) -> tuple[float, ...]:
     return last - begun, waited, told - used, after, held, server.held()
 
 
-def tell_all(folder: Path, count: int, ending: ExitStack) -> None:
+def broadcast(folder: Path, count: int, ending: ExitStack) -> None:
     """Weigh idle sockets, then tell all of them of one change, beside the peers."""
     print(f"{count} idle sockets of each server; one change is told to all")
     servers: dict[str, Server] = {"the app": our_own(folder, "idle")}
@@ -293,5 +293,5 @@ def visit(folder: Path) -> None:
     with ExitStack() as ending:
         ending.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         os.sched_setaffinity(0, {1})  # and those that hold the sockets
-        tell_all(folder, count, ending)
+        broadcast(folder, count, ending)
         follow(folder, ending)

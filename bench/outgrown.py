@@ -22,11 +22,11 @@ from bench.servers import CLIENTS, ROUNDS, SECONDS, House, Server, compare, cpu_
 from bench.simulation import HEARERS, Costs, steps, trials
 from bench.table import BARE, TABLE
 from bench.work import bare, end_all, house
-from checks.cluster import FOUND, Cluster
-from checks.news import REDIS, Redis
-from checks.several import NGINX, Nginx
-from controllers.live import Company
+from checks.support.cluster import FOUND, Cluster
+from checks.test_news import REDIS, Redis
+from checks.test_several import NGINX, Nginx
 from models.postgres import database_at
+from services.hub import Presence
 
 PROCESSES, ASKING = 4, 2 * CLIENTS  # so that each has someone to serve all the time
 SECRET = "--cookie_secret=for measuring only, and long enough"
@@ -121,7 +121,7 @@ def windows(folder: Path, ending: ExitStack) -> dict[str, float]:
 def places() -> float:
     """Return the CPU, for each place that another process tells of, to take in who is where."""
     heard = json.dumps([[number, f"somebody-{number}"] for number in range(MANY)])
-    company = Company(nobody)  # type: ignore[arg-type]
+    company = Presence(nobody)  # type: ignore[arg-type]
 
     async def hear() -> float:
         begun = time.thread_time()
@@ -180,7 +180,7 @@ def far(
     TABLE.rates("on PostgreSQL: adding by the API", taken["the house"], taken, {BARE: 0.2})
     end_all()
     options = f"--database={cluster.make('far')}", f"--redis={redis.url}"
-    whole = House(folder, *options, SECRET, "--behind_proxy=127.0.0.1")
+    whole = House(folder, *options, SECRET, "--trusted_proxies=127.0.0.1")
     whole.move_in()
     front = Nginx(folder / "nginx", [whole], connections=2000)  # type: ignore[list-item]
     ending.callback(front.process.terminate)  # killed, it would leave its workers

@@ -23,13 +23,14 @@ from typing import Any
 from argon2 import PasswordHasher
 from tornado.web import Application, RequestHandler
 
-import app
-import jobs
+import server
 from app import App
 from config import Config
 from controllers.base import PageHandler
-from controllers.loop import Kept
-from models.database import Doors
+from models.database import SqliteStore
+from server import start, stop
+from services import bridge
+from services.render_cache import RenderCache
 
 SECRET = "for measuring only, and long enough"
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
@@ -87,13 +88,15 @@ async def watch(late: list[float], held: list[float]) -> None:
 async def do_jobs(server: App) -> None:
     """Do every job of the house, and copy its database."""
     begun = time.monotonic()
-    for job in server.jobs.table:
-        await job.work()
-    await jobs.aside(partial(jobs.back_up, server.doors.path, server.doors.path.parent))
+    for job in server.jobs:
+        await job.work(server)
+    await bridge.in_daemon_thread(
+        partial(backups.back_up, server.store.path, server.store.path.parent)
+    )
     print(f"{time.monotonic() - begun:.1f}", flush=True)
 
 
-class Changing(Kept):
+class Changing(RenderCache):
     """Keeps what is drawn of a house, but nothing of what is drawn of a list at one version.
 
     So each who asks finds all rows changed; who asks while they are drawn waits for the same.
@@ -124,10 +127,10 @@ async def main(kind: str, path: str, more: str = "128") -> None:
         }
         asking["cookie_secret"] = SECRET if path.startswith("postgresql:") else ""
         server = App(Config(port=0, database=path, throttle=False, **asking))
-        if isinstance(server.doors, Doors) and kind != "titles":
-            server.doors.group = int(more)
+        if isinstance(server.store, SqliteStore) and kind != "titles":
+            server.store.group = int(more)
         if kind == "changing":
-            server.settings["kept"] = Changing()
+            server.render_cache = Changing()
         server.add_handlers(".*", [("/nothing", NothingHandler)])
         working: set[asyncio.Task[None]] = set()
 
@@ -135,8 +138,8 @@ async def main(kind: str, path: str, more: str = "128") -> None:
             working.add(asyncio.create_task(do_jobs(server)))
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, work)
-        await server.start()
-        print(server.port, flush=True)
+        running = await start(server)
+        print(running.port, flush=True)
     else:
         page = {"page": Path(path).read_bytes()}  # noqa: ASYNC240  before it serves
         routes: list[Any] = [("/login", BareLogInHandler, {"threads": ThreadPoolExecutor(1)})]
@@ -145,15 +148,15 @@ async def main(kind: str, path: str, more: str = "128") -> None:
         server = bare.listen(0, "127.0.0.1")
         print(next(iter(server._sockets.values())).getsockname()[1], flush=True)
     gc.collect()
-    gc.freeze()  # as `app.serve` does
+    gc.freeze()  # as `server.serve` does
     watching = asyncio.create_task(watch(late, held))
     await closing.wait()
     watching.cancel()
     if kind != "bare":
-        await server.stop()
+        await stop(running)
     late = sorted(late) or [0]
     print(*(f"{late[int(len(late) * part)]:.2f}" for part in (0.5, 0.99)), f"{late[-1]:.2f}")
 
 
 if __name__ == "__main__":
-    app.run(main(*sys.argv[1:]))
+    server.run(main(*sys.argv[1:]))

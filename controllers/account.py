@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from controllers.base import ID, PageHandler, form
-from models import farewell, identities, tokens, users
+from controllers.base import ID, PageHandler, redisplay_if_invalid
+from models import account_closing, api_tokens, identities, sessions, users
 from models.clock import instant, moment
-from models.errors import Invalid, Wrong
+from models.errors import Invalid, WrongPassword
 from models.text import N_
 
 SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "CrOS", "Linux")
@@ -27,15 +27,15 @@ class AccountPageHandler(PageHandler):
         raise NotImplementedError
 
     async def check_password(self) -> None:
-        """Raise Wrong unless the form has the password of this account; each try counts.
+        """Raise WrongPassword unless the form has the password of this account; each try counts.
 
         Who has none, as they come by single sign-on, must have come a moment ago.
         """
         person, password = self.current_user, self.field("current_password")
-        if await self.read(tokens.just_came, person, self.session_key()):
+        if await self.read(sessions.recently_logged_in, person, self.session_key()):
             return
-        if not password or await self.who_knows(person.username, password) is None:
-            raise Wrong("current_password", NOT_YOURS)
+        if not password or await self.authenticate(person.username, password) is None:
+            raise WrongPassword("current_password", NOT_YOURS)
 
     def draw(self, template: str, **values: Any) -> None:
         """Draw a page."""
@@ -52,9 +52,9 @@ class AccountHandler(AccountPageHandler):
         email = await self.read(users.email_of, self.current_user)
         linked = await self.read(identities.mine, self.current_user)
         values = {"languages": users.LANGUAGES.items(), "email": email, "linked": linked}
-        self.draw("index", **values, sso=self.settings["config"].sso_name)
+        self.draw("index", **values, sso=self.app.config.sso_name)
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Keep what was chosen; another address takes the password (ASVS 6.3.7)."""
         person, email = self.current_user, self.typed.get("email")
@@ -66,7 +66,7 @@ class AccountHandler(AccountPageHandler):
         switches = {name: bool(self.field(name)) for name in users.SWITCHES}
         await self.commit(users.prefer, person, self.field("language"), **switches)
         if another:
-            await self.note(users.set_email, person, email or "", self.proof)
+            await self.commit_untracked(users.set_email, person, email or "", self.verified_hash)
         self.see_other("account", saved=True)
 
 
@@ -77,16 +77,16 @@ class PasswordHandler(AccountPageHandler):
         """Draw the form."""
         self.draw("password")
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Change it; who is logged in elsewhere is so no more."""
         await self.check_password()
         person = self.current_user
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
-        visit = hashed, self.browser(), self.session_key(), self.proof
-        key = await self.note(tokens.change_password, person, *visit)
-        self.keep_session(key)
-        self.know_device(person.username, hashed)
+        visit = hashed, self.browser(), self.session_key(), self.verified_hash
+        key = await self.commit_untracked(sessions.change_password, person, *visit)
+        self.set_session_cookie(key)
+        self.remember_device(person.username, hashed)
         self.see_other("account", saved=True)
 
 
@@ -96,16 +96,16 @@ class SessionsHandler(AccountPageHandler):
     async def show(self) -> None:
         """Draw it."""
         key = self.session_key()
-        rows = await self.read(tokens.sessions, self.current_user, key)
+        rows = await self.read(sessions.sessions, self.current_user, key)
         self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
 
     async def post(self) -> None:
         """End one session, or all others; their windows notice within a second."""
         person, one = self.current_user, self.id_field("session")
         if one:
-            await self.commit(tokens.end_session, person, one)
+            await self.commit(sessions.end_session, person, one)
         else:
-            await self.commit(tokens.end_others, person, self.session_key())
+            await self.commit(sessions.end_others, person, self.session_key())
         self.see_other("sessions", saved=True)
 
 
@@ -114,10 +114,10 @@ class TokensHandler(AccountPageHandler):
 
     async def show(self, made: str = "") -> None:
         """Draw them; one that was just made is shown this once."""
-        rows = await self.read(tokens.mine, self.current_user)
+        rows = await self.read(api_tokens.mine, self.current_user)
         self.draw("tokens", rows=rows, made=made, days=DAYS)
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Make one."""
         expires = self.field("expires")
@@ -126,7 +126,7 @@ class TokensHandler(AccountPageHandler):
         given = (self.field("name"), self.field("scope") or "write", expires or None)
         if self.field("op"):
             raise Invalid("name", "A token is made anew each time.")
-        thing = await self.commit(tokens.give, self.current_user, *given)
+        thing = await self.commit(api_tokens.create, self.current_user, *given)
         self.set_status(201)
         await self.show(thing["token"])
 
@@ -145,8 +145,8 @@ class EndTokenHandler(PageHandler):
 
     async def post(self, token_id: str) -> None:
         """End it."""
-        await self.commit(tokens.end, self.current_user, int(token_id))
-        self.settings["hub"].stir(self.current_user)
+        await self.commit(api_tokens.delete, self.current_user, int(token_id))
+        self.app.hub.recheck_access(self.current_user)
         self.see_other("tokens", saved=True)
 
 
@@ -155,16 +155,16 @@ class CloseHandler(AccountPageHandler):
 
     async def show(self) -> None:
         """Draw the form, and what becomes of the lists."""
-        self.draw("close", fates=await self.read(farewell.fates, self.current_user))
+        self.draw("close", fates=await self.read(account_closing.fates, self.current_user))
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Close it, when the password is right."""
         await self.check_password()
-        await self.note(farewell.close, self.current_user, self.proof)
-        self.settings["bus"].look_soon()
-        self.settings["hub"].end_session(self.session_key())
-        self.settings["hub"].stir(self.current_user)
+        await self.commit_untracked(account_closing.close, self.current_user, self.verified_hash)
+        self.app.change_feed.schedule_poll()
+        self.app.hub.end_session(self.session_key())
+        self.app.hub.recheck_access(self.current_user)
         self.drop_cookie("session")
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.reverse_url("signup"), status=303)

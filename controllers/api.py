@@ -17,11 +17,27 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from controllers.base import HEADERS, BaseHandler, PageHandler
-from controllers.live import Watcher
-from controllers.schema import NOT_JSON, STRICT, Operation, Refused, check_body, describe, read_json
-from models import answered, history, lists, members, messages, todos, tokens
-from models.errors import Forbidden, Gone, Invalid, NotFound, Quota, Stale, Unavailable
+from controllers.schema import (
+    NOT_JSON,
+    STRICT,
+    ApiError,
+    Operation,
+    check_body,
+    describe,
+    read_json,
+)
+from models import api_tokens, history, idempotency, lists, members, messages, sessions, todos
+from models.errors import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    Pruned,
+    Quota,
+    Unavailable,
+)
 from models.text import N_
+from services.hub import Subscriber
 
 T = TypeVar("T")
 
@@ -115,19 +131,18 @@ class ApiHandler(BaseHandler):
         if visit.scope != "write" and method not in ("GET", "HEAD"):
             raise Forbidden
 
-    def device_of(self, name: str, stored: str | None) -> str:
+    def device_id(self, name: str, stored: str | None) -> str:
         """Return nothing: no cookie is read here."""
         return ""
 
-    async def visit(self) -> tokens.Visit | None:
+    async def visit(self) -> sessions.Visit | None:
         """Return whose token came with the request, if it is one."""
         authorization = self.request.headers.get("Authorization", "")
         if not 0 < len(authorization) < 100:
             return None
-        visit = await self.look(tokens.bearer, authorization)
+        visit = await self.lookup(api_tokens.token_for, authorization)
         if visit and visit.stale:
-            used = partial(tokens.used, authorization)
-            self.settings["doors"].write(used, lambda result, error: None)
+            self.app.write_soon(api_tokens.touch, authorization)
         return visit
 
     def options(self, *args: str) -> None:
@@ -152,14 +167,14 @@ class ApiHandler(BaseHandler):
         if isinstance(error, Forbidden):
             sentence = self.locale.translate(SMALL)
         if status == 400 and self.request.headers.get("Content-Type", "").startswith("multipart/"):
-            error, status = Refused(415, "content_type", NOT_JSON), 415  # Tornado's own refusal
+            error, status = ApiError(415, "content_type", NOT_JSON), 415  # Tornado's own refusal
             self.set_status(status)
-        if isinstance(error, Refused):
+        if isinstance(error, ApiError):
             code, sentence = error.code, self.locale.translate(error.sentence)
         problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}
         if isinstance(error, Invalid) and error.field:
             problem["errors"] = [{"field": error.field, "message": sentence}]
-        if isinstance(error, Stale) and error.args[0]:
+        if isinstance(error, PreconditionFailed) and error.args[0]:
             problem["current"] = self.linked(error.args[0])
         self.set_header("Content-Type", "application/problem+json")
         self.finish(json.dumps(problem))
@@ -206,7 +221,7 @@ class ApiHandler(BaseHandler):
         if not values:
             return otherwise
         if len(values) > 1 or not re.fullmatch("[0-9]{1,15}", values[0]) or int(values[0]) < least:
-            raise Refused(400, "bad_query", QUERY)
+            raise ApiError(400, "bad_query", QUERY)
         return int(values[0])
 
     def limit(self) -> int:
@@ -227,7 +242,7 @@ class ApiHandler(BaseHandler):
                 raise ValueError
             return float(order), number
         except (ValueError, TypeError, OverflowError, RecursionError):
-            raise Refused(400, "bad_query", QUERY) from None
+            raise ApiError(400, "bad_query", QUERY) from None
 
     def give_page(self, body: bytes, cursor: bytes) -> None:
         """Answer with a part of a collection, and where the next part is, if there is one."""
@@ -266,10 +281,12 @@ class ApiHandler(BaseHandler):
         if not key or self.request.method != "POST" or not self.current_user:
             return work
         if len(key) > 255:
-            raise Refused(400, "bad_request", N_("The Idempotency-Key is too long."))
+            raise ApiError(400, "bad_request", N_("The Idempotency-Key is too long."))
         asked = hashlib.sha256(self.request.body).hexdigest()
         key = hashlib.sha256(key.encode()).hexdigest()  # never one of the pages' UUIDs
-        return partial(answered.once, self.current_user, key, f"{self.request.path} {asked}", work)
+        return partial(
+            idempotency.once, self.current_user, key, f"{self.request.path} {asked}", work
+        )
 
     def matching(self, match: str, work: Callable[[], T]) -> T:
         """Do the work if the object is still as the program knows it (RFC 9110, 13.1.1)."""
@@ -277,7 +294,7 @@ class ApiHandler(BaseHandler):
         version, thing = self.current()
         known = [tag.strip() for tag in match.split(",")]  # ours have no commas in them
         if match != "*" and f'"{version}"' not in known:
-            raise Stale(thing)
+            raise PreconditionFailed(thing)
         return work()
 
 
@@ -294,7 +311,7 @@ class MissingApiHandler(ApiHandler):
         raise NotFound
 
 
-def as_object(seen: lists.Seen) -> dict[str, Any]:
+def as_object(seen: lists.ListAccess) -> dict[str, Any]:
     """Return a list as the API has it."""
     return {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
 
@@ -305,7 +322,7 @@ class ListsHandler(ApiHandler):
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
-        mine, digest = await self.look(lists.navigation, self.current_user)
+        mine, digest = await self.lookup(lists.all_with_digest, self.current_user)
         if not self.known(digest):
             self.give_part([as_object(seen) for seen in mine])
 
@@ -316,7 +333,7 @@ class ListsHandler(ApiHandler):
 
     def make(self, name: str) -> dict[str, Any]:
         """Make it and return it; a unit of work."""
-        return as_object(lists.seen_by(self.current_user, lists.create(self.current_user, name)))
+        return as_object(lists.get_for(self.current_user, lists.create(self.current_user, name)))
 
 
 class OfListHandler(ApiHandler):
@@ -327,18 +344,18 @@ class OfListHandler(ApiHandler):
     async def prepare(self) -> None:
         """Find out which list it is. Raises NotFound."""
         await super().prepare()
-        self.first: lists.Seen | None = None
+        self.first: lists.ListAccess | None = None
         if self.path_args:
             self.number = int(self.path_args[0])
         elif self.current_user:
-            self.first = await self.look(lists.first, self.current_user)
+            self.first = await self.lookup(lists.first, self.current_user)
             self.number = self.first.id
 
-    async def seen(self) -> lists.Seen:
+    async def seen(self) -> lists.ListAccess:
         """Return the list. Raises NotFound."""
         if self.first:
             return self.first
-        return await self.look(lists.one, self.current_user, self.number)
+        return await self.lookup(lists.one, self.current_user, self.number)
 
     def lock(self) -> None:
         """Lock the list."""
@@ -346,7 +363,7 @@ class OfListHandler(ApiHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return the list's version and itself."""
-        seen = lists.seen_by(self.current_user, self.number)
+        seen = lists.get_for(self.current_user, self.number)
         return f"{seen.id}-{seen.version}", as_object(seen)
 
 
@@ -355,7 +372,7 @@ class ListHandler(OfListHandler):
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""
-        seen = lists.seen_by(self.current_user, self.number)
+        seen = lists.get_for(self.current_user, self.number)
         return f"{seen.version}-{seen.role}", as_object(seen)
 
     @operation(200, "List")
@@ -376,7 +393,7 @@ class ListHandler(OfListHandler):
         """Rename it and return it; a unit of work."""
         if "name" in self.body:
             lists.rename(self.current_user, self.number, self.body["name"])
-        return as_object(lists.seen_by(self.current_user, self.number, "rename"))
+        return as_object(lists.get_for(self.current_user, self.number, "rename"))
 
     @operation(204)
     async def delete(self, list_id: str) -> None:
@@ -406,7 +423,7 @@ class TodosHandler(OfListHandler):
 
         if (after, limit) == (FIRST, MOST):  # which is what most ask for, and kept
             key = (seen.id, seen.version, "api", self.request.protocol, self.request.host)
-            body, more = await self.drawn(key, partial(self.read, draw))
+            body, more = await self.render_once(key, partial(self.read, draw))
         else:
             body, more = await self.read(draw)
         self.give_page(body, more)
@@ -418,11 +435,11 @@ class TodosHandler(OfListHandler):
         if args and number != self.number:
             raise Invalid("list", "This is another list than that of the address.")
         self.number = number
-        self.made(await self.commit(self.add, self.body))
+        self.made(await self.commit(self.subscribe, self.body))
 
-    def add(self, new: dict[str, Any]) -> dict[str, Any]:
+    def subscribe(self, new: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
-        seen = lists.seen_by(self.current_user, self.number, "change")
+        seen = lists.get_for(self.current_user, self.number, "change")
         return todos.insert(self.current_user, seen, [new])[0]
 
 
@@ -542,11 +559,11 @@ class ChangesHandler(OfListHandler):
         """Send changes as they come, until the program goes, or may not read them any more."""
         asked = self.request.headers.get("Last-Event-ID", "")
         since = int(asked) if re.fullmatch("[0-9]{1,15}", asked) else since
-        self.watcher = Watcher(self.settings["hub"], self.number, self.current_user)
+        self.watcher = Subscriber(self.app.hub, self.number, self.current_user)
         changes = partial(history.since, self.current_user, self.number)
         try:
             seen, rows = await self.read(changes, since, MOST)
-            self.settings["hub"].know(seen.id, seen.version)
+            self.app.hub.know(seen.id, seen.version)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.write(": this goes on\n\n")
@@ -561,7 +578,7 @@ class ChangesHandler(OfListHandler):
                 seen, rows = await self.read(changes, since, MOST)
         except StreamClosedError:
             pass  # the program has gone
-        except (NotFound, Gone, Unavailable):
+        except (NotFound, Pruned, Unavailable):
             if not self._headers_written:
                 raise
         finally:
@@ -582,17 +599,19 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without what opens"""
-        self.give_part(await self.read(tokens.mine, self.current_user))
+        self.give_part(await self.read(api_tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
         """Get a token for a user name and a password; it is shown once"""
         username, password = self.body.pop("username"), self.body.pop("password")
-        person = await self.who_knows(username, password)
+        person = await self.authenticate(username, password)
         if person is None:
             sentence = N_("This user name and this password don't go together.")
-            raise Refused(403, "forbidden", sentence)
-        thing = await self.note(tokens.give, person, **self.body, stored=self.proof)
+            raise ApiError(403, "forbidden", sentence)
+        thing = await self.commit_untracked(
+            api_tokens.create, person, **self.body, stored=self.verified_hash
+        )
         self.made(thing, f"{self.base}/api/tokens/{thing['id']}")
 
 
@@ -602,8 +621,8 @@ class TokenHandler(ApiHandler):
     @operation(204)
     async def delete(self, token_id: str) -> None:
         """End a token"""
-        await self.note(tokens.end, self.current_user, int(token_id))
-        self.settings["hub"].stir(self.current_user)
+        await self.commit_untracked(api_tokens.delete, self.current_user, int(token_id))
+        self.app.hub.recheck_access(self.current_user)
 
 
 class OpenApiHandler(ApiHandler):
@@ -613,7 +632,9 @@ class OpenApiHandler(ApiHandler):
 
     async def get(self) -> None:
         """Give it."""
-        self.give(json.dumps(describe(self.settings["api"], self.base), indent=1).encode())
+        self.give(
+            json.dumps(describe(self.app.settings["api_paths"], self.base), indent=1).encode()
+        )
 
 
 class GuideHandler(PageHandler):
@@ -623,7 +644,7 @@ class GuideHandler(PageHandler):
 
     async def get(self) -> None:
         """Show what there is, with examples."""
-        paths = describe(self.settings["api"], self.base)["paths"]
+        paths = describe(self.app.settings["api_paths"], self.base)["paths"]
         # Their rows are kept in English, as is all that programmers write.
         rows = [
             (path, method.upper(), told["summary"])

@@ -2,12 +2,12 @@
 
 from urllib.parse import urlencode
 
-from controllers.base import JOIN, PageHandler, form, here
-from models import throttle, tokens, users
-from models.errors import Invalid, Wrong
+from controllers.base import JOIN, PageHandler, local_path, redisplay_if_invalid
+from models import password_resets, rate_limits, sessions, users
+from models.errors import Invalid, WrongPassword
 
 
-class EntranceHandler(PageHandler):
+class AuthFormHandler(PageHandler):
     """What signing up and logging in share."""
 
     public = True
@@ -25,7 +25,7 @@ class EntranceHandler(PageHandler):
         place, other = self.next(), self.reverse_url(self.other)
         query = "" if place == "/" else "?" + urlencode({"next": place})
         ended = "ended" in self.request.query_arguments
-        config = self.settings["config"]
+        config = self.app.config
         signup = config.signup == "open" or JOIN.fullmatch(place)
         links = {"next": place, "other": other + query, "query": query, "sso": config.sso_name}
         self.render(self.template, **links, ended=ended, signup=signup)
@@ -33,17 +33,17 @@ class EntranceHandler(PageHandler):
     def next(self) -> str:
         """Return where to go after logging in: a path on this site, whatever was asked for."""
         if self.request.method == "POST":
-            return here(self.field("next"))
-        return here(self.get_query_argument("next", "", strip=False))
+            return local_path(self.field("next"))
+        return local_path(self.get_query_argument("next", "", strip=False))
 
-    def let_in(self, key: str, name: str, stored: str) -> None:
+    def start_session(self, key: str, name: str, stored: str) -> None:
         """Hand out the key of a session, mark this browser as one that was let in, and go on."""
-        self.keep_session(key)
-        self.know_device(name, stored)
+        self.set_session_cookie(key)
+        self.remember_device(name, stored)
         self.redirect(self.next(), status=303)
 
 
-class SignUpHandler(EntranceHandler):
+class SignUpHandler(AuthFormHandler):
     """A new account, with a list of its own."""
 
     template, other = "auth/signup.html", "login"
@@ -54,44 +54,46 @@ class SignUpHandler(EntranceHandler):
         await super().show()
 
     async def check_door(self) -> None:
-        """Raise Wrong for who isn't invited where only invited people may sign up."""
+        """Raise WrongPassword for who isn't invited where only invited people may sign up."""
         if not await self.may_sign_up(self.next()):
-            raise Wrong("", "Accounts are made by invitation here: ask for a link to a list.")
+            raise WrongPassword(
+                "", "Accounts are made by invitation here: ask for a link to a list."
+            )
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Make the account and let its owner in."""
         await self.check_door()
         username = users.clean_username(self.field("username"))
         email = users.clean_email(self.field("email"))
-        near = f"signup:{throttle.network(self.request.remote_ip or '')}"
+        near = f"signup:{rate_limits.network(self.request.remote_ip or '')}"
         await self.count(near)
         try:
             own_words = (username, (email or "").partition("@")[0])
             password = await self.hash(users.hash_password, self.field("password"), *own_words)
             name = self.locale.translate("Things to do")
             account = (username, email, password, name, self.browser(), self.session_key())
-            key = await self.commit(tokens.sign_up, *account)
+            key = await self.commit(sessions.sign_up, *account)
         except Invalid:
-            await self.note(throttle.give_back, near)
+            await self.commit_untracked(rate_limits.give_back, near)
             raise
-        self.let_in(key, username, password)
+        self.start_session(key, username, password)
 
 
-class LogInHandler(EntranceHandler):
+class LogInHandler(AuthFormHandler):
     """Into an account."""
 
     template, other = "auth/login.html", "signup"
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Let in who knows the password; else 403, the same words and time whatever was wrong."""
-        person = await self.who_knows(self.field("username"), self.field("password"))
+        person = await self.authenticate(self.field("username"), self.field("password"))
         if person is None:
-            raise Wrong("username", "This user name and this password don't go together.")
-        visit = person, self.browser(), self.session_key(), self.proof
-        key = await self.note(tokens.log_in, *visit)
-        self.let_in(key, person.username, self.proof or "")
+            raise WrongPassword("username", "This user name and this password don't go together.")
+        visit = person, self.browser(), self.session_key(), self.verified_hash
+        key = await self.commit_untracked(sessions.log_in, *visit)
+        self.start_session(key, person.username, self.verified_hash or "")
 
 
 class LogOutHandler(PageHandler):
@@ -103,14 +105,14 @@ class LogOutHandler(PageHandler):
         """End the session."""
         key = self.session_key()
         if key:
-            await self.note(tokens.log_out, key)
-            self.settings["hub"].end_session(key)
+            await self.commit_untracked(sessions.log_out, key)
+            self.app.hub.end_session(key)
         self.drop_cookie("session")
         self.set_header("Clear-Site-Data", '"cache", "storage"')
         self.redirect(self.get_login_url(), status=303)
 
 
-class ResetHandler(EntranceHandler):
+class ResetHandler(AuthFormHandler):
     """A new password for who forgot theirs, by a link that the house's keeper prints."""
 
     async def get(self, key: str) -> None:  # type: ignore[override]
@@ -119,14 +121,14 @@ class ResetHandler(EntranceHandler):
 
     async def show(self, key: str) -> None:  # type: ignore[override]
         """Draw it, for whom the link was made."""
-        person = await self.read(tokens.who_forgot, key)
+        person = await self.read(password_resets.reset_owner, key)
         self.render("auth/reset.html", person=person)
 
-    @form
+    @redisplay_if_invalid
     async def post(self, key: str) -> None:
         """Change the password, and let its owner in."""
-        person = await self.read(tokens.who_forgot, key)
+        person = await self.read(password_resets.reset_owner, key)
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
         visit = hashed, self.browser(), self.session_key()
-        made = await self.note(tokens.renew_password, key, *visit)
-        self.let_in(made, person.username, hashed)
+        made = await self.commit_untracked(password_resets.reset_password, key, *visit)
+        self.start_session(made, person.username, hashed)

@@ -16,29 +16,30 @@ from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
 
 from tornado import locale
-from tornado.httputil import HTTPHeaders, format_timestamp, parse_cookie
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp, parse_cookie
 from tornado.iostream import StreamClosedError
 from tornado.log import app_log
+from tornado.netutil import is_valid_ip
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
-from controllers.loop import Answers, Hashing, Kept, Lookups
-from models import answered, members, throttle, tokens, users
+from models import idempotency, members, rate_limits, sessions, users
 from models.errors import (
     Conflict,
     Forbidden,
-    Gone,
     Invalid,
     NotFound,
+    PreconditionFailed,
+    Pruned,
     Quota,
-    Stale,
     TooLarge,
     TooMany,
     Unavailable,
     Uncertain,
-    Wrong,
+    WrongPassword,
 )
 from models.tables import Person
 from models.text import N_
+from services.app_base import BaseApp
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,21 +70,21 @@ class NotLoggedIn(HTTPError):
         super().__init__(403)
 
 
-REFUSALS = {
+ERROR_STATUS = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
-    Gone: 410,
-    Stale: 412,
+    Pruned: 410,
+    PreconditionFailed: 412,
     TooLarge: 413,
     Invalid: 422,
     Quota: 422,
-    Wrong: 403,
+    WrongPassword: 403,
     TooMany: 429,
     Unavailable: 503,
     Uncertain: 503,
 }
-SENTENCES = {  # what an error page says first, and why
+ERROR_TEXTS = {  # what an error page says first, and why
     400: (
         N_("This can't be understood"),
         N_("Your browser sent something that this page can't understand."),
@@ -105,7 +106,7 @@ SENTENCES = {  # what an error page says first, and why
     ),
 }
 UNCERTAIN = N_("It isn't known whether this was stored. Look before you try it again.")
-FAULT = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
+INTERNAL_ERROR = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
 security_log = logging.getLogger("afazeres.security")
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
@@ -123,7 +124,7 @@ PATIENCE = 0.5  # seconds that a page waits for what its reader did just before
 
 
 @functools.lru_cache(maxsize=1000)
-def spoken(accepted: str) -> locale.Locale:
+def best_locale(accepted: str) -> locale.Locale:
     """Return our language that suits an Accept-Language header best (RFC 9110, 12.5.4)."""
     wanted = []
     for choice in accepted.split(","):
@@ -165,18 +166,34 @@ class Headers(HTTPHeaders):
         super().add(name, value, **how)
 
 
+def apply_forwarded_headers(request: HTTPServerRequest, proxies: list[str]) -> None:
+    """Note whom a proxy of ours speaks for: the last address that isn't a proxy's, and how.
+
+    Tornado's own way believes any peer, and a header that a client may have sent (X-Real-Ip).
+    """
+    for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        if not is_valid_ip(address.strip()):
+            break
+        request.remote_ip = address.strip()
+        if request.remote_ip not in proxies:
+            break
+    proto = request.headers.get("X-Forwarded-Proto", "")
+    if proto in ("http", "https"):
+        request.protocol = proto
+
+
 class BaseHandler(RequestHandler):
     """The headers, the error page and the bookkeeping of every answer, static files included."""
 
     default_headers = HEADERS
-    proof: str | None = None  # the hash of the password that `who_knows` found to be right
+    verified_hash: str | None = None  # the hash of the password that `who_knows` found to be right
 
     def clear(self) -> None:
         """Begin with the headers that every answer has, errors too; all else is as in Tornado.
 
         Its own way costs a tenth of a request: it writes the date anew and looks at each header.
         """
-        self._headers = self.first_headers(self.settings["config"].secure, int(time.time())).copy()
+        self._headers = self.first_headers(self.app.config.secure, int(time.time())).copy()
         self._write_buffer: list[bytes] = []
         self._status_code, self._reason = 200, "OK"
 
@@ -189,6 +206,11 @@ class BaseHandler(RequestHandler):
             headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
         return headers
 
+    @property
+    def app(self) -> BaseApp:
+        """The application, with its typed parts."""
+        return self.application  # type: ignore[return-value]
+
     def get_user_locale(self) -> locale.Locale | None:
         """Return the language chosen in the account, if one was."""
         chosen = self.current_user and self.current_user.language
@@ -196,7 +218,7 @@ class BaseHandler(RequestHandler):
 
     def get_browser_locale(self, default: str = "en") -> locale.Locale:
         """Return the language the browser asks for; any Portuguese is Brazil's."""
-        return spoken(self.request.headers.get("Accept-Language", default)[:200])
+        return best_locale(self.request.headers.get("Accept-Language", default)[:200])
 
     def get_cookie(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
         """Return a cookie of the request, without the objects that Tornado makes of each."""
@@ -233,7 +255,7 @@ class BaseHandler(RequestHandler):
 
     def prepare(self) -> Awaitable[None] | None:
         """Count this request as under way."""
-        self.settings["under_way"].begin(self)
+        self.app.active_requests.begin(self)
         self.check_method()
         if len(self.request.host) > HOST_LIMIT:
             raise HTTPError(400)
@@ -243,16 +265,16 @@ class BaseHandler(RequestHandler):
         """Answer; the request is under way until the last byte has left."""
         sent = super().finish(chunk)
         if sent.done():
-            self.settings["under_way"].end(self)
+            self.app.active_requests.end(self)
         else:
-            sent.add_done_callback(lambda _: self.settings["under_way"].end(self))
+            sent.add_done_callback(lambda _: self.app.active_requests.end(self))
             size = int(self._headers.get("Content-Length", 0))
             later = asyncio.get_running_loop().call_later
-            cut = later(READ_WITHIN + size / SLOWEST, self.cut)
+            cut = later(READ_WITHIN + size / SLOWEST, self.drop_connection)
             sent.add_done_callback(lambda _: cut.cancel())
         return sent
 
-    def cut(self) -> None:
+    def drop_connection(self) -> None:
         """End the connection with someone who doesn't read."""
         connection: Any = self.request.connection
         connection.stream.close()
@@ -262,7 +284,7 @@ class BaseHandler(RequestHandler):
         try:
             await asyncio.wait_for(self.flush(), READ_WITHIN)
         except TimeoutError:
-            self.cut()
+            self.drop_connection()
             raise StreamClosedError from None
 
     async def head(self, *args: str) -> None:
@@ -273,57 +295,52 @@ class BaseHandler(RequestHandler):
         """Log the house's own faults; a visitor's mistake has its line in the access log."""
         where = f"{self.request.method} {path_without_key(self.request.path)!r}"
         if isinstance(value, Unavailable):
-            self.settings["complaints"].tell(str(value), where)
-        elif not isinstance(value, (HTTPError, *REFUSALS)):
+            self.app.error_log.tell(str(value), where)
+        elif not isinstance(value, (HTTPError, *ERROR_STATUS)):
             app_log.error("Uncaught exception: %s", where, exc_info=value)
 
-    def look(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Wait for what is looked up by key; see `Lookups`."""
-        lookups: Lookups = self.settings["lookups"]
-        return lookups(unit, *args)
+    def lookup(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """Wait for what is looked up by key; see `LookupCache`."""
+        return self.app.lookups(unit, *args)
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that reads; see `models.database`."""
-        answers: Answers = self.settings["answers"]
-        return await answers.of(self.settings["doors"].read, partial(unit, *args, **kwargs))
+        return await self.app.read(unit, *args, **kwargs)
 
     async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that writes, and for its COMMIT (`write` is Tornado's name)."""
-        answers: Answers = self.settings["answers"]
-        person = self.current_user
-        if person and self.settings["config"].throttle:
-            self.settings["pace"].step(person.id)
-        work = self.once(partial(unit, *args, **kwargs))
-        answer = answers.of(self.settings["doors"].write, work)
+        app, person = self.app, self.current_user
+        if person and app.config.throttle:
+            app.write_rate.step(person.id)
+        answer = app.bridge.of(app.store.write, self.once(partial(unit, *args, **kwargs)))
         if person:
-            answers.last[person.id] = answer
+            app.bridge.last[person.id] = answer
         try:
             return await answer
         finally:
-            self.settings["bus"].look_soon()
-            if person and answers.last.get(person.id) is answer:
-                del answers.last[person.id]
+            app.change_feed.schedule_poll()
+            if person and app.bridge.last.get(person.id) is answer:
+                del app.bridge.last[person.id]
 
-    async def note(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def commit_untracked(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for a unit of work that writes what this request only comes by, and its COMMIT."""
-        answers: Answers = self.settings["answers"]
-        return await answers.of(self.settings["doors"].write, partial(unit, *args, **kwargs))
+        return await self.app.write(unit, *args, **kwargs)
 
     async def count(self, *keys: str) -> None:
-        """Count a try under keys of `models.throttle`. Raises TooMany."""
-        if self.settings["config"].throttle:
-            await self.note(throttle.count, *keys)
+        """Count a try under keys of `models.rate_limits`. Raises TooMany."""
+        if self.app.config.throttle:
+            await self.commit_untracked(rate_limits.count, *keys)
 
-    async def who_knows(self, username: str, password: str) -> Person | None:
+    async def authenticate(self, username: str, password: str) -> Person | None:
         """Return whose name and password these are; the same words and time whatever is wrong.
 
         The try counts for the device that logged in before, or else for the name and the address.
         The hash of the password is `self.proof` then. Raises TooMany.
         """
         name = users.fold(username)
-        near = throttle.network(self.request.remote_ip or "")
+        near = rate_limits.network(self.request.remote_ip or "")
         person, stored = await self.read(users.password_of, username)
-        device = self.device_of(name, stored)
+        device = self.device_id(name, stored)
         keys = (f"device:{device}",) if device else (f"name:{name}", f"address:{near}")
         try:
             await self.count(*keys)
@@ -332,14 +349,14 @@ class BaseHandler(RequestHandler):
             raise
         fits = await self.hash(users.password_fits, password, stored)
         security_log.info("%s password for %r from %s", "right" if fits else "wrong", name, near)
-        self.settings["numbers"].events["log-in", "right" if fits else "wrong"] += 1
+        self.app.event("log-in", "right" if fits else "wrong")
         if not fits or not person:
             return None
-        await self.note(throttle.give_back, *keys, f"name:{name}")
-        self.proof = stored
+        await self.commit_untracked(rate_limits.give_back, *keys, f"name:{name}")
+        self.verified_hash = stored
         return person
 
-    def device_of(self, name: str, stored: str | None) -> str:
+    def device_id(self, name: str, stored: str | None) -> str:
         """Return the mark of a browser that has logged in with that name and password, or nothing.
 
         It has tries of its own, so that strangers can't lock the owner of a name out; another
@@ -349,25 +366,25 @@ class BaseHandler(RequestHandler):
         known, _, device = (cookie or b"").decode().partition(" ")
         return device if stored and known == self.device_owner(name, stored) else ""
 
-    def know_device(self, name: str, stored: str) -> None:
+    def remember_device(self, name: str, stored: str) -> None:
         """Mark this browser as one that has logged in, or keep the mark it has."""
-        device = self.device_of(name, stored) or secrets.token_urlsafe(16)
+        device = self.device_id(name, stored) or secrets.token_urlsafe(16)
         self.give_cookie("device", f"{self.device_owner(name, stored)} {device}", KNOWN * DAY)
 
     def cookie(self, name: str) -> str:
         """Return what a cookie of ours is called: behind TLS, so that no other host can give it."""
-        return f"__Host-{name}" if self.settings["config"].secure else name
+        return f"__Host-{name}" if self.app.config.secure else name
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
         """Give the browser a signed cookie; seconds depend on no clock, as a date would."""
-        secure = self.settings["config"].secure
-        lasting = {"expires_days": None, "max_age": seconds}
-        rules = {"httponly": True, "samesite": "Lax", "secure": secure}
-        self.set_signed_cookie(self.cookie(name), value, **lasting, **rules)
+        secure = self.app.config.secure
+        rules: Any = {"expires_days": None, "max_age": seconds, "httponly": True}
+        rules |= {"samesite": "Lax", "secure": secure}
+        self.set_signed_cookie(self.cookie(name), value, **rules)
 
     def drop_cookie(self, name: str) -> None:
         """Take such a cookie away."""
-        self.clear_cookie(self.cookie(name), secure=self.settings["config"].secure)
+        self.clear_cookie(self.cookie(name), secure=self.app.config.secure)
 
     @staticmethod
     def device_owner(name: str, stored: str) -> str:
@@ -381,17 +398,18 @@ class BaseHandler(RequestHandler):
     @functools.cached_property
     def base(self) -> str:
         """The address of the house, as people and programs know it."""
-        public = self.settings["config"].public_url.rstrip("/")
+        public = self.app.config.public_url.rstrip("/")
         return public or f"{self.request.protocol}://{self.request.host}"
 
     async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for work on a password, which has threads of its own."""
-        hashing: Hashing = self.settings["hashing"]
-        return await hashing.run(work, *args, **kwargs)
+        return await self.app.hash_pool.run(work, *args, **kwargs)
 
-    async def drawn(self, key: Any, draw: Callable[[], Awaitable[list[bytes]]]) -> list[bytes]:
+    async def render_once(
+        self, key: Any, draw: Callable[[], Awaitable[list[bytes]]]
+    ) -> list[bytes]:
         """Return what is kept under `key`, or drawn now; who asks meanwhile waits for the same."""
-        kept: Kept = self.settings["kept"]
+        kept = self.app.render_cache
         parts = kept.get(key)
         while parts is None:
             drawing = kept.drawing.get(key)
@@ -411,7 +429,7 @@ class BaseHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what is wrong, without the database: it may be what failed."""
         error = kwargs.get("exc_info", (None, None, None))[1]
-        status = REFUSALS.get(type(error), status_code)
+        status = ERROR_STATUS.get(type(error), status_code)
         if status == 500 and self.settings.get("serve_traceback"):
             super().write_error(status_code, **kwargs)
             return
@@ -421,7 +439,9 @@ class BaseHandler(RequestHandler):
         if status in (429, 503):
             self.set_header("Retry-After", str(getattr(error, "seconds", 5)))
         translate = self.locale.translate
-        title, sentence = (text and translate(text) for text in SENTENCES.get(status, FAULT))
+        title, sentence = (
+            text and translate(text) for text in ERROR_TEXTS.get(status, INTERNAL_ERROR)
+        )
         if isinstance(error, Invalid):
             sentence = error.message(translate)
         if isinstance(error, Conflict):
@@ -437,7 +457,7 @@ class BaseHandler(RequestHandler):
         fields = {
             name: self.plain_field(name) for name in ("title", "name", "lines", "notes", "text")
         }
-        back = here(self.plain_field("back"))
+        back = local_path(self.plain_field("back"))
         login = ""
         if isinstance(error, NotLoggedIn):
             sentence = self.locale.translate("You are not logged in any more.")
@@ -507,10 +527,10 @@ class PageHandler(BaseHandler):
         """Find out who is asking, and send strangers to log in."""
         super().prepare()
         posted = self.request.body_arguments if self.request.method == "POST" else ()
-        self.typed = {name: self.only(name) for name in posted}
+        self.typed = {name: self.single_field(name) for name in posted}
         self.current_user = await self.find_person()
         if self.request.method == "GET" and self.current_user:
-            last = self.settings["answers"].last.get(self.current_user.id)
+            last = self.app.bridge.last.get(self.current_user.id)
             if last:  # who acts and reloads at once sees what they did
                 await asyncio.wait([last], timeout=PATIENCE)
         if self.current_user is None and not self.public:
@@ -526,10 +546,10 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie that opens none is taken away."""
         key = self.session_key()
-        visit = await self.look(tokens.visit, key) if key else None
+        visit = await self.lookup(sessions.session_for, key) if key else None
         if visit:
             if visit.stale:  # noted in passing: a page that is only read waits for no writer
-                self.settings["doors"].write(lambda: tokens.seen(key), lambda result, error: None)
+                self.app.write_soon(sessions.touch, key)
             return visit.person
         if self.get_cookie(self.cookie("session")) is not None:
             self.drop_cookie("session")
@@ -545,7 +565,7 @@ class PageHandler(BaseHandler):
 
     async def may_sign_up(self, place: str) -> bool:
         """Say whether someone on the way to `place` may: all may, or only to an invitation."""
-        if self.settings["config"].signup == "open":
+        if self.app.config.signup == "open":
             return True
         if link := JOIN.fullmatch(place):
             with suppress(NotFound):
@@ -553,17 +573,17 @@ class PageHandler(BaseHandler):
                 return True
         return False
 
-    def browser(self) -> tokens.Browser:
+    def browser(self) -> sessions.Browser:
         """Return what is noted of this browser."""
         agent = self.request.headers.get("User-Agent", "")
-        return tokens.Browser(self.request.remote_ip or "", agent)
+        return sessions.Browser(self.request.remote_ip or "", agent)
 
-    def keep_session(self, key: str) -> None:
+    def set_session_cookie(self, key: str) -> None:
         """Give this browser the key of a session; the one it had before has ended."""
-        self.settings["hub"].end_session(self.session_key())
-        self.give_cookie("session", key, tokens.LONGEST.days * DAY)
+        self.app.hub.end_session(self.session_key())
+        self.give_cookie("session", key, sessions.LONGEST.days * DAY)
 
-    def only(self, name: str) -> str:
+    def single_field(self, name: str) -> str:
         """Return a field exactly as sent; raises HTTPError 400 if it comes twice or isn't text."""
         values = self.request.body_arguments[name]
         value = self.decode_argument(values[0], name)
@@ -582,7 +602,7 @@ class PageHandler(BaseHandler):
             raise Invalid(name, "There is no such number here.")
         return int(value) if value else None
 
-    def truth_field(self, name: str) -> bool:
+    def bool_field(self, name: str) -> bool:
         """Return whether a field says true; raises Invalid when it says neither true nor false."""
         if self.field(name) not in ("true", "false"):
             raise Invalid(name, "This must be true or false.")
@@ -594,14 +614,14 @@ class PageHandler(BaseHandler):
         if not op or not person or self.public:
             return work
         try:
-            return partial(answered.once, person, str(UUID(op)), self.request.path, work)
+            return partial(idempotency.once, person, str(UUID(op)), self.request.path, work)
         except ValueError:
             raise HTTPError(400) from None
 
     def see_other(self, page: str, *args: Any, saved: bool = False) -> None:
         """End a POST with 303 to the form's `back`, or else to a page, which may say `saved`."""
         place = self.reverse_url(page, *args) + "?saved=1" * saved
-        self.redirect(here(self.field("back"), place), status=303)
+        self.redirect(local_path(self.field("back"), place), status=303)
 
     def sample(
         self, template: str, holes: Iterable[str], values: dict[str, Any], *, keep: bool = True
@@ -612,7 +632,7 @@ class PageHandler(BaseHandler):
 
         It is kept for the next one with the same values, which must be all that it depends on.
         """
-        kept: Kept = self.settings["kept"]
+        kept = self.app.render_cache
         key = (template, self.locale.code, *values.values())
         parts = kept.get(key) if keep else None
         if parts is None:
@@ -640,7 +660,7 @@ class PageHandler(BaseHandler):
         return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
 
 
-def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+def redisplay_if_invalid(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Wrap the `post` of a handler that has a `show` with the same arguments.
 
     When the model refuses a field, the page is shown again: 422, filled in, with the reason. A
@@ -657,7 +677,7 @@ def form(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]
             self.error = error
             if isinstance(error, TooMany):
                 self.set_header("Retry-After", str(error.seconds))
-            self.set_status(REFUSALS[type(error)])
+            self.set_status(ERROR_STATUS[type(error)])
             await self.show(*args)
 
     return answer
@@ -670,7 +690,7 @@ def fill(sample: list[bytes], **values: bytes) -> bytes:
     return b"".join(parts)
 
 
-def here(place: str, otherwise: str = "/") -> str:
+def local_path(place: str, otherwise: str = "/") -> str:
     """Return `place` if it is a path on this site, else `otherwise` (ASVS 3.7.2).
 
     Browsers take `//host` and `/\\host` for another site, and drop tabs before they look.

@@ -18,7 +18,7 @@ from tornado.httputil import (
 )
 from tornado.web import HTTPError, stream_request_body
 
-from controllers.base import POLICY, SLOWEST, NotLoggedIn, PageHandler, form
+from controllers.base import POLICY, SLOWEST, NotLoggedIn, PageHandler, redisplay_if_invalid
 from models import files, lists
 from models.errors import Invalid, NotFound, TooLarge
 
@@ -58,7 +58,7 @@ class ExportHandler(FileHandler):
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 about = await self.read(files.about, person)
                 archive.writestr("account.json", about)
-                for seen in await self.look(lists.mine, person):
+                for seen in await self.lookup(lists.mine, person):
                     with suppress(NotFound):  # it was deleted meanwhile
                         data = await self.read(files.one, person, seen.id, "json")
                         name = f"lists/{seen.id}.json"
@@ -90,7 +90,7 @@ class ImportHandler(PageHandler):
         """Look how much of the form has come since `before`, and again; who drips is cut off."""
         come = len(self.data)
         if before is not None and come - before < HURRY * SLOWEST:
-            self.cut()
+            self.drop_connection()
         else:
             self.hurrying = asyncio.get_running_loop().call_later(HURRY, self.hurry, come)
 
@@ -112,7 +112,7 @@ class ImportHandler(PageHandler):
         """Count it out: when the form never comes whole, nothing more is asked of this handler."""
         super().on_connection_close()
         self.calm()
-        self.settings["under_way"].end(self)
+        self.app.active_requests.end(self)
 
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the form."""
@@ -138,11 +138,11 @@ class ImportHandler(PageHandler):
             values["rows"] = json.dumps(rows, ensure_ascii=False)
             values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
             values["several"] = len(reading.sheets)
-        mine = await self.look(lists.mine, self.current_user)
+        mine = await self.lookup(lists.mine, self.current_user)
         writable = [one for one in mine if one.may("change")]
         self.render("account/import.html", lists=writable, **values)
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Read the file, or store what was read before."""
         self.calm()
@@ -169,7 +169,7 @@ class ImportHandler(PageHandler):
             raise HTTPError(400) from None
         self.request.arguments |= fields
         super().check_xsrf_cookie()
-        self.typed = {name: self.only(name) for name in fields}
+        self.typed = {name: self.single_field(name) for name in fields}
         return found["file"][0] if found.get("file") else None
 
     async def store(self) -> None:

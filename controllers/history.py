@@ -9,7 +9,7 @@ SIZE = 50  # rows on a page
 RECORDS = {"history": history.page, "trash": todos.trash}
 
 
-class RecordHandler(PageHandler):
+class HistoryHandler(PageHandler):
     """Who changed what, and what was deleted."""
 
     async def get(self, list_id: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from controllers.base import PageHandler, T, form
+from controllers.base import PageHandler, T, redisplay_if_invalid
 from models import lists, members, users
 from models.text import N_
 
@@ -19,7 +19,7 @@ class HomeHandler(PageHandler):
         if self.current_user is None:
             self.ask_to_log_in(303)
             return
-        mine = await self.look(lists.mine, self.current_user)
+        mine = await self.lookup(lists.mine, self.current_user)
         place = self.reverse_url("list", mine[0].id) if mine else self.reverse_url("lists")
         self.redirect(place, status=303)
 
@@ -33,11 +33,11 @@ class ListsHandler(PageHandler):
 
     async def show(self) -> None:
         """Draw them, each with what is left to do, and those that can be brought back."""
-        mine = await self.look(lists.mine, self.current_user)
+        mine = await self.lookup(lists.mine, self.current_user)
         trash = await self.read(lists.trash, self.current_user)
         self.render("lists/index.html", lists=mine, trash=trash)
 
-    @form
+    @redisplay_if_invalid
     async def post(self) -> None:
         """Make another one and go to it."""
         made = await self.commit(lists.create, self.current_user, self.field("name"))
@@ -59,7 +59,7 @@ class MembersHandler(PageHandler):
         saved = "saved" in self.request.query_arguments
         self.render("lists/members.html", list=seen, people=people, saved=saved, **values)
 
-    @form
+    @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
         """Share the list with someone, or give them another role."""
         username, role = self.field("username"), self.field("role")
@@ -87,7 +87,7 @@ class InvitesHandler(MembersHandler):
         """Make another one each time: what is answered must not be noted anywhere."""
         return work
 
-    @form
+    @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
         """Make one, and show it; only its hash is kept."""
         role = self.field("link")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tornado.web import HTTPError
 
-from models import lists, messages, todos, tokens, users
+from models import api_tokens, lists, messages, todos, users
 from models.errors import Invalid
 from models.text import N_, check
 
@@ -22,7 +22,7 @@ DEPTH, DIGITS = 32, 19  # of objects in objects, of a number
 SAFE = 2**53  # up to here every whole number is a double, and so the same in JavaScript
 
 
-class Refused(HTTPError):
+class ApiError(HTTPError):
     """What a program sent can't be taken; `code` ends the problem's type (RFC 9457)."""
 
     def __init__(self, status: int, code: str, sentence: str) -> None:
@@ -64,7 +64,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # of bodies
     "username": text(100),
     "role": {"type": "string", "enum": [*lists.ROLES]},
     "password": text(users.PASSWORD_LIMIT),
-    "scope": {"type": "string", "enum": [*tokens.SCOPES]},
+    "scope": {"type": "string", "enum": [*api_tokens.SCOPES]},
     "expires": {"type": ["string", "null"], "format": "date-time"},
 }
 NOT_JSON = N_("Send application/json, not compressed.")
@@ -161,19 +161,19 @@ STRICT = json.JSONDecoder(
 
 
 def read_json(body: bytes, content_type: str, encoding: str) -> Any:
-    """Return what a request's body says. Raises Refused for what isn't strict JSON (RFC 8259)."""
+    """Return what a request's body says. Raises ApiError for what isn't strict JSON (RFC 8259)."""
     kind, _, charset = content_type.lower().partition(";")
     fair = not charset or re.fullmatch(r'\s*charset="?utf-8"?\s*', charset)
     if kind.strip() != "application/json" or encoding not in ("", "identity") or not fair:
-        raise Refused(415, "content_type", NOT_JSON)
+        raise ApiError(415, "content_type", NOT_JSON)
     if len(body) > BODY_LIMIT:
-        raise Refused(413, "too_large", N_("The body is too large."))
+        raise ApiError(413, "too_large", N_("The body is too large."))
     try:
         value = STRICT.decode(body.decode())
         if depth(value) > DEPTH:
             raise ValueError
     except (ValueError, RecursionError):
-        raise Refused(400, "bad_json", N_("The body is not strict JSON in UTF-8.")) from None
+        raise ApiError(400, "bad_json", N_("The body is not strict JSON in UTF-8.")) from None
     return value
 
 
@@ -191,11 +191,11 @@ def depth(value: Any) -> int:
 def check_body(body: Any, operation: Operation) -> dict[str, Any]:
     """Return the fields of a body that the operation takes.
 
-    Raises Refused when it is no object, Invalid for a field that it doesn't know, lacks, or that
+    Raises ApiError when it is no object, Invalid for a field that it doesn't know, lacks, or that
     is of another type; what may be in a text is for the models to say.
     """
     if type(body) is not dict:
-        raise Refused(400, "bad_json", N_("The body is not a JSON object."))
+        raise ApiError(400, "bad_json", N_("The body is not a JSON object."))
     for name in body:
         if name not in operation.takes and name not in operation.ignores:
             raise Invalid(name, N_("There is no such field."))

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from tornado.escape import xhtml_escape
 
-from controllers.base import ID, PageHandler, fill, form
-from controllers.loop import Kept
+from controllers.base import ID, PageHandler, fill, redisplay_if_invalid
 from models import history, links, lists, members, messages, text, todos, users
 from models.clock import clock
 from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
+from services.render_cache import RenderCache
 
 LIST_VERBS: dict[str, Callable[..., None]] = {
     "toggle-all": todos.complete_all,
@@ -33,7 +33,7 @@ VERBS: dict[str, Callable[..., int]] = {
 }
 
 
-def own_parts(person: Person, seen: lists.Seen, before: int | None) -> dict[str, Any]:
+def own_parts(person: Person, seen: lists.ListAccess, before: int | None) -> dict[str, Any]:
     """Return a reader's last change of a list, the last one by others, and messages with links.
 
     A unit of work: looking for links can take milliseconds, which are not the event loop's.
@@ -53,7 +53,7 @@ def own_parts(person: Person, seen: lists.Seen, before: int | None) -> dict[str,
 
 def linked_rows(
     person: Person, list_id: int, shown: str
-) -> tuple[lists.Seen, todos.Rows, dict[int, bytes]]:
+) -> tuple[lists.ListAccess, todos.Rows, dict[int, bytes]]:
     """Return what `todos.rows` does, and by id the HTML of the titles that have links."""
     seen, found = todos.rows(person, list_id, shown)
     known = links.known(list_id)
@@ -88,16 +88,16 @@ def linked(words: str, known: dict[str, str]) -> bytes:
     return (html + xhtml_escape(words[end:])).encode()
 
 
-def whole(person: Person, todo_id: int) -> tuple[lists.Seen, todos.Columns, list[str]]:
+def whole(person: Person, todo_id: int) -> tuple[lists.ListAccess, todos.Columns, list[str]]:
     """Return a todo as it is shown on its own page, after its list and before its members.
 
     Its `shown` is the HTML of its title, with links.
     """
     seen, todo = todos.find(person, todo_id)
-    assigned = users.names({todo["assigned"]} if todo["assigned"] else set())
+    assigned = users.names({todo["assigned_to"]} if todo["assigned_to"] else set())
     people = [member["username"] for member in members.every(person, seen.id)[1]]
     shown = linked(todo["title"], links.known(seen.id))
-    return seen, todo | {"assigned": assigned.get(todo["assigned"], ""), "shown": shown}, people
+    return seen, todo | {"assigned": assigned.get(todo["assigned_to"], ""), "shown": shown}, people
 
 
 class Mould:
@@ -115,15 +115,15 @@ class Mould:
         return (b"%d" % number).join(self.between)
 
 
-class Place(NamedTuple):
+class PageContext(NamedTuple):
     """A page of one list, as its reader has it.
 
     `shown` is one of todos.FILTERS, or "messages"; `here` are the others who have it open.
     """
 
-    seen: lists.Seen
+    seen: lists.ListAccess
     shown: str
-    mine: list[lists.Seen]
+    mine: list[lists.ListAccess]
     digest: str  # of those, which differs when any of them does
     here: tuple[str, ...]
     age: float  # differs after a while, as undo isn't offered for ever
@@ -156,17 +156,16 @@ class ListPageHandler(PageHandler):
         """
         self._headers["Vary"] = "X-Fragment"
         person: Person = self.current_user
-        mine, digest = await self.look(lists.navigation, person)
+        mine, digest = await self.lookup(lists.all_with_digest, person)
         seen = next((seen for seen in mine if seen.id == list_id), None)
         if seen is None:
             raise NotFound
-        here = self.settings["hub"].others(list_id, person.username)
+        here = self.app.hub.others(list_id, person.username)
         age = clock.seconds() // history.RECENT.seconds
-        place, language = Place(seen, shown, mine, digest, here, age), self.locale.code
+        place, language = PageContext(seen, shown, mine, digest, here, age), self.locale.code
         looking = shown == "messages" or "X-Seen" in self.request.headers
         if seen.unread and looking and not before:
-            read = partial(messages.read_all, person, list_id)
-            self.settings["doors"].write(read, lambda result, error: None)
+            self.app.write_soon(messages.read_all, person, list_id)
         etag = f'"{digest}-{list_id}-{shown}-{language}-{person.id}-{",".join(here)}"'
         if self.fragment:
             self._headers["ETag"] = etag
@@ -175,7 +174,7 @@ class ListPageHandler(PageHandler):
             else:
                 self.finish(b"".join((await self.draw(place, editing, before)).values()))
             return
-        kept: Kept = self.settings["kept"]
+        kept: RenderCache = self.app.render_cache
         key = (list_id, etag, person, age)
         plain = not (editing or before or self.error or self.request.query_arguments)
         page = kept.get(key) if plain else None
@@ -186,11 +185,11 @@ class ListPageHandler(PageHandler):
         self.finish(self.xsrf_token.join(page))
 
     async def draw_page(
-        self, place: Place, editing: int, before: int | None, *, plain: bool
+        self, place: PageContext, editing: int, before: int | None, *, plain: bool
     ) -> list[bytes]:
         """Return the whole page, cut where the token of its forms belongs."""
         parts = await self.draw(place, editing, before) | {"token": b"\0"}
-        kept: Kept = self.settings["kept"]
+        kept: RenderCache = self.app.render_cache
         seen, shown, person = place.seen, place.shown, self.current_user
         frame = ("page", shown, seen.id, seen.name, seen.open, seen.role, person, self.locale.code)
         sample = kept.get(frame) if plain else None
@@ -203,7 +202,7 @@ class ListPageHandler(PageHandler):
                 kept.put(frame, sample)
         return fill(sample, **parts).split(b"\0")
 
-    async def draw(self, place: Place, editing: int, before: int | None) -> dict[str, bytes]:
+    async def draw(self, place: PageContext, editing: int, before: int | None) -> dict[str, bytes]:
         """Return the parts of the page."""
         seen, person, language = place.seen, self.current_user, self.locale.code
         # All who may do the same with a list share its rows.
@@ -221,16 +220,16 @@ class ListPageHandler(PageHandler):
         if editing:
             rows = await draw_rows()
         elif place.shown != "messages":
-            rows = await self.drawn(shared, draw_rows)
-        own = await self.drawn(alone, partial(self.draw_own, place, before))
-        kept: Kept = self.settings["kept"]
+            rows = await self.render_once(shared, draw_rows)
+        own = await self.render_once(alone, partial(self.draw_own, place, before))
+        kept: RenderCache = self.app.render_cache
         side = kept.get(around)
         if side is None:
             side = [self.render_string("todos/side.html", mine=place.mine, here=seen.id)]
             kept.put(around, side)
         return {"side": side[0], "rows": rows[0]} | dict(zip(OWN, own, strict=True))
 
-    async def draw_own(self, place: Place, before: int | None) -> list[bytes]:
+    async def draw_own(self, place: PageContext, before: int | None) -> list[bytes]:
         """Return what is the reader's alone: their last change and that of others, messages."""
         parts = await self.read(own_parts, self.current_user, place.seen, before)
         last = parts["last"]
@@ -246,7 +245,7 @@ class ListPageHandler(PageHandler):
     def draw_rows(
         self,
         place: dict[str, Any],
-        seen: lists.Seen,
+        seen: lists.ListAccess,
         rows: todos.Rows,
         html: dict[int, bytes],
         editing: int,
@@ -329,7 +328,7 @@ class FilterHandler(ListPageHandler):
 class ListHandler(FilterHandler):
     """A list, and what is added to it."""
 
-    @form
+    @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
         """Add a todo, or one for each of `lines`. Nothing typed adds nothing, and is no mistake."""
         lines = [self.field("title"), *self.field("lines").splitlines()]
@@ -353,15 +352,15 @@ class MessagesHandler(ListPageHandler):
         there = "messages" if self.field("back").endswith("/messages") else self.shown_before()
         await self.show_list(int(list_id), there)
 
-    @form
+    @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
         """Say something."""
-        say = messages.hold if self.current_user.patience else messages.say
+        say = messages.hold if self.current_user.delay_messages else messages.say
         await self.commit(say, self.current_user, int(list_id), self.field("text"))
         self.see_other("messages", list_id)
 
 
-class TakeBackHandler(PageHandler):
+class DeleteMessageHandler(PageHandler):
     """A message of one's own, sent or held back."""
 
     async def post(self, held: str, message_id: str) -> None:
@@ -374,7 +373,7 @@ class TakeBackHandler(PageHandler):
 class RenameListHandler(ListPageHandler):
     """The name of a list."""
 
-    @form
+    @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
         """Give it another one."""
         await self.commit(lists.rename, self.current_user, int(list_id), self.field("name"))
@@ -386,7 +385,7 @@ class ListVerbHandler(PageHandler):
 
     async def post(self, list_id: str, verb: str) -> None:
         """Do it. Who deletes a list goes to the page of all, where it can be restored."""
-        given = [self.truth_field("completed")] if verb == "toggle-all" else []
+        given = [self.bool_field("completed")] if verb == "toggle-all" else []
         await self.commit(LIST_VERBS[verb], self.current_user, int(list_id), *given)
         if verb == "delete":
             self.see_other("lists")
@@ -415,7 +414,7 @@ class TodoHandler(ListPageHandler):
             seen, _ = await self.read(todos.find, self.current_user, int(todo_id))
             await self.show_list(seen.id, self.shown_before(), int(todo_id))
 
-    @form
+    @redisplay_if_invalid
     async def post(self, todo_id: str) -> None:
         """Give it another title, and other notes if there are any; an empty title deletes it."""
         title, notes = self.field("title"), self.typed.get("notes")

@@ -1,7 +1,7 @@
 """The two doors to the database, and the threads behind them; PostgreSQL's are in `postgres.py`.
 
-A *unit of work* is a plain peewee function. `Doors.write` runs it in a transaction and answers
-only after COMMIT; `Doors.read` runs it on one snapshot, where it can't change anything. Neither
+A *unit of work* is a plain peewee function. `SqliteStore.write` runs it in a transaction and answers
+only after COMMIT; `SqliteStore.read` runs it on one snapshot, where it can't change anything. Neither
 waits: the answer is called when there is one. Units return plain data, never a query that has yet
 to run.
 
@@ -35,10 +35,10 @@ from peewee import (  # type: ignore[attr-defined]  # sqlite3 is the newest it f
     sqlite3,
 )
 
-from models import upgrades
+from models import migrations
 from models.errors import Unavailable
 
-Outcome = tuple[Any, Exception | None]  # what a unit returned, or what it raised
+UnitResult = tuple[Any, Exception | None]  # what a unit returned, or what it raised
 Answer = Callable[[Any, Exception | None], None]  # takes an outcome
 Work = tuple[Callable[[], Any], Answer]
 
@@ -63,14 +63,14 @@ class Unheard(Ready):
     """Marks such whose answer nobody looks at: it may reach a server with what comes next."""
 
 
-class Given(Value):
+class Param(Value):
     """Stands in a prepared query for a value that is given each time it runs, unconverted."""
 
     def __init__(self, name: str) -> None:
         super().__init__(Slot(name), converter=False)
 
 
-class Prepared:
+class PreparedQuery:
     """A peewee query whose SQL is built once: `FIND(name="ana")` then gives its rows as tuples.
 
     Building SQL and model instances is nine tenths of what a small query costs, so the few that
@@ -103,7 +103,7 @@ class Prepared:
         return self.query.bind(db.obj)
 
 
-class Later(Prepared):
+class Later(PreparedQuery):
     """One that gives nothing; on PostgreSQL it may fail only in the next one, or in COMMIT."""
 
     kind = Unheard
@@ -124,16 +124,16 @@ class Lock(Later):
         return super().bound().for_update("FOR NO KEY UPDATE")
 
 
-class Noted(threading.local):
+class PendingChanges(threading.local):
     """The changes of lists that this thread's unit has made: list, version, kind."""
 
     changes: list[tuple[int, int, str]] | None = None  # None where nobody takes them
 
 
-noted = Noted()
+pending = PendingChanges()
 
 
-class Doors:
+class SqliteStore:
     """Reading and writing one SQLite file, from any thread.
 
     `group` is the most units that share a COMMIT, `readers` the number of reading threads.
@@ -145,15 +145,15 @@ class Doors:
         self.readers = readers
         self.groups: deque[int] = deque(maxlen=100)  # sizes of the last commits
         self.failures = 0  # of fsync, since something was committed
-        self.give_up: Callable[[str], None] = log.critical  # told why, when no more can be written
+        self.on_fatal: Callable[[str], None] = log.critical  # told why, when no more can be written
 
     def open(self) -> None:
         """Open the file, made or upgraded if need be, and start the threads.
 
-        Raises CannotStart; see `upgrades.open_file`.
+        Raises StartupError; see `migrations.open_file`.
         """
         self.path = self.path.resolve()  # two names of a file have one lock and one key
-        self._lock = upgrades.open_file(self.path)
+        self._lock = migrations.open_file(self.path)
         place = f"file:{quote(str(self.path))}?mode=rw"  # a file that is gone isn't made anew
         self._db = SqliteDatabase(
             place,
@@ -169,7 +169,7 @@ class Doors:
         )
         # It holds on to the log: what others close and open again is always the same one.
         self._anchor = SqliteDatabase(place, uri=True, **shared)
-        with upgrades.refusing(self.path):
+        with migrations.refusing(self.path):
             self._anchor.pragma("journal_mode", "wal")
             self._anchor.pragma("user_version")
         self._opened = self._files()
@@ -219,7 +219,7 @@ class Doors:
         """Return how many units shared a commit, on the average of the last hundred."""
         return sum(self.groups) / len(self.groups) if self.groups else 0.0
 
-    def look(self, query: Prepared, **values: Any) -> list[tuple[Any, ...]]:
+    def lookup(self, query: PreparedQuery, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a look-up by key, here and now, in the event loop's own thread.
 
         It takes microseconds, a tenth of a turn of another thread. Raises Unavailable.
@@ -248,10 +248,10 @@ class Doors:
         self._read(lambda: self._db.pragma("user_version"))  # opens the files of now
         while work := self._to_read.get():
             unit, answer = work
-            deliver(answer, self._read(unit))
+            call_back(answer, self._read(unit))
         self._db.close()
 
-    def _read(self, unit: Callable[[], Any]) -> Outcome:
+    def _read(self, unit: Callable[[], Any]) -> UnitResult:
         """Run one unit in a transaction that only reads: what it sees is of one moment."""
         try:
             if self._db.is_closed():
@@ -283,7 +283,7 @@ class Doors:
     def _write(self, group: list[Work]) -> None:
         """Run the units in one transaction and, once it is committed, answer each."""
         self.groups.append(len(group))
-        outcomes: list[Outcome]
+        outcomes: list[UnitResult]
         try:
             self._check_files()
             if self._db.is_closed():
@@ -301,7 +301,7 @@ class Doors:
             outcomes = [(None, refused)] * len(group)
             self._count(refused)
         for (_, answer), outcome in zip(group, outcomes, strict=True):
-            deliver(answer, outcome)
+            call_back(answer, outcome)
 
     def _count(self, refused: Unavailable) -> None:
         """Give up when fsync has failed for the third time: the next might seem to work, and lie.
@@ -317,7 +317,7 @@ class Doors:
             self.failures += 1
             if self.failures == FAILURES:
                 times = f"{FAILURES} times in a row"
-                self.give_up(f"{self.path} failed {times} ({refused}): look at its disk.")
+                self.on_fatal(f"{self.path} failed {times} ({refused}): look at its disk.")
 
     def _files(self) -> list[int]:
         """Return which files these are: another one of the same name has another inode."""
@@ -342,9 +342,9 @@ class Doors:
         """
         with suppress(DatabaseError):
             self._anchor.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.give_up(str(why))
+        self.on_fatal(str(why))
 
-    def _attempt(self, unit: Callable[[], Any]) -> Outcome:
+    def _attempt(self, unit: Callable[[], Any]) -> UnitResult:
         """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
         self._db.execute_sql("SAVEPOINT unit")
         try:
@@ -361,7 +361,7 @@ class Doors:
 
     def _refusal(self, cause: BaseException) -> Unavailable:
         """Return what the waiting caller is told, which names what can be mended."""
-        unavailable = refusal(cause)
+        unavailable = as_unavailable(cause)
         code = getattr(unavailable.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code in DAMAGED:
             mend = "stop the house and restore a backup."
@@ -387,7 +387,7 @@ def is_of_engine(error: Exception) -> bool:
     )
 
 
-def deliver(answer: Answer, outcome: Outcome) -> None:
+def call_back(answer: Answer, outcome: UnitResult) -> None:
     """Call back whoever waits; what goes wrong there is not for the house's threads to die of."""
     try:
         answer(*outcome)
@@ -395,7 +395,7 @@ def deliver(answer: Answer, outcome: Outcome) -> None:
         log.exception("An answer could not be delivered")
 
 
-def refusal(cause: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:
+def as_unavailable(cause: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:
     """Return what the waiting caller is told, with the cause for the log.
 
     That is the first error of a chain: after a full disk, say, the rollback fails too.

@@ -37,7 +37,7 @@ class TooLarge(Invalid):
     """This is more than can be taken in at once (413)."""
 
 
-class Wrong(Invalid):
+class WrongPassword(Invalid):
     """A password is wrong (403), said like what is invalid: beside its field."""
 
 
@@ -45,11 +45,11 @@ class Conflict(Exception):
     """Someone has changed the same thing since (409). Its one argument is an English sentence."""
 
 
-class Gone(Exception):
+class Pruned(Exception):
     """What was asked for is not kept any more (410)."""
 
 
-class Stale(Exception):
+class PreconditionFailed(Exception):
     """It is not what the caller took it for (412). Its one argument is what it is now."""
 
 
@@ -72,9 +72,9 @@ class Uncertain(Unavailable):
     """Whether the database has stored it isn't known, as its answer was lost (503)."""
 
 
-class CannotStart(Exception):
+class StartupError(Exception):
     """The house can't open: one line that says what is wrong and how to mend it."""
 
 
-class CannotGoOn(Exception):
+class FatalError(Exception):
     """The house had to close: one line that says why and how to mend it."""

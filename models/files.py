@@ -277,6 +277,6 @@ def take_in(person: Person, sheets: list[Sheet], into: int | None, otherwise: st
     for sheet in sheets:
         name = otherwise if text.blank(sheet.name) else sheet.name
         list_id = into or lists.create(person, name)
-        seen = lists.seen_by(person, list_id, "change")
+        seen = lists.get_for(person, list_id, "change")
         todos.insert(person, seen, sheet.todos, field="file", most=ROWS_LIMIT)
     return list_id

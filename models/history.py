@@ -9,8 +9,8 @@ from peewee import fn
 
 from models import lists, text, todos
 from models.clock import instant, moment, now
-from models.database import Given, Prepared
-from models.errors import Conflict, Gone, NotFound
+from models.database import Param, PreparedQuery
+from models.errors import Conflict, NotFound, Pruned
 from models.tables import CALLED, Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
@@ -49,25 +49,25 @@ FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
 EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
 NEWLY = (
     EVERY.where(
-        Change.list == Given("list"),
-        Change.version > Given("since"),
-        Change.at > Given("recent"),
+        Change.list == Param("list"),
+        Change.version > Param("since"),
+        Change.at > Param("recent"),
     )
     .order_by(Change.version.desc())
     .limit(1)
 )
 KIND = Change.kind.in_(("todo", "list"))
-LAST = Prepared(NEWLY.where(Change.user == Given("person"), KIND))
-BY_OTHERS = Prepared(NEWLY.where(Change.user != Given("person")))
-NEWEST = Prepared(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
-NEWS = Prepared(
+LAST = PreparedQuery(NEWLY.where(Change.user == Param("person"), KIND))
+BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
+NEWEST = PreparedQuery(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
+NEWS = PreparedQuery(
     Change.select(Change.id, Change.list, Change.version, Change.kind)
-    .where(Change.id > Given("after"))
+    .where(Change.id > Param("after"))
     .order_by(Change.id)
 )
 
 
-class Told(NamedTuple):
+class ChangeRecord(NamedTuple):
     """A change: who did what, when, and the todos or the list it touched, before and after."""
 
     id: int
@@ -90,70 +90,74 @@ class Told(NamedTuple):
         return sentence.format(title=after[name], before=before[name], count=len(rows))
 
 
-def last(person: Person, seen: lists.Seen, query: Prepared = LAST) -> Told | None:
+def last(
+    person: Person, seen: lists.ListAccess, query: PreparedQuery = LAST
+) -> ChangeRecord | None:
     """Return the person's own last change of the list, if it is recent enough to regret.
 
     Or, by another `query`, the last one BY_OTHERS.
     """
     since, recent = seen.version - NEAR, instant(moment() - RECENT)
     for row in query(list=seen.id, person=person.id, since=since, recent=recent):
-        return told(row)
+        return from_row(row)
     return None
 
 
-def page(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Told]]:
+def page(
+    person: Person, list_id: int, offset: int, limit: int
+) -> tuple[lists.ListAccess, list[ChangeRecord]]:
     """Return the list, and a part of its changes, the last one first. Raises NotFound.
 
     A change is `undoable` when nobody has changed since what it changed.
     """
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     some = EVERY.where(Change.list == list_id, Change.kind != "message")
     rows = some.order_by(Change.version.desc()).offset(offset).limit(limit)
-    changes = [told(row) for row in rows.tuples()]
+    changes = [from_row(row) for row in rows.tuples()]
     written = todos.written(list_id, [change.version for change in changes])
     versions = {todo["id"]: todo["version"] for todo in written}
-    return seen, [change._replace(undoable=fits(seen, change, versions)) for change in changes]
+    return seen, [change._replace(undoable=can_undo(seen, change, versions)) for change in changes]
 
 
 def since(
     person: Person, list_id: int, version: int, limit: int
-) -> tuple[lists.Seen, list[tuple[int, str]]]:
+) -> tuple[lists.ListAccess, list[tuple[int, str]]]:
     """Return the list, and the versions and JSON of its first changes after `version`.
 
     They are `limit` at most, and a million characters or little more, the oldest first. Raises
-    NotFound, and Gone when some of them aren't kept any more, or were never made.
+    NotFound, and Pruned when some of them aren't kept any more, or were never made.
     """
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     later = EVERY.where(Change.list == list_id, Change.version > version)
     changes, size = [], 0
     for *facts, before, after in later.order_by(Change.version).limit(limit).tuples().iterator():
-        about = json.dumps(dict(zip(Told._fields, facts, strict=False)))[:-1]
+        about = json.dumps(dict(zip(ChangeRecord._fields, facts, strict=False)))[:-1]
         changes.append((facts[1], f'{about}, "before": {before}, "after": {after}}}'))
         size += len(before) + len(after)
         if size > CHANGES_SIZE:
             break
     first = changes[0][0] if changes else seen.version + 1
     if first != version + 1:
-        raise Gone
+        raise Pruned
     return seen, changes
 
 
-def newest(look: Callable[..., list[Any]] = Prepared.__call__) -> int:
+def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
     """Return the id of the last change of any list."""
-    return int(look(NEWEST)[0][0])
+    return int(lookup(NEWEST)[0][0])
 
 
-def news(after: int, look: Callable[..., list[Any]]) -> list[tuple[int, int, int, str]]:
+def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int, int, str]]:
     """Return id, list, version and kind of each change of any list after the one with that id."""
-    return look(NEWS, after=after)
+    return lookup(NEWS, after=after)
 
 
-def fits(seen: lists.Seen, change: Told, versions: dict[int, int]) -> bool:
+def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> bool:
     """Say whether what `change` left behind is still so, given the versions of the todos."""
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
-        return all(versions.get(number) == change.version for number in touched(change))
+        return all(versions.get(number) == change.version for number in todo_ids(change))
     if change.kind != "list":
         return False
     if change.before and change.after:
@@ -161,15 +165,15 @@ def fits(seen: lists.Seen, change: Told, versions: dict[int, int]) -> bool:
     return change.version == seen.version
 
 
-def touched(change: Told) -> set[int]:
+def todo_ids(change: ChangeRecord) -> set[int]:
     """Return the ids of the todos that `change` touched."""
     return {row["id"] for row in (*change.before, *change.after) if change.kind == "todo"}
 
 
-def told(row: Any) -> Told:
+def from_row(row: Any) -> ChangeRecord:
     """Return a change out of a row of EVERY."""
     *facts, before, after = row
-    return Told._make([*facts, json.loads(before), json.loads(after), True])
+    return ChangeRecord._make([*facts, json.loads(before), json.loads(after), True])
 
 
 def undo(person: Person, change_id: int) -> int | None:
@@ -178,16 +182,16 @@ def undo(person: Person, change_id: int) -> int | None:
     Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
     """
     for *row, list_id in EVERY.select_extend(Change.list).where(Change.id == change_id).tuples():
-        change = told(row)
+        change = from_row(row)
         if change.kind == "todo":
-            undo_todos(person, lists.seen_by(person, list_id, "change"), change)
+            undo_todos(person, lists.get_for(person, list_id, "change"), change)
         else:
             undo_list(person, list_id, change)
         return int(list_id) if change.before or change.kind == "todo" else None
     raise NotFound
 
 
-def undo_todos(person: Person, seen: lists.Seen, change: Told) -> None:
+def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord) -> None:
     """Make the todos that `change` touched what they were before it."""
     current = todos.written(seen.id, [change.version])
     check(seen, change, {todo["id"]: todo["version"] for todo in current})
@@ -198,29 +202,29 @@ def undo_todos(person: Person, seen: lists.Seen, change: Told) -> None:
         new = todo | {"deleted_at": None if old else now()}
         if old:
             new |= {"title": old["title"], "notes": old["notes"], "position": old["order"]}
-            new["assigned"] = todos.member_called(seen.id, old.get("assigned", ""))
+            new["assigned_to"] = todos.member_called(seen.id, old.get("assigned", ""))
             if old["completed"] != (todo["completed_at"] is not None):
                 new |= todos.ticked(person, old["completed"])
         pairs.append((todo, new))
-    todos.rewrite(person, seen, back(change), pairs)
+    todos.rewrite(person, seen, inverse_verb(change), pairs)
 
 
-def undo_list(person: Person, list_id: int, change: Told) -> None:
+def undo_list(person: Person, list_id: int, change: ChangeRecord) -> None:
     """Make the list what it was before `change`: of that name, in the trash, or out of it."""
     gone = not change.after
     action = "rename" if change.before and change.after else "delete"
-    seen = lists.seen_by(person, list_id, action, lists.ANY if gone else lists.SEEN_BY)
+    seen = lists.get_for(person, list_id, action, lists.BY_ID_OR_TRASH if gone else lists.BY_ID)
     check(seen, change, {})
     after = seen._replace(name=change.before[0]["name"]) if change.before else None
-    lists.rewrite(person, seen, back(change), after, gone=gone)
+    lists.rewrite(person, seen, inverse_verb(change), after, gone=gone)
 
 
-def back(change: Told) -> str:
+def inverse_verb(change: ChangeRecord) -> str:
     """Return the verb for taking `change` back."""
     return "redo" if change.verb == "undo" else "undo"
 
 
-def check(seen: lists.Seen, change: Told, versions: dict[int, int]) -> None:
+def check(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> None:
     """Raise Conflict unless what `change` left behind is still so."""
-    if not fits(seen, change, versions):
+    if not can_undo(seen, change, versions):
         raise Conflict("This was changed again since, so it can't be undone.")

@@ -9,7 +9,7 @@ import secrets
 import unicodedata
 from typing import Any
 
-from models import tokens, users
+from models import sessions, users
 from models.errors import Conflict, NotFound
 from models.tables import Identity, Person, User
 
@@ -25,7 +25,7 @@ def find(issuer: str, subject: str) -> Person | None:
 
 def link(person: Person, issuer: str, subject: str) -> None:
     """Let `person` log in with this identity, too. Raises Conflict when it is someone else's."""
-    users.prove(person, None)
+    users.recheck_password(person, None)
     owner = find(issuer, subject)
     if owner is None:
         Identity.create(user=person.id, issuer=issuer, subject=subject)
@@ -44,7 +44,7 @@ def unlink(person: Person, identity_id: int) -> None:
 
     Raises NotFound, and Conflict when they would have no way in then.
     """
-    users.prove(person, None)
+    users.recheck_password(person, None)
     ids = [row.id for row in mine(person)]
     if identity_id not in ids:
         raise NotFound
@@ -53,17 +53,17 @@ def unlink(person: Person, identity_id: int) -> None:
     Identity.delete().where(Identity.id == identity_id).execute()
 
 
-def arrive(issuer: str, subject: str, wanted: str, list_name: str) -> Person:
+def find_or_create(issuer: str, subject: str, wanted: str, list_name: str) -> Person:
     """Return whose identity it is; for one that is new, make an account without a password.
 
     Its user name is like the `wanted` one, and nobody else's.
     """
     person = find(issuer, subject)
     if person:
-        users.prove(person, None)
+        users.recheck_password(person, None)
         person = find(issuer, subject)  # unless it was closed, or unlinked, just now
     if person is None:
-        person = users.settle(free_name(wanted), None, None, list_name)
+        person = users.create(free_name(wanted), None, None, list_name)
         link(person, issuer, subject)
     return person
 
@@ -73,11 +73,11 @@ def log_in(
     subject: str,
     wanted: str,
     list_name: str,
-    browser: tokens.Browser,
+    browser: sessions.Browser,
     old_key: str | None = None,
 ) -> str:
-    """Open a session for who has, or gets, this identity: see `arrive` and `tokens.log_in`."""
-    return tokens.log_in(arrive(issuer, subject, wanted, list_name), browser, old_key)
+    """Open a session for who has, or gets, this identity: see `arrive` and `sessions.log_in`."""
+    return sessions.log_in(find_or_create(issuer, subject, wanted, list_name), browser, old_key)
 
 
 def free_name(wanted: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 from models.clock import instant, moment, now
-from models.database import Given, Later, Lock, Prepared
-from models.tables import Link, List, Mention, Message, Person, Todo
+from models.database import Later, Lock, Param, PreparedQuery
+from models.tables import Link, List, ListLink, Message, Person, Todo
 
 # Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
 LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
@@ -22,25 +22,25 @@ LEASE = timedelta(minutes=5)  # that whoever asks has, before another process do
 MINUTE = timedelta(minutes=1)
 
 ADD = Later(
-    Link.insert(address=Given("address"), user=Given("user"), due=Given("due")).on_conflict_ignore()
+    Link.insert(address=Param("address"), user=Param("user"), due=Param("due")).on_conflict_ignore()
 )
-LINKED = Link.select(Link.id, Given("list").cast("BIGINT")).where(Link.address == Given("address"))
-MENTION = Later(Mention.insert_from(LINKED, [Mention.link, Mention.list]).on_conflict_ignore())
-WAITING = Prepared(Link.select(Link.id).where(Link.due <= Given("now")).limit(1))
-KNOWN = Prepared(
+LINKED = Link.select(Link.id, Param("list").cast("BIGINT")).where(Link.address == Param("address"))
+MENTION = Later(ListLink.insert_from(LINKED, [ListLink.link, ListLink.list]).on_conflict_ignore())
+WAITING = PreparedQuery(Link.select(Link.id).where(Link.due <= Param("now")).limit(1))
+KNOWN = PreparedQuery(
     Link.select(Link.address, Link.title)
-    .join(Mention)
-    .where(Mention.list == Given("list"), Link.title.is_null(False))
+    .join(ListLink)
+    .where(ListLink.list == Param("list"), Link.title.is_null(False))
 )
-SAME = (Link.id == Given("link")) & (Link.address == Given("address"))
-FOUND = Prepared(Link.select(Link.title, Link.tries).where(SAME))
-NEW = {name: Given(name) for name in ("title", "tries", "due")}
-STORE = Later(Link.update(NEW).where(Link.id == Given("link")))
-HERE = List.id.in_(Mention.select(Mention.list).where(Mention.link == Given("link")))
+SAME = (Link.id == Param("link")) & (Link.address == Param("address"))
+FOUND = PreparedQuery(Link.select(Link.title, Link.tries).where(SAME))
+NEW = {name: Param(name) for name in ("title", "tries", "due")}
+STORE = Later(Link.update(NEW).where(Link.id == Param("link")))
+HERE = List.id.in_(ListLink.select(ListLink.list).where(ListLink.link == Param("link")))
 LOCK = Lock(List.select(List.id).where(HERE).order_by(List.id))
-NEWEST = Prepared(List.select(fn.COALESCE(fn.MAX(List.titles), 0)))
-NEWS = Prepared(
-    List.select(List.titles, List.id).where(List.titles > Given("after")).order_by(List.titles)
+NEWEST = PreparedQuery(List.select(fn.COALESCE(fn.MAX(List.titles), 0)))
+NEWS = PreparedQuery(
+    List.select(List.titles, List.id).where(List.titles > Param("after")).order_by(List.titles)
 )
 
 
@@ -95,7 +95,7 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
     taken = []
     for number, person, address, before in query.order_by(Link.due).limit(limit).tuples():
         if before and not mentioned(number, address):
-            Mention.delete().where(Mention.link == number).execute()
+            ListLink.delete().where(ListLink.link == number).execute()
             Link.delete().where(Link.id == number).execute()
         elif not per_person or asked[person] < per_person:
             asked[person] += 1
@@ -107,7 +107,7 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
 
 def mentioned(number: int, address: str) -> bool:
     """Say whether a link is still in a todo or a message of a list, outside the trash."""
-    lists = Mention.select(Mention.list).where(Mention.link == number)
+    lists = ListLink.select(ListLink.list).where(ListLink.link == number)
     texts = ((Todo, Todo.title), (Message, Message.text))
     for table, column in texts:
         here: Any = table.select(table.id).where(table.list.in_(lists), column.contains(address))
@@ -131,18 +131,18 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
             STORE(link=number, title=title or before, tries=tries, due=due)
             if title and title != before:
                 arrived.append(number)
-    here = Mention.select(Mention.list).where(Mention.link.in_(arrived))
+    here = ListLink.select(ListLink.list).where(ListLink.link.in_(arrived))
     for number in arrived:
         LOCK(link=number)
     if arrived:
         List.update(titles=newest() + 1).where(List.id.in_(here)).execute()
 
 
-def newest(look: Callable[..., list[Any]] = Prepared.__call__) -> int:
+def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
     """Return the number of the last arrival of titles."""
-    return int(look(NEWEST)[0][0])
+    return int(lookup(NEWEST)[0][0])
 
 
-def news(after: int, look: Callable[..., list[Any]]) -> list[tuple[int, int]]:
+def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int]]:
     """Return the number and the list of each arrival after one; they are not changes of a list."""
-    return look(NEWS, after=after)
+    return lookup(NEWS, after=after)

@@ -10,14 +10,14 @@ from peewee import SQL, Select, fn
 
 from models import links, text
 from models.clock import instant, moment, now
-from models.database import Given, Later, Lock, Prepared, noted
+from models.database import Later, Lock, Param, PreparedQuery, pending
 from models.errors import Forbidden, NotFound, Quota
-from models.tables import Change, Held, List, Member, Message, Person, User
+from models.tables import Change, List, Member, Message, Person, ScheduledMessage, User
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
 # The one table of rights: which role each action needs at least. For everyone else, a list that
 # they are no member of isn't there.
-NEEDS = {
+REQUIRED_ROLE = {
     "read": "viewer",
     "leave": "viewer",
     "change": "editor",
@@ -29,9 +29,9 @@ NEEDS = {
 NAME_LIMIT = 200
 LISTS_LIMIT = 500  # a page looks them all up
 UNREAD_LIMIT = 100  # from here on they are many
-KEPT = timedelta(days=30)  # how long what was deleted can be brought back
+TRASH_RETENTION = timedelta(days=30)  # how long what was deleted can be brought back
 
-SEEN = (
+ACCESS_COLUMNS = (
     List.id,
     List.name,
     List.version,
@@ -41,49 +41,49 @@ SEEN = (
     List.people,
     List.titles,
 )
-ROLE_OF = List.select(*SEEN).join(Member)
+ROLE_OF = List.select(*ACCESS_COLUMNS).join(Member)
 UNREAD = (
     Message.select(Message.id)
     .where(
         Message.list == List.id,
-        Message.id > Member.read,
+        Message.id > Member.last_read_message,
         Message.user != Member.user,
         Message.deleted_at.is_null(),
     )
     .limit(UNREAD_LIMIT)
     .alias("unread")
 )
-HELD: Any = Held.select(fn.MAX(Held.due).concat(fn.COUNT(Held.id))).where(
-    Held.list == List.id, Held.user == Member.user
-)
-MINE = Prepared(
+HELD: Any = ScheduledMessage.select(
+    fn.MAX(ScheduledMessage.due).concat(fn.COUNT(ScheduledMessage.id))
+).where(ScheduledMessage.list == List.id, ScheduledMessage.user == Member.user)
+MINE = PreparedQuery(
     ROLE_OF.select_extend(Select((UNREAD,), (fn.COUNT(SQL("*")),)), HELD)
-    .where(Member.user == Given("person"), List.deleted_at.is_null())
+    .where(Member.user == Param("person"), List.deleted_at.is_null())
     .order_by(Member.position, Member.id)
 )
-ONE = ROLE_OF.where(List.id == Given("list"), Member.user == Given("person"))
-SEEN_BY = Prepared(ONE.where(List.deleted_at.is_null()))
-ANY = Prepared(ONE)  # in the trash or not
-FIRST = Prepared(MINE.query.limit(1))
+ONE = ROLE_OF.where(List.id == Param("list"), Member.user == Param("person"))
+BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
+BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
+FIRST = PreparedQuery(MINE.query.limit(1))
 WATCHED = List.select(List.id, List.version, List.titles)
-VERSIONS = Prepared(WATCHED.where(List.id == fn.ANY(Given("lists"))))
-LOCK = Lock(List.select(List.id).where(List.id == Given("list")))
-LOCK_PERSON = Lock(User.select(User.id).where(User.id == Given("person")))
+VERSIONS = PreparedQuery(WATCHED.where(List.id == fn.ANY(Param("lists"))))
+LOCK = Lock(List.select(List.id).where(List.id == Param("list")))
+LOCK_PERSON = Lock(User.select(User.id).where(User.id == Param("person")))
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
-RECORD = Later(Change.insert({name: Given(name) for name in COLUMNS}))
+RECORD = Later(Change.insert({name: Param(name) for name in COLUMNS}))
 STEP = Later(
     List.update(
-        version=Given("version"),
-        open=List.open + Given("open"),
-        total=List.total + Given("todo"),
-        people=List.people + Given("member"),
-    ).where(List.id == Given("list_id"))
+        version=Param("version"),
+        open=List.open + Param("open"),
+        total=List.total + Param("todo"),
+        people=List.people + Param("member"),
+    ).where(List.id == Param("list_id"))
 )
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
 
 
-class Seen(NamedTuple):
+class ListAccess(NamedTuple):
     """A list as one person may use it.
 
     `version` is that of its last change, `open` the number of todos that are left to do, `total`
@@ -105,10 +105,12 @@ class Seen(NamedTuple):
 
     def may(self, action: str) -> bool:
         """Say whether the person's role is enough for an action of NEEDS."""
-        return ROLES.index(self.role) >= ROLES.index(NEEDS[action])
+        return ROLES.index(self.role) >= ROLES.index(REQUIRED_ROLE[action])
 
 
-def seen_by(person: Person, list_id: int, action: str = "read", query: Prepared = SEEN_BY) -> Seen:
+def get_for(
+    person: Person, list_id: int, action: str = "read", query: PreparedQuery = BY_ID
+) -> ListAccess:
     """Return the list as `person` may use it; with `ANY` also when it is in the trash.
 
     For any action but to read, it is locked: what is checked of it holds until COMMIT.
@@ -119,11 +121,11 @@ def seen_by(person: Person, list_id: int, action: str = "read", query: Prepared 
     if action != "read":
         LOCK(list=list_id)
     for row in query(list=list_id, person=person.id):
-        return allowed(Seen(*row), action)
+        return require(ListAccess(*row), action)
     raise NotFound
 
 
-def allowed(seen: Seen, action: str) -> Seen:
+def require(seen: ListAccess, action: str) -> ListAccess:
     """Return `seen` unchanged; raises Forbidden when the person may not do that."""
     if not seen.may(action):
         raise Forbidden
@@ -132,12 +134,12 @@ def allowed(seen: Seen, action: str) -> Seen:
 
 def trash_begins() -> str:
     """Return the instant since when what was deleted can be brought back."""
-    return instant(moment() - KEPT)
+    return instant(moment() - TRASH_RETENTION)
 
 
-def changed(
+def record_change(
     person: Person,
-    seen: Seen,
+    seen: ListAccess,
     verb: str,
     kind: str,
     before: list[Described],
@@ -156,18 +158,22 @@ def changed(
         more["open"] = left - was
     STEP(**more, list_id=seen.id, version=version)
     links.note(person, seen.id, before, after)
-    if noted.changes is not None:
-        noted.changes.append((seen.id, version, kind))
+    if pending.changes is not None:
+        pending.changes.append((seen.id, version, kind))
 
 
-def mine(person: Person, look: Callable[..., list[Any]] = Prepared.__call__) -> list[Seen]:
+def mine(
+    person: Person, lookup: Callable[..., list[Any]] = PreparedQuery.__call__
+) -> list[ListAccess]:
     """Return the lists that `person` may read, in their own order."""
-    return [Seen(*row) for row in look(MINE, person=person.id)]
+    return [ListAccess(*row) for row in lookup(MINE, person=person.id)]
 
 
-def navigation(person: Person, look: Callable[..., list[Any]]) -> tuple[list[Seen], str]:
+def all_with_digest(
+    person: Person, lookup: Callable[..., list[Any]]
+) -> tuple[list[ListAccess], str]:
     """Return what `mine` does, and a digest that differs when any of it does."""
-    rows = mine(person, look)
+    rows = mine(person, lookup)
     return rows, hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
 
 
@@ -186,25 +192,25 @@ def trash(person: Person) -> list[Any]:
     return list(query.namedtuples())
 
 
-def first(person: Person, look: Callable[..., list[Any]]) -> Seen:
+def first(person: Person, lookup: Callable[..., list[Any]]) -> ListAccess:
     """Return the first of `person`'s lists. Raises NotFound."""
-    for row in look(FIRST, person=person.id):
-        return Seen(*row)
+    for row in lookup(FIRST, person=person.id):
+        return ListAccess(*row)
     raise NotFound
 
 
-def versions(numbers: tuple[int, ...], look: Callable[..., list[Any]]) -> list[tuple[int, ...]]:
+def versions(numbers: tuple[int, ...], lookup: Callable[..., list[Any]]) -> list[tuple[int, ...]]:
     """Return ids of lists, their versions, and the numbers by which titles of links arrived.
 
     That is for those with these ids (on PostgreSQL).
     """
-    return look(VERSIONS, lists=[*numbers])
+    return lookup(VERSIONS, lists=[*numbers])
 
 
-def one(person: Person, list_id: int, look: Callable[..., list[Any]]) -> Seen:
+def one(person: Person, list_id: int, lookup: Callable[..., list[Any]]) -> ListAccess:
     """Return a list, as `seen_by` does, on the event loop. Raises NotFound."""
-    for row in look(SEEN_BY, list=list_id, person=person.id):
-        return Seen(*row)
+    for row in lookup(BY_ID, list=list_id, person=person.id):
+        return ListAccess(*row)
     raise NotFound
 
 
@@ -217,14 +223,14 @@ def create(person: Person, name: str) -> int:
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)
-    seen = Seen(made.id, made.name, 0, 0, 0, "owner")
-    changed(person, seen, "create", "list", [], [described(seen, 1)])
+    seen = ListAccess(made.id, made.name, 0, 0, 0, "owner")
+    record_change(person, seen, "create", "list", [], [described(seen, 1)])
     return seen.id
 
 
 def rename(person: Person, list_id: int, name: str) -> None:
     """Give the list another name. Raises NotFound, Forbidden unless `person` owns it, Invalid."""
-    seen = seen_by(person, list_id, "rename")
+    seen = get_for(person, list_id, "rename")
     name = text.line("name", name, NAME_LIMIT)
     if name != seen.name:
         rewrite(person, seen, "rename", seen._replace(name=name))
@@ -232,11 +238,11 @@ def rename(person: Person, list_id: int, name: str) -> None:
 
 def delete(person: Person, list_id: int) -> None:
     """Put the list in the trash. Raises NotFound, Forbidden unless `person` owns it."""
-    rewrite(person, seen_by(person, list_id, "delete"), "delete", None)
+    rewrite(person, get_for(person, list_id, "delete"), "delete", None)
 
 
 def rewrite(
-    person: Person, seen: Seen, verb: str, after: Seen | None, *, gone: bool = False
+    person: Person, seen: ListAccess, verb: str, after: ListAccess | None, *, gone: bool = False
 ) -> None:
     """Make the list, which was `gone` before or not, what `after` says: None puts it in the trash.
 
@@ -246,9 +252,9 @@ def rewrite(
     List.update(values).where(List.id == seen.id).execute()
     before = [] if gone else [described(seen, seen.version)]
     then = [described(after, seen.version + 1)] if after else []
-    changed(person, seen, verb, "list", before, then)
+    record_change(person, seen, verb, "list", before, then)
 
 
-def described(seen: Seen, version: int) -> Described:
+def described(seen: ListAccess, version: int) -> Described:
     """Return a list as change rows hold it."""
     return {"id": seen.id, "name": seen.name, "version": version}

@@ -1,7 +1,6 @@
 """Members: who shares a list, and in which role."""
 
 import secrets
-from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -9,22 +8,16 @@ from peewee import fn
 
 from models import lists, todos, users
 from models.clock import instant, moment, now
-from models.database import Given, Lock, Prepared
+from models.database import Lock, Param
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
-from models.tables import Invite, List, Member, Message, Person, Presence, User
-from models.tokens import hash_of
+from models.sessions import hash_of
+from models.tables import Invite, List, Member, Message, Person, User
 
 MEMBERS_LIMIT = 200
 INVITES_LIMIT = 20  # of one list
 INVITED = timedelta(days=7)  # how long a link lets in
-HERE = timedelta(seconds=40)  # how long another process is believed who is there
-ELSEWHERE = Prepared(
-    Presence.select(Presence.list, User.username)
-    .join(User)
-    .where(User.presence, Presence.process != Given("process"), Presence.at > Given("since"))
-)
 
-LOCK_NAME = Lock(User.select(User.id).where(User.username == Given("name")))
+LOCK_NAME = Lock(User.select(User.id).where(User.username == Param("name")))
 
 
 class Invited(NamedTuple):
@@ -36,9 +29,9 @@ class Invited(NamedTuple):
     by: str
 
 
-def every(person: Person, list_id: int) -> tuple[lists.Seen, list[lists.Described]]:
+def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.Described]]:
     """Return the list and its members, those who came first first. Raises NotFound."""
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     return seen, [described(name, role) for name, (_, role) in present(list_id).items()]
 
 
@@ -47,7 +40,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
 
     Raises NotFound, Forbidden unless `person` owns the list, Conflict for its last owner, Invalid.
     """
-    seen = lists.seen_by(person, list_id, "share")
+    seen = lists.get_for(person, list_id, "share")
     if role not in lists.ROLES:
         raise Invalid("role", "There is no such role: owner, editor and viewer are there.")
     members, name = present(list_id), users.fold(username)
@@ -61,7 +54,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     if had != role:
         before = [described(name, had)] if had else []
         verb = "role" if had else "invite"
-        lists.changed(person, seen, verb, "member", before, [described(name, role)])
+        lists.record_change(person, seen, verb, "member", before, [described(name, role)])
     return described(name, role)
 
 
@@ -79,7 +72,9 @@ def come(list_id: int, name: str, role: str, members: int) -> None:
     if count >= lists.LISTS_LIMIT:
         raise Quota("username", "They have too many lists already.")
     said = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
-    Member.create(list=list_id, user=user, role=role, position=(last or 0) + 1, read=said)
+    Member.create(
+        list=list_id, user=user, role=role, position=(last or 0) + 1, last_read_message=said
+    )
 
 
 def remove(person: Person, list_id: int, username: str) -> None:
@@ -88,7 +83,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     Raises NotFound, Forbidden when `person` neither owns the list nor leaves it, Conflict when the
     last owner would go.
     """
-    seen = lists.seen_by(person, list_id, "leave")
+    seen = lists.get_for(person, list_id, "leave")
     members, name = present(list_id), users.fold(username)
     if name != person.username and not seen.may("share"):
         raise Forbidden
@@ -98,11 +93,11 @@ def remove(person: Person, list_id: int, username: str) -> None:
     keep_an_owner(members, name, None)
     user: Any = Member.select(Member.user).where(Member.id == number)
     todos.unassign(person, list_id, user.scalar())
-    seen = lists.seen_by(person, list_id, "leave")
+    seen = lists.get_for(person, list_id, "leave")
     Member.delete().where(Member.id == number).execute()
     end_links(list_id, name)
     verb = "leave" if name == person.username else "remove"
-    lists.changed(person, seen, verb, "member", [described(name, role)], [])
+    lists.record_change(person, seen, verb, "member", [described(name, role)], [])
 
 
 def invite(person: Person, list_id: int, role: str) -> str:
@@ -110,7 +105,7 @@ def invite(person: Person, list_id: int, role: str) -> str:
 
     Raises NotFound, Forbidden, Invalid.
     """
-    lists.seen_by(person, list_id, "share")
+    lists.get_for(person, list_id, "share")
     if role not in lists.ROLES[:2]:
         raise Invalid("link", "A link makes editors or viewers.")
     if len(invites(list_id)) >= INVITES_LIMIT:
@@ -137,7 +132,7 @@ def invites(list_id: int) -> list[Any]:
 
 def revoke(person: Person, list_id: int, invite_id: int) -> None:
     """End a link. Raises NotFound, Forbidden."""
-    lists.seen_by(person, list_id, "share")
+    lists.get_for(person, list_id, "share")
     if not Invite.delete().where(Invite.id == invite_id, Invite.list == list_id).execute():
         raise NotFound
 
@@ -161,26 +156,10 @@ def join(person: Person, key: str) -> int:
     members = present(led.list)
     if person.username not in members:
         come(led.list, person.username, led.role, len(members))
-        seen = lists.seen_by(person, led.list)
+        seen = lists.get_for(person, led.list)
         joined = [described(person.username, led.role)]
-        lists.changed(person, seen, "join", "member", [], joined)
+        lists.record_change(person, seen, "join", "member", [], joined)
     return led.list
-
-
-def be_here(process: str, places: Collection[tuple[int, int]]) -> None:
-    """Note who has which list open in a process, as ids of lists and people; nobody else has."""
-    at = now()
-    old = Presence.at < instant(moment() - HERE)
-    Presence.delete().where((Presence.process == process) | old).execute()
-    rows = [{"process": process, "list": a, "user": b, "at": at} for a, b in places]
-    if rows:
-        Presence.insert_many(rows).execute()
-
-
-def elsewhere(process: str, look: Callable[..., list[Any]]) -> list[tuple[int, str]]:
-    """Return list and name of those who have one open in another process."""
-    since = instant(moment() - HERE)
-    return look(ELSEWHERE, process=process, since=since)
 
 
 def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | None) -> None:

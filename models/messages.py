@@ -9,9 +9,9 @@ from peewee import fn
 
 from models import lists, text
 from models.clock import instant, moment, now
-from models.database import Given, Lock
+from models.database import Lock, Param
 from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import CALLED, Change, Held, List, Member, Message, Person, User
+from models.tables import CALLED, Change, List, Member, Message, Person, ScheduledMessage, User
 
 TEXT_LIMIT = 4000
 PATIENCE = timedelta(seconds=10)
@@ -20,7 +20,7 @@ EVERY: Any = (
     .join(User)
     .where(Message.deleted_at.is_null())
 )
-LIST_OF = Message.select(Message.list).where(Message.id == Given("message"))
+LIST_OF = Message.select(Message.list).where(Message.id == Param("message"))
 LOCK = Lock(List.select(List.id).where(List.id == LIST_OF))
 
 
@@ -29,11 +29,11 @@ def say(person: Person, list_id: int, words: str) -> lists.Described:
 
     Raises NotFound, Forbidden, Invalid.
     """
-    seen = lists.seen_by(person, list_id, "say")
+    seen = lists.get_for(person, list_id, "say")
     words = clean(words)
     made = Message.create(list=list_id, user=person.id, text=words, created=now())
     message = described(made.id, person.username, words, made.created)
-    lists.changed(person, seen, "say", "message", [], [message])
+    lists.record_change(person, seen, "say", "message", [], [message])
     read(person, list_id, made.id)
     return message
 
@@ -51,40 +51,50 @@ def hold(person: Person, list_id: int, words: str) -> None:
 
     Raises NotFound, Forbidden, Invalid.
     """
-    lists.seen_by(person, list_id, "say")
+    lists.get_for(person, list_id, "say")
     words, at = clean(words), moment()
     number = int(1e6 * at.timestamp())  # never given again: a button may be pressed too late
     due = instant(at + PATIENCE)
-    Held.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
+    ScheduledMessage.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
 
 
 def held(person: Person, list_id: int) -> list[tuple[int, str]]:
     """Return the ids and texts of what someone will have said, in their order."""
-    rows: Any = Held.select(Held.id, Held.text).order_by(Held.id)
-    return list(rows.where(Held.list == list_id, Held.user == person.id).tuples())
+    rows: Any = ScheduledMessage.select(ScheduledMessage.id, ScheduledMessage.text).order_by(
+        ScheduledMessage.id
+    )
+    return list(
+        rows.where(ScheduledMessage.list == list_id, ScheduledMessage.user == person.id).tuples()
+    )
 
 
 def drop(person: Person, held_id: int) -> int:
     """Never send what was held back; return its list's id. Raises Conflict when it was sent."""
-    mine = (Held.id == held_id, Held.user == person.id)
-    list_id = Held.select(Held.list).where(*mine).scalar()
-    if not Held.delete().where(*mine).execute():
+    mine = (ScheduledMessage.id == held_id, ScheduledMessage.user == person.id)
+    list_id = ScheduledMessage.select(ScheduledMessage.list).where(*mine).scalar()
+    if not ScheduledMessage.delete().where(*mine).execute():
         raise Conflict("This was sent already.")
     return int(list_id)
 
 
 def due() -> list[int]:
     """Return the ids of what has been held back for long enough."""
-    rows: Any = Held.select(Held.id).where(Held.due <= now()).order_by(Held.id)
+    rows: Any = (
+        ScheduledMessage.select(ScheduledMessage.id)
+        .where(ScheduledMessage.due <= now())
+        .order_by(ScheduledMessage.id)
+    )
     return [number for (number,) in rows.tuples()]
 
 
 def send(held_id: int) -> None:
     """Say what was held back; whoever may no longer say anything there has said nothing."""
-    rows: Any = Held.select(Held.list, Held.text, User.id, User.username).join(User)
-    due = (Held.id == held_id, Held.due <= now())
+    rows: Any = ScheduledMessage.select(
+        ScheduledMessage.list, ScheduledMessage.text, User.id, User.username
+    ).join(User)
+    due = (ScheduledMessage.id == held_id, ScheduledMessage.due <= now())
     for list_id, words, *person in rows.where(*due).tuples():
-        if Held.delete().where(Held.id == held_id).execute():
+        if ScheduledMessage.delete().where(ScheduledMessage.id == held_id).execute():
             with suppress(NotFound, Forbidden):
                 say(Person(*person), list_id, words)
 
@@ -97,7 +107,7 @@ def take_back(person: Person, message_id: int) -> int:
     LOCK(message=message_id)
     for row in EVERY.select_extend(Message.list).where(Message.id == message_id).tuples():
         *message, list_id = row
-        seen = lists.seen_by(person, list_id, "say")
+        seen = lists.get_for(person, list_id, "say")
         if message[1] != person.username:
             raise Forbidden
         Message.update(deleted_at=now()).where(Message.id == message_id).execute()
@@ -105,15 +115,19 @@ def take_back(person: Person, message_id: int) -> int:
         told = Change.list == list_id, Change.verb == "say", Change.kind == "message"
         of_it = Change.after.startswith(f'[{{"id": {message_id}, ')
         Change.update(after=json.dumps([gone])).where(*told, of_it).execute()
-        lists.changed(person, seen, "delete", "message", [gone], [])
+        lists.record_change(person, seen, "delete", "message", [gone], [])
         return int(list_id)
     raise NotFound
 
 
 def read(person: Person, list_id: int, message_id: int) -> None:
     """Note that `person` has read the conversation up to a message."""
-    place = (Member.user == person.id, Member.list == list_id, Member.read < message_id)
-    Member.update(read=message_id).where(*place).execute()
+    place = (
+        Member.user == person.id,
+        Member.list == list_id,
+        Member.last_read_message < message_id,
+    )
+    Member.update(last_read_message=message_id).where(*place).execute()
 
 
 def read_all(person: Person, list_id: int) -> None:
@@ -124,21 +138,21 @@ def read_all(person: Person, list_id: int) -> None:
 
 def page(
     person: Person, list_id: int, after: int, limit: int
-) -> tuple[lists.Seen, list[lists.Described]]:
+) -> tuple[lists.ListAccess, list[lists.Described]]:
     """Return the list, and its first messages with ids above `after`. Raises NotFound."""
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     rows = EVERY.where(Message.list == list_id, Message.id > after).order_by(Message.id)
     return seen, [described(*row) for row in rows.limit(limit).tuples()]
 
 
 def latest(
     person: Person, list_id: int, before: int | None, limit: int
-) -> tuple[lists.Seen, list[lists.Described]]:
+) -> tuple[lists.ListAccess, list[lists.Described]]:
     """Return the list, and its last messages, those with ids below `before`, the oldest first.
 
     Raises NotFound.
     """
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     rows = EVERY.where(Message.list == list_id).order_by(Message.id.desc()).limit(limit)
     rows = rows.where(Message.id < before) if before else rows
     return seen, [described(*row) for row in rows.tuples()][::-1]

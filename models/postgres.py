@@ -25,16 +25,26 @@ from peewee import (
 from playhouse.migrations import Runner
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 
-from models.database import Answer, Outcome, Ready, Unheard, Work, db, deliver, noted, refusal
-from models.errors import CannotStart, Unavailable, Uncertain
-from models.upgrades import APPLICATION_ID, STEPS, newest_of
+from models.database import (
+    Answer,
+    Ready,
+    Unheard,
+    UnitResult,
+    Work,
+    as_unavailable,
+    call_back,
+    db,
+    pending,
+)
+from models.errors import StartupError, Unavailable, Uncertain
+from models.migrations import APPLICATION_ID, STEPS, newest_of
 
 READING, WRITING = "REPEATABLE READ READ ONLY", "READ COMMITTED"
 # Serialization failure, deadlock; lost to another's same key, or to who deleted what it refers to.
-AGAIN = ("40001", "40P01", "23505", "23503")
+RETRYABLE = ("40001", "40P01", "23505", "23503")
 READ_ONLY = "25006"  # a standby, or a server that was made one
 STALE = "0A000"  # a plan that is kept gives columns of other types now: they were upgraded
-MISTAKES = ("22", "23", "25", "42")  # classes of errors that aren't the server's fault
+CLIENT_ERRORS = ("22", "23", "25", "42")  # classes of errors that aren't the server's fault
 DURABLE = ("on", "remote_write", "remote_apply")
 TRIES = 4
 PATIENCE = 3  # seconds to connect
@@ -106,7 +116,7 @@ class Trip(cursor):  # type: ignore[misc]
         return prepared[sql]
 
 
-def place_of(url: str) -> str:
+def redacted_url(url: str) -> str:
     """Return what may be shown of an address: its server and its name, no user, no password."""
     parts = urlsplit(url)
     return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -124,28 +134,30 @@ def database_at(url: str, **more: Any) -> PostgresqlDatabase:
 
 
 @contextmanager
-def alone(url: str) -> Iterator[PostgresqlDatabase]:
+def exclusive(url: str) -> Iterator[PostgresqlDatabase]:
     """Connect to a database that is fit for us, and keep others from upgrading it meanwhile.
 
-    Raises CannotStart, also for what the server says until the end.
+    Raises StartupError, also for what the server says until the end.
     """
-    place, database = place_of(url), database_at(url)
+    place, database = redacted_url(url), database_at(url)
     try:
         with database.connection_context():
             setting = value_of(database, "SHOW synchronous_commit")
             if setting not in DURABLE:
-                raise CannotStart(
+                raise StartupError(
                     f"{place} has synchronous_commit = {setting}, which loses what was "
                     "acknowledged: say ALTER DATABASE ... SET synchronous_commit = on."
                 )
             if value_of(database, "SHOW server_encoding") != "UTF8":
-                raise CannotStart(f"{place} can't hold every letter: make it with ENCODING 'UTF8'.")
+                raise StartupError(
+                    f"{place} can't hold every letter: make it with ENCODING 'UTF8'."
+                )
             database.execute_sql("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
             yield database
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
         reason = " ".join(str(error).split())
         mend = "mend that, then start again."
-        raise CannotStart(f"{place} can't be used ({reason}): {mend}") from error
+        raise StartupError(f"{place} can't be used ({reason}): {mend}") from error
 
 
 def value_of(database: PostgresqlDatabase, sql: str) -> Any:
@@ -154,15 +166,17 @@ def value_of(database: PostgresqlDatabase, sql: str) -> Any:
 
 
 def prepare(url: str, database: PostgresqlDatabase) -> None:
-    """Bring the database to today's schema. Raises CannotStart when it isn't ours, or is newer."""
+    """Bring the database to today's schema. Raises StartupError when it isn't ours, or is newer."""
     runner, newest = Runner(database, str(STEPS)), newest_of(STEPS)
     applied = runner.applied()
     if database.get_tables() and "0001_first" not in applied:
-        raise CannotStart(f"{place_of(url)} belongs to another program: give another --database.")
+        raise StartupError(
+            f"{redacted_url(url)} belongs to another program: give another --database."
+        )
     number = max((int(name[:4]) for name in applied), default=0)
     if number > newest:
-        raise CannotStart(
-            f"{place_of(url)} has schema {number}, but this program knows only {newest}: "
+        raise StartupError(
+            f"{redacted_url(url)} has schema {number}, but this program knows only {newest}: "
             "install the newer Afazeres that made it."
         )
     if number < newest:
@@ -181,18 +195,18 @@ def code_of(error: BaseException) -> str | None:
     return getattr(error, "pgcode", None) or ""
 
 
-class PostgresDoors:
-    """Reading and writing one PostgreSQL database, from any thread, as `Doors` does SQLite's."""
+class PostgresStore:
+    """Reading and writing one PostgreSQL database, from any thread, as `SqliteStore` does SQLite's."""
 
     def __init__(self, url: str, threads: int = 8) -> None:
         self.url = url
         self.threads = threads
-        self.news: deque[tuple[int, int, str]] = deque()  # what was committed: see `Noted`
+        self.news: deque[tuple[int, int, str]] = deque()  # what was committed: see `PendingChanges`
         self._away, self._try_at = "", 0.0  # why the server can't be reached, and when to try
 
     def open(self) -> None:
-        """Make or upgrade the database if need be, and start the threads. Raises CannotStart."""
-        with alone(self.url) as database:
+        """Make or upgrade the database if need be, and start the threads. Raises StartupError."""
+        with exclusive(self.url) as database:
             prepare(self.url, database)
         self._db = database_at(self.url, connection_factory=Trips)
         db.initialize(self._db)
@@ -225,11 +239,11 @@ class PostgresDoors:
         """
         self._work.put((WRITING, (unit, answer)))
 
-    def peep(self, unit: Callable[[], Any], answer: Answer) -> None:
+    def lookup(self, unit: Callable[[], Any], answer: Answer) -> None:
         """Have `unit` look things up, each query by itself, in the thread that is kept for this."""
         self._looks.put(("", (unit, answer)))
 
-    def moment(self) -> str:
+    def snapshot_id(self) -> str:
         """Return what differs once anyone, here or elsewhere, has committed (in a `peep`)."""
         return str(value_of(self._db, "SELECT pg_current_snapshot()::text"))
 
@@ -244,23 +258,23 @@ class PostgresDoors:
     def _run_until_closed(self, source: "queue.SimpleQueue[tuple[str, Work] | None]") -> None:
         while work := source.get():
             mode, (unit, answer) = work
-            deliver(answer, self._run(mode, unit))
+            call_back(answer, self._run(mode, unit))
         self._forget_connection()
 
-    def _run(self, mode: str, unit: Callable[[], Any]) -> Outcome:
+    def _run(self, mode: str, unit: Callable[[], Any]) -> UnitResult:
         """Run a unit until it is committed, or refused for good."""
         tries = 0
         while True:
             tries, ended = tries + 1, False
             try:
                 self._connect()
-                noted.changes = []
+                pending.changes = []
                 with self._db.atomic(mode) if mode else nullcontext():
                     result = unit()
                     if not self._db.is_connection_usable():
                         raise Unavailable("a statement failed, and its unit went on")
                     ended = True  # but for what waits for COMMIT
-                self.news.extend(noted.changes)
+                self.news.extend(pending.changes)
                 return result, None
             except Exception as error:  # whatever it is, it belongs to the caller of this unit
                 code = code_of(error)
@@ -269,13 +283,13 @@ class PostgresDoors:
                 if lost or stays or code == STALE:
                     self._forget_connection()
                 unknown = lost and ended and mode == WRITING  # what became of its COMMIT
-                if (lost or code in (*AGAIN, STALE)) and not unknown and tries < TRIES:
-                    time.sleep(0.01 * (code in AGAIN))  # whoever was in the way goes first
+                if (lost or code in (*RETRYABLE, STALE)) and not unknown and tries < TRIES:
+                    time.sleep(0.01 * (code in RETRYABLE))  # whoever was in the way goes first
                     continue
                 if unknown:
-                    return None, refusal(error, Uncertain)
-                fault = stays or (code is not None and code[:2] not in MISTAKES)
-                return None, refusal(error) if fault else error
+                    return None, as_unavailable(error, Uncertain)
+                fault = stays or (code is not None and code[:2] not in CLIENT_ERRORS)
+                return None, as_unavailable(error) if fault else error
 
     def _connect(self) -> None:
         """Make sure that this thread has a connection. Raises Unavailable.
@@ -293,7 +307,7 @@ class PostgresDoors:
             self._db.execute_sql(SESSION)
         except (DatabaseError, InterfaceError) as error:
             self._forget_connection()
-            refused = refusal(error)
+            refused = as_unavailable(error)
             self._away, self._try_at = str(refused), time.monotonic() + PAUSE
             raise refused from error
         self._away = ""

@@ -28,13 +28,14 @@ class Table(Model):
 
     class Meta:
         database = db
+        legacy_table_names = False  # IdempotencyKey is idempotency_key
 
 
 class User(Table):
     """A person with an account: the folded name, an argon2id hash, an address, and preferences.
 
     `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
-    `presence` is whether others see where they are, `patience` whether messages wait.
+    `presence` is whether others see where they are, `delay_messages` whether messages wait before they are sent.
     """
 
     username = CharField(40, unique=True)
@@ -44,7 +45,7 @@ class User(Table):
     language = CharField(10, null=True)
     shortcuts = BooleanField(default=True)
     presence = BooleanField(default=True)
-    patience = BooleanField(default=False)
+    delay_messages = BooleanField(default=False)
 
 
 # What others call someone; null for who has closed their account.
@@ -74,7 +75,7 @@ class Token(Table):
     expires = CharField(24, null=True)
 
 
-class Tries(Table):
+class RateLimit(Table):
     """How often something was tried, of late and in a row; not again until an instant."""
 
     key = CharField(150, unique=True)
@@ -84,7 +85,7 @@ class Tries(Table):
     until = CharField(24)
 
 
-class Reset(Table):
+class PasswordReset(Table):
     """A link for a new password, good once; `hash` is the SHA-256 of the key in it."""
 
     user = ForeignKeyField(User, backref="+", index=False)
@@ -107,7 +108,7 @@ class List(Table):
     """A list of todos. `version` counts its changes, making it is the first.
 
     `open` counts what is left to do, `total` all outside the trash, `people` who share it;
-    `lists.changed` keeps them. `titles` is the number of the last arrival of titles for its links.
+    `lists.record_change` keeps them. `titles` is the number of the last arrival of titles for its links.
     """
 
     name = CharField(200)
@@ -126,7 +127,7 @@ class Member(Table):
     user = ForeignKeyField(User, backref="+")
     role = CharField(6)
     position = DoubleField()
-    read = BigIntegerField(default=0)
+    last_read_message = BigIntegerField(default=0)
 
     class Meta:
         indexes = ((("list", "user"), True),)
@@ -154,7 +155,7 @@ class Presence(Table):
 class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 
-    `added` and `ticked` are who did that, `assigned` who shall do it.
+    `added_by` and `completed_by` are who did that, `assigned_to` is who should do it.
     """
 
     list = ForeignKeyField(List, backref="+", index=False)
@@ -166,9 +167,9 @@ class Todo(Table):
     updated = CharField(24)
     version = BigIntegerField()
     deleted_at = CharField(24, null=True)
-    added = ForeignKeyField(User, backref="+", index=False, null=True)
-    ticked = ForeignKeyField(User, backref="+", index=False, null=True)
-    assigned = ForeignKeyField(User, backref="+", index=False, null=True)
+    added_by = ForeignKeyField(User, backref="+", index=False, null=True)
+    completed_by = ForeignKeyField(User, backref="+", index=False, null=True)
+    assigned_to = ForeignKeyField(User, backref="+", index=False, null=True)
 
     class Meta:
         indexes = ((("list", "position"), False),)
@@ -184,7 +185,7 @@ class Message(Table):
     deleted_at = CharField(24, null=True)
 
 
-class Held(Table):
+class ScheduledMessage(Table):
     """What someone will have said at the instant `due`, unless they take it back before."""
 
     list = ForeignKeyField(List, backref="+", index=False)
@@ -207,7 +208,7 @@ class Link(Table):
     due = CharField(24, index=True)
 
 
-class Mention(Table):
+class ListLink(Table):
     """A list with a todo or a message in which a link is, or was."""
 
     link = ForeignKeyField(Link, backref="+", index=False)
@@ -236,7 +237,7 @@ class Change(Table):
         indexes = ((("list", "version"), True),)
 
 
-class Answered(Table):
+class IdempotencyKey(Table):
     """What the unit of work with this key returned, as JSON, for whoever sends it again."""
 
     user = ForeignKeyField(User, backref="+", index=False)
@@ -248,7 +249,7 @@ class Answered(Table):
         indexes = ((("user", "key"), True),)
 
 
-class Chore(Table):
+class Job(Table):
     """A job that the house does by itself: when it is due, and how often in a row it failed."""
 
     name = CharField(40, unique=True)
@@ -264,4 +265,4 @@ class Person(NamedTuple):
     language: str | None = None
     shortcuts: bool = True
     presence: bool = True
-    patience: bool = False
+    delay_messages: bool = False

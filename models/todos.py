@@ -7,7 +7,7 @@ from peewee import Tuple, fn
 
 from models import lists, text, users
 from models.clock import now
-from models.database import Given, Later, Lock, Prepared
+from models.database import Later, Lock, Param, PreparedQuery
 from models.errors import Invalid, NotFound, Quota
 from models.tables import CALLED, Change, List, Member, Person, Todo, User
 
@@ -20,44 +20,44 @@ FILTERS = ("all", "active", "completed", "mine")
 COLUMNS = Todo._meta.sorted_fields
 NAMES = [field.name for field in COLUMNS]
 
-PRESENT = Prepared(
+PRESENT = PreparedQuery(
     Todo.select(*COLUMNS)
-    .where(Todo.list == Given("list"), Todo.deleted_at.is_null())
+    .where(Todo.list == Param("list"), Todo.deleted_at.is_null())
     .order_by(Todo.position, Todo.id)
 )
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
-WHO = (Todo.added, Todo.ticked, Todo.assigned)
-ROWS = Prepared(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
-FIND = Prepared(
-    Todo.select(*lists.SEEN, *COLUMNS)
+WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
+ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
+FIND = PreparedQuery(
+    Todo.select(*lists.ACCESS_COLUMNS, *COLUMNS)
     .join(List)
     .join(Member)
-    .where(Todo.id == Given("todo"), Member.user == Given("person"), List.deleted_at.is_null())
+    .where(Todo.id == Param("todo"), Member.user == Param("person"), List.deleted_at.is_null())
 )
-LIST_OF = Todo.select(Todo.list).where(Todo.id == Given("todo"))
+LIST_OF = Todo.select(Todo.list).where(Todo.id == Param("todo"))
 LOCK = Lock(List.select(List.id).where(List.id == LIST_OF))
-CHANGING = ("title", "notes", "completed_at", "updated", "version", "ticked")
-GIVEN = ("list", "created", "added", *CHANGING)
-END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Given("list"))
-PLACE = {"position": fn.COALESCE(Given("position"), END)}
-ADD = Prepared(
-    Todo.insert({name: Given(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
+CHANGING = ("title", "notes", "completed_at", "updated", "version", "completed_by")
+GIVEN = ("list", "created", "added_by", *CHANGING)
+END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Param("list"))
+PLACE = {"position": fn.COALESCE(Param("position"), END)}
+ADD = PreparedQuery(
+    Todo.insert({name: Param(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
 )
-WRITTEN = (*CHANGING, "position", "deleted_at", "assigned")
-REWRITE = Later(Todo.update({name: Given(name) for name in WRITTEN}).where(Todo.id == Given("id")))
+WRITTEN = (*CHANGING, "position", "deleted_at", "assigned_to")
+REWRITE = Later(Todo.update({name: Param(name) for name in WRITTEN}).where(Todo.id == Param("id")))
 
 # As change rows and programs have them.
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")
 NAMED = (*SAME, "order", "completed")
-PART = Prepared(
+PART = PreparedQuery(
     PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE, WHO[2])
-    .where(Tuple(Todo.position, Todo.id) > Tuple(Given("position"), Given("id")))
-    .limit(Given("limit"))
+    .where(Tuple(Todo.position, Todo.id) > Tuple(Param("position"), Param("id")))
+    .limit(Param("limit"))
 )
 
 Columns = dict[str, Any]  # a todo's columns by name
-UNTICKED = {"completed_at": None, "ticked": None}
-WIDTH = len(lists.SEEN)
+UNTICKED = {"completed_at": None, "completed_by": None}
+WIDTH = len(lists.ACCESS_COLUMNS)
 
 
 class Row(NamedTuple):
@@ -90,9 +90,9 @@ class Rows(NamedTuple):
         return up, ids[place + 1] if place + 1 < len(ids) else None
 
 
-def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, Rows]:
+def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAccess, Rows]:
     """Return the list and what it shows under one of FILTERS. Raises NotFound."""
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     every = ROWS(list=list_id)
     completed = sum([row[2] for row in every])
     through = every
@@ -110,9 +110,9 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.Seen, 
 
 def part(
     person: Person, list_id: int, after: tuple[float, int], limit: int
-) -> tuple[lists.Seen, list[lists.Described]]:
+) -> tuple[lists.ListAccess, list[lists.Described]]:
     """Return the list, and its first todos after a place (order and id). Raises NotFound."""
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     found = PART(list=list_id, position=after[0], id=after[1], limit=limit)
     rows = [dict(zip(NAMED, row, strict=False)) for row in found]
     names = users.names({row[-1] for row in found if row[-1]})
@@ -128,7 +128,7 @@ def add(person: Person, list_id: int, *titles: str, field: str = "title") -> lis
 
     Raises NotFound, Forbidden, Invalid for `field`.
     """
-    seen = lists.seen_by(person, list_id, "change")
+    seen = lists.get_for(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
         limit = SEVERAL_LIMIT
         raise Invalid(field, "These are too many at once: at most {limit}.", limit=limit)
@@ -138,7 +138,7 @@ def add(person: Person, list_id: int, *titles: str, field: str = "title") -> lis
 
 def insert(
     person: Person,
-    seen: lists.Seen,
+    seen: lists.ListAccess,
     news: list[lists.Described],
     *,
     field: str = "title",
@@ -159,11 +159,11 @@ def insert(
         row |= {"version": seen.version + 1, "position": new.get("order")}
         row |= {"created": new.get("created", at), "updated": at}
         row["completed_at"] = at if new.get("completed") else None
-        row |= {"added": person.id, "ticked": person.id if new.get("completed") else None}
+        row |= {"added_by": person.id, "completed_by": person.id if new.get("completed") else None}
         ((row["id"], row["position"]),) = ADD(**row)
         made.append(described(row))
     if made:
-        lists.changed(person, seen, "add", "todo", [], made)
+        lists.record_change(person, seen, "add", "todo", [], made)
     return made
 
 
@@ -198,14 +198,14 @@ def edit(
     if order is not None:
         new["position"] = float(order)
     if assigned is not None:
-        new["assigned"] = member_called(seen.id, assigned)
-        if assigned and not new["assigned"]:
+        new["assigned_to"] = member_called(seen.id, assigned)
+        if assigned and not new["assigned_to"]:
             raise Invalid("assigned", "They don't share this list.")
     called = {
         "title": "rename",
         "completed_at": "complete" if completed else "reopen",
         "position": "move",
-        "assigned": "assign",
+        "assigned_to": "assign",
         "notes": "note",  # which is told only when it is all
     }
     verbs = [verb for column, verb in called.items() if new[column] != todo[column]]
@@ -217,7 +217,7 @@ def edit(
 
 def ticked(person: Person, completed: bool) -> Columns:
     """Return the columns of a todo that `person` has completed or reopened now."""
-    return {"completed_at": now(), "ticked": person.id} if completed else UNTICKED
+    return {"completed_at": now(), "completed_by": person.id} if completed else UNTICKED
 
 
 def member_called(list_id: int, username: str) -> int | None:
@@ -277,7 +277,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 
 def complete_all(person: Person, list_id: int, completed: bool) -> None:
     """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
-    seen = lists.seen_by(person, list_id, "change")
+    seen = lists.get_for(person, list_id, "change")
     new = ticked(person, completed)
     others = [todo for todo in present(list_id) if bool(todo["completed_at"]) != completed]
     pairs = [(todo, todo | new) for todo in others]
@@ -286,7 +286,7 @@ def complete_all(person: Person, list_id: int, completed: bool) -> None:
 
 def clear_completed(person: Person, list_id: int) -> None:
     """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
-    seen = lists.seen_by(person, list_id, "change")
+    seen = lists.get_for(person, list_id, "change")
     at = now()
     done = [todo for todo in present(list_id) if todo["completed_at"]]
     rewrite(person, seen, "clear", [(todo, todo | {"deleted_at": at}) for todo in done])
@@ -294,25 +294,27 @@ def clear_completed(person: Person, list_id: int) -> None:
 
 def delete_all(person: Person, list_id: int) -> None:
     """Put every todo of the list in the trash. Raises NotFound, Forbidden."""
-    seen = lists.seen_by(person, list_id, "change")
+    seen = lists.get_for(person, list_id, "change")
     at = now()
     rewrite(person, seen, "delete", [(t, t | {"deleted_at": at}) for t in present(list_id)])
 
 
 def unassign(person: Person, list_id: int, user: int) -> None:
     """Take from someone who leaves the list what they should do, as one change, if there is any."""
-    seen = lists.seen_by(person, list_id, "leave", lists.ANY)
-    theirs = [todo for todo in present(list_id) if todo["assigned"] == user]
-    rewrite(person, seen, "assign", [(todo, todo | {"assigned": None}) for todo in theirs])
+    seen = lists.get_for(person, list_id, "leave", lists.BY_ID_OR_TRASH)
+    theirs = [todo for todo in present(list_id) if todo["assigned_to"] == user]
+    rewrite(person, seen, "assign", [(todo, todo | {"assigned_to": None}) for todo in theirs])
 
 
-def trash(person: Person, list_id: int, offset: int, limit: int) -> tuple[lists.Seen, list[Any]]:
+def trash(
+    person: Person, list_id: int, offset: int, limit: int
+) -> tuple[lists.ListAccess, list[Any]]:
     """Return the list, and a part of what can be brought back, the last deleted first.
 
     Each has an id, a title, and by whom (username) and when (deleted_at) it was deleted. Raises
     NotFound.
     """
-    seen = lists.seen_by(person, list_id)
+    seen = lists.get_for(person, list_id)
     query: Any = (
         Todo.select(Todo.id, Todo.title, CALLED.alias("username"), Todo.deleted_at)
         .join(Change, on=(Change.list == Todo.list) & (Change.version == Todo.version))
@@ -338,7 +340,7 @@ def written(list_id: int, versions: list[int]) -> list[Columns]:
 
 def find(
     person: Person, todo_id: int, action: str = "read", *, deleted: bool = False
-) -> tuple[lists.Seen, Columns]:
+) -> tuple[lists.ListAccess, Columns]:
     """Return a todo as `person` may use it, after its list; with `deleted`, one in the trash.
 
     For any action but to read, the list is locked. Raises NotFound when it isn't in a list of
@@ -347,14 +349,14 @@ def find(
     if action != "read":
         LOCK(todo=todo_id)
     for row in FIND(todo=todo_id, person=person.id):
-        seen, todo = lists.Seen(*row[:WIDTH]), dict(zip(NAMES, row[WIDTH:], strict=True))
+        seen, todo = lists.ListAccess(*row[:WIDTH]), dict(zip(NAMES, row[WIDTH:], strict=True))
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
-            return lists.allowed(seen, action), todo
+            return lists.require(seen, action), todo
     raise NotFound
 
 
 def rewrite(
-    person: Person, seen: lists.Seen, verb: str, pairs: list[tuple[Columns, Columns]]
+    person: Person, seen: lists.ListAccess, verb: str, pairs: list[tuple[Columns, Columns]]
 ) -> list[lists.Described]:
     """Write todos, given as they are and as they shall be, as one change; return them.
 
@@ -367,13 +369,13 @@ def rewrite(
         REWRITE(**new | stamp)
     before = [described(old) for old, _ in pairs if not old["deleted_at"]]
     after = [described(new | stamp) for _, new in pairs if not new["deleted_at"]]
-    lists.changed(person, seen, verb, "todo", before, after)
+    lists.record_change(person, seen, verb, "todo", before, after)
     return after
 
 
 def described(row: Columns) -> lists.Described:
     """Return a todo, given its columns, as change rows hold it."""
     more = {"completed": row["completed_at"] is not None, "order": row["position"]}
-    if row.get("assigned"):
-        more["assigned"] = users.names({row["assigned"]})[row["assigned"]]
+    if row.get("assigned_to"):
+        more["assigned"] = users.names({row["assigned_to"]})[row["assigned_to"]]
     return {name: row[name] for name in SAME} | more

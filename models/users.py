@@ -20,7 +20,7 @@ EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
 judging = threading.Lock()  # zxcvbn keeps the words of whoever it judges in a global
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
-SWITCHES = ("shortcuts", "presence", "patience")
+SWITCHES = ("shortcuts", "presence", "delay_messages")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
 
 NO_NAME = N_(
@@ -103,7 +103,7 @@ def names(ids: set[int]) -> dict[int, str]:
     return dict(query.where(CALLED.is_null(False)).tuples()) if ids else {}
 
 
-def prove(person: Person, stored: str | None) -> None:
+def recheck_password(person: Person, stored: str | None) -> None:
     """Raise Forbidden unless `stored`, if given, is still the hash of the person's password.
 
     It was checked in another transaction, long before: a hash takes its time. From now on until
@@ -122,12 +122,12 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     Raises Invalid when someone has the name already.
     """
     try:
-        return settle(username, email, password, list_name)
+        return create(username, email, password, list_name)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "Someone has this name already. Take another one.") from None
 
 
-def settle(username: str, email: str | None, password: str | None, list_name: str) -> Person:
+def create(username: str, email: str | None, password: str | None, list_name: str) -> Person:
     """Do what `sign_up` does. Raises peewee's IntegrityError when someone has the name already."""
     user = User.create(username=username, email=email, password=password, join_date=now())
     person = Person(user.id, username)
@@ -142,7 +142,7 @@ def email_of(person: Person) -> str:
 
 def set_email(person: Person, email: str, stored: str | None = None) -> None:
     """Note someone's e-mail address, or that they have none. Raises Invalid, Forbidden: `prove`."""
-    prove(person, stored)
+    recheck_password(person, stored)
     User.update(email=clean_email(email)).where(User.id == person.id).execute()
 
 

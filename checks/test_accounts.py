@@ -1,0 +1,450 @@
+"""Accounts: who may try how often, sessions, passwords, tokens, and the way out."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+
+from checks.support.cast import PASSWORD, ROOT, Server, Visitor, address, alerts, dump, inside
+from checks.test_api import Program
+from checks.test_live import Socket, play
+from checks.test_rules import BROWSER, House
+from controllers.account import device
+from controllers.base import path_without_key
+from models import (
+    account_closing,
+    api_tokens,
+    identities,
+    lists,
+    members,
+    rate_limits,
+    sessions,
+    todos,
+    users,
+)
+from models.errors import Conflict, Forbidden, Invalid, TooMany
+from models.tables import Member, RateLimit, Session
+
+OTHER = "four louder badgers"
+
+
+@pytest.fixture
+def strict(start: Callable[..., Server]) -> Server:
+    """A server that throttles."""
+    return start("--throttle=true")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A database of one's own."""
+    made = House(tmp_path / "people.db")
+    yield made
+    made.doors.close()
+
+
+def person(server: Server, name: str = "ann") -> Visitor:
+    """Return someone with an account."""
+    visitor = Visitor(server, name)
+    assert visitor.sign_up().status_code == 303
+    return visitor
+
+
+def guess(visitor: Visitor, name: str, password: str = "wrong") -> requests.Response:
+    """Try to log in."""
+    return visitor.post("/login", username=name, password=password)
+
+
+# ------------------------------------------------------------------------------------ throttles
+
+
+def test_five_wrong_passwords(start: Callable[..., Server], strict: Server) -> None:
+    """Then 429 in the same words whether the name is known, in every process, after a restart."""
+    ann = person(strict)
+    stranger, said = Visitor(strict, "stranger"), []
+    for name in (ann.name, "nobody-at-all"):
+        for _ in range(5):
+            assert guess(stranger, name).status_code == 403
+        late = guess(stranger, name, PASSWORD)
+        assert late.status_code == 429 and 50 < int(late.headers["Retry-After"]) <= 60
+        assert f'value="{name}"' in late.text
+        said.append(alerts(late.text))
+    assert said[0] == said[1] == ["Too many tries. Come back in 1 min."]
+    strict.stop()
+    again = start("--throttle=true")
+    assert guess(Visitor(again, "x"), ann.name, PASSWORD).status_code == 429
+    token = {"username": ann.name, "password": PASSWORD, "name": "x"}
+    answer = requests.post(f"{again.url}/api/tokens", json=token, timeout=9)
+    assert answer.status_code == 429 and answer.json()["type"].endswith("#throttled")
+    assert int(answer.headers["Retry-After"]) <= 60
+    old = person(again)
+    forgotten = old.http.cookies["device"]
+    change = {"current_password": PASSWORD, "new_password": OTHER}
+    assert old.post("/account/password", **change).status_code == 303
+    for _ in range(5):
+        guess(Visitor(again, "x"), old.name)
+    past = Visitor(again, "x")
+    past.http.cookies["device"] = forgotten
+    assert guess(past, old.name, OTHER).status_code == 429  # it knew another password
+    # The owner's own browser, which has logged in before, has tries of its own.
+    mine = Visitor(again, "ann")
+    mine.http.cookies.update({"device": ann.http.cookies["device"]})
+    assert guess(mine, ann.name, PASSWORD).status_code == 303
+    for _ in range(5):  # which frees the name, too
+        assert guess(Visitor(again, "x"), ann.name).status_code == 403
+    forged = Visitor(again, "forger")
+    forged.http.cookies["device"] = ann.http.cookies["device"][:-4] + "0000"
+    assert guess(forged, ann.name, PASSWORD).status_code == 429
+
+
+def test_an_address_has_thirty(strict: Server) -> None:
+    """Whatever the names; who gets in gives the try back."""
+    ann, stranger = person(strict), Visitor(strict, "stranger")
+    for number in range(29):
+        assert guess(stranger, f"name-{number}").status_code == 403
+    for _ in range(3):
+        assert guess(stranger, ann.name, PASSWORD).status_code == 303
+        stranger.post("/logout")
+    assert guess(stranger, "one-more").status_code == 403
+    assert guess(stranger, "and-more").status_code == 429
+    assert guess(Visitor(strict, "stranger"), ann.name, PASSWORD).status_code == 429
+    assert guess(ann, ann.name, PASSWORD).status_code == 303  # a browser that was let in before
+
+
+def test_ten_accounts_an_hour(strict: Server) -> None:
+    """From one address; a form that was refused doesn't count."""
+    for number in range(10):
+        assert Visitor(strict, "x").sign_up(email="no").status_code == 422, number
+        person(strict)
+    late = Visitor(strict, "late").sign_up()
+    assert late.status_code == 429 and 3500 < int(late.headers["Retry-After"]) <= 3600
+    assert alerts(late.text)[0].startswith("Too many tries")
+
+
+def test_writing_too_fast(strict: Server) -> None:
+    """A hundred at once, then ten a second; the page's script tries again by itself."""
+    ann = person(strict)
+    codes = [ann.post(f"/lists/{ann.list}", title=f"{n}").status_code for n in range(300)]
+    assert codes[:90] == [303] * 90 and 429 in codes
+    assert [int(row.title) for row in ann.rows()] == [n for n, c in enumerate(codes) if c == 303]
+
+
+def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
+    clock = datetime.now(UTC)
+    monkeypatch.setattr(rate_limits, "moment", lambda: clock)
+    monkeypatch.setattr(rate_limits, "now", lambda: rate_limits.instant(clock))
+
+    def refused(key: str) -> int:
+        try:
+            house.do(rate_limits.count, key)
+        except TooMany as late:
+            return late.seconds
+        return 0
+
+    assert [refused("name:ann") for _ in range(6)] == [0] * 5 + [60]
+    for minutes in (1, 2, 4, 8, 15, 15):
+        clock += timedelta(minutes=minutes, seconds=-1)
+        assert refused("name:ann") > 0
+        clock += timedelta(seconds=2)
+        assert refused("name:ann") == 0
+    while house.do(lambda: RateLimit.get(key="name:ann").total) < rate_limits.IN_A_ROW:
+        clock += timedelta(minutes=16)
+        assert refused("name:ann") == 0
+    clock += timedelta(days=300)
+    assert refused("name:ann") > 0
+    house.do(rate_limits.give_back, "name:ann")
+    assert refused("name:ann") == 0
+    assert [refused("address:1") for _ in range(31)] == [0] * 30 + [900]
+    for minutes, free in ((16, 30), (13, 0), (3, 30)):
+        clock += timedelta(minutes=minutes)
+        assert [refused("address:1") for _ in range(60)].count(0) == free
+    clock -= timedelta(hours=3)  # a clock that was set back locks nobody out for long
+    assert refused("address:1") == 0
+
+
+def test_what_an_address_is() -> None:
+    """One IPv4 address, or the /64 of an IPv6 one, as one customer has all of it."""
+    assert rate_limits.network("10.0.0.1") == "10.0.0.1"
+    assert rate_limits.network("2001:db8:1:2::5") == rate_limits.network("2001:db8:1:2:ffff::1")
+    assert rate_limits.network("2001:db8:1:2::5") != rate_limits.network("2001:db8:1:3::5")
+    assert rate_limits.network("::ffff:10.0.0.1") != rate_limits.network("::ffff:10.0.0.2")
+
+
+# ------------------------------------------------------------------------------------- sessions
+
+
+def test_sessions(ann: Visitor, server: Server) -> None:
+    """Are listed with their device; one is ended, then all others, and their windows notice."""
+    phone, laptop = Visitor(server, "ann"), Visitor(server, "ann")
+    phone.http.headers["User-Agent"] = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Safari/605.1"
+    for visitor in (phone, laptop):
+        visitor.name, visitor.list = ann.name, ann.list
+        assert visitor.log_in().status_code == 303
+    page = ann.get("/account/sessions").text
+    assert "Safari, iPhone" in page and page.count("127.0.0.1") == 3
+    (of_phone,) = re.findall(r'id="s-(\d+)">Safari, iPhone', page)
+
+    async def scene() -> None:
+        async with Socket(phone) as one, Socket(laptop) as two:
+            for socket in (one, two):
+                await socket.watch(ann.list)
+            op = f"{uuid4()}"
+            for _ in range(2):  # the second time it is a repeat
+                ended = ann.post("/account/sessions", session=of_phone, op=op)
+                assert ended.status_code == 303
+            assert await one.hear() is None and one.connection.close_code == 4401
+            assert phone.get("/account").status_code == 302
+            assert laptop.get("/account").status_code == 200
+            assert ann.post("/account/sessions").status_code == 303
+            assert await two.hear() is None and two.connection.close_code == 4401
+
+    play(scene)
+    assert laptop.get("/account").status_code == 302 and ann.get("/account").status_code == 200
+    stranger = Visitor(server, "stranger")
+    stranger.sign_up()
+    mine = re.findall(r'id="s-(\d+)"', ann.get("/account/sessions").text)[0]
+    assert stranger.post("/account/sessions", session=mine).status_code == 404
+    assert ann.get("/account").status_code == 200
+
+
+def test_devices() -> None:
+    """What they call themselves is cut down to what people know."""
+    edge = "Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit Chrome/120 Safari/537 Edg/120"
+    assert device(edge) == "Edge, Windows"
+    assert device("") == "" and device("x" * 100) == "x" * 40
+
+
+def test_another_password(ann: Visitor, server: Server) -> None:
+    """Needs the one of now; who is logged in elsewhere is so no more, programs stay."""
+    elsewhere, program = Visitor(server, "x"), Program(server, ann.name)
+    elsewhere.name = ann.name
+    elsewhere.log_in()
+    stolen = Visitor(server, "thief")
+    stolen.http.cookies.update(ann.http.cookies)
+    wrong = ann.post("/account/password", current_password="no", new_password=OTHER)
+    assert wrong.status_code == 403 and alerts(wrong.text)[0].startswith(
+        "This is not your password."
+    )
+    for weak, words in (("short", "at least 8"), ("password1", "easily guessed"), (ann.name, "")):
+        refused = ann.post("/account/password", current_password=PASSWORD, new_password=weak)
+        assert refused.status_code == 422 and words in alerts(refused.text)[0]
+    done = ann.post("/account/password", current_password=PASSWORD, new_password=OTHER)
+    assert done.headers["Location"] == "/account?saved=1"
+    assert ann.get("/account").status_code == 200
+    assert stolen.get("/account").status_code == 302  # this browser, too, has another key
+    assert elsewhere.get("/account").status_code == 302
+    assert elsewhere.log_in().status_code == 403
+    assert elsewhere.log_in(password=OTHER).status_code == 303
+    assert program.get("/todos").status_code == 200
+
+
+def test_another_address(ann: Visitor) -> None:
+    """Of e-mail: with the password; without a change none is asked for."""
+    form = {"language": "", "shortcuts": "on", "presence": "on"}
+    asked = ann.post("/account", **form, email="ann@example.org")
+    assert asked.status_code == 403 and 'value="ann@example.org"' in asked.text
+    assert 'name="current_password"' in asked.text
+    done = ann.post("/account", **form, email="ann@example.org", current_password=PASSWORD)
+    assert done.status_code == 303
+    assert 'value="ann@example.org"' in ann.get("/account").text
+    assert ann.post("/account", **form, email="ann@example.org").status_code == 303
+    bad = ann.post("/account", **form, email="nowhere", current_password=PASSWORD)
+    assert bad.status_code == 422 and "e-mail" in alerts(bad.text)[0]
+
+
+def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """Are made on a page that shows them once, and ended there."""
+    made = ann.post("/account/tokens", name="my <b>laptop", scope="read", expires="7")
+    assert made.status_code == 201
+    (token,) = re.findall(r'value="(todo_[\w-]{43})"', made.text)
+    program = Program.__new__(Program)
+    program.url, program.http = f"{server.url}/api", requests.Session()
+    program.http.headers["Authorization"] = f"Bearer {token}"
+    assert program.get("/todos").status_code == 200
+    assert program.post("/todos", {"title": "x"}).status_code == 403
+    page = ann.get("/account/tokens").text
+    assert token not in page and "my &lt;b&gt;laptop" in page and "read only" in page
+    (number,) = re.findall(r"/account/tokens/(\d+)/end", page)
+    assert cy.post(f"/account/tokens/{number}/end").status_code == 404
+    assert ann.post(f"/account/tokens/{number}/end").status_code == 303
+    assert program.get("/todos").status_code == 401
+    for wrong in ({"name": ""}, {"name": "x", "scope": "all"}, {"name": "x", "expires": "soon"}):
+        assert ann.post("/account/tokens", **wrong).status_code == 422
+
+
+# -------------------------------------------------------------------------------- ways in and out
+
+
+def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
+    """Have the house's keeper print a link."""
+    command = [sys.executable, "app.py", f"--database={address(server.database)}", "--port=80"]
+    command.append(f"--reset_password={name}")
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_forgotten_password(start: Callable[..., Server]) -> None:
+    """The keeper prints a link, good once and for an hour; whoever has it is in."""
+    server = start("--throttle=true")
+    ann, thief = person(server), Visitor(server, "thief")
+    for _ in range(5):
+        guess(thief, ann.name)
+    assert reset(server, "nobody").returncode == 2
+    first, second = reset(server, ann.name), reset(server, ann.name)
+    assert first.returncode == second.returncode == 0
+    link, newer = (re.findall(r"/reset/[\w-]{43}", one.stdout)[0] for one in (first, second))
+    mine = Visitor(server, "mine")
+    assert mine.get(link).status_code == 404  # the newer one took its place
+    assert ann.name in mine.get(newer).text
+    assert mine.post(newer, new_password="short").status_code == 422
+    assert mine.post(newer, new_password=OTHER).status_code == 303
+    assert mine.get("/account").status_code == 200 and ann.get("/account").status_code == 302
+    assert mine.get(newer).status_code == mine.post(newer, new_password="x").status_code == 404
+    assert guess(Visitor(server, "x"), ann.name, OTHER).status_code == 303
+    third = re.findall(r"/reset/[\w-]{43}", reset(server, ann.name).stdout)[0]
+    assert third.rpartition("/")[2] not in dump(server.database)
+    with inside(server.database) as run:
+        ((ends,),) = run("SELECT expires FROM password_reset")
+        hour = datetime.now(UTC) + timedelta(hours=1)
+        assert abs(datetime.fromisoformat(ends) - hour) < timedelta(minutes=1)
+        run("UPDATE password_reset SET expires = '2020-01-01T00:00:00.000Z'")
+    assert mine.get(third).status_code == 404
+
+
+def test_a_closed_door(start: Callable[..., Server]) -> None:
+    """With --signup=closed only who has a link to a list may make an account."""
+    house = start()
+    ann = person(house)
+    made = ann.post(f"/lists/{ann.list}/invites", link="editor").text
+    (link,) = re.findall(r"/join/[\w-]{22}", made)
+    house.stop()
+    closed = start("--signup=closed")
+    guest = Visitor(closed, "guest")
+    assert guest.get("/signup").status_code == guest.sign_up().status_code == 403
+    assert "by invitation" in alerts(guest.get("/signup").text)[0]
+    assert "/signup" not in guest.get("/login").text
+    login = guest.get(link).headers["Location"]
+    assert "/signup?next=" in guest.get(login).text
+    assert guest.get(f"/signup?next={link}").status_code == 200
+    assert guest.sign_up(next=link).headers["Location"] == link
+    assert guest.post(link).headers["Location"] == f"/lists/{ann.list}"
+    assert Visitor(closed, "x").sign_up(next="/join/" + "x" * 22).status_code == 403
+
+
+def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """What is mine alone goes, what is shared is handed over, and everything says so before."""
+    shared = ann.post("/lists", name="Casa").headers["Location"]
+    ann.post(shared, title="milk")
+    ann.post(f"{shared}/members", username=cy.name, role="viewer")
+    ann.post(f"{shared}/messages", text="Hello")
+    program = Program(server, ann.name)
+    page = ann.get("/account/close").text
+    assert f"goes to {cy.name}" in page and "is deleted for good" in page
+    wrong = ann.post("/account/close", current_password="no")
+    assert wrong.status_code == 403 and ann.get("/account").status_code == 200
+    closed = ann.post("/account/close", current_password=PASSWORD)
+    assert closed.status_code == 303 and "Clear-Site-Data" in closed.headers
+    assert ann.get("/account").status_code == 302
+    assert ann.log_in().status_code == 403 and program.get("/todos").status_code == 401
+    mine = cy.get(f"{shared}/members").text
+    assert re.findall(r'id="p-([^"]+)"', mine) == [cy.name] and "Leave this list" in mine
+    assert cy.post(f"{shared}/rename", name="Home").status_code == 303
+    assert "milk" in cy.get(shared).text
+    assert "someone who has left" in cy.get(f"{shared}/history").text
+    follower = Program(server, cy.name)
+    told = follower.get(f"{shared}/changes").json()
+    assert [change["user"] for change in told[-2:]] == [None, cy.name]
+    assert {m["user"] for m in follower.get(f"{shared}/messages").json()} == {None}
+    again = Visitor(server, "ann")
+    again.name = ann.name
+    assert again.sign_up().status_code == 303
+    assert cy.get(f"/lists/{ann.list}").status_code == again.get(shared).status_code == 404
+
+
+def test_nothing_is_left(house: House) -> None:
+    """Of someone who goes, but what they did in the lists of others."""
+    house.add("milk")
+    house.do(todos.add, house.ed, house.list, "eds")
+    own = house.do(lists.mine, house.ed)[0].id
+    gone = house.do(lists.create, house.ed, "In the trash")
+    house.do(lists.delete, house.ed, gone)
+    fates = {fate.list: fate for fate in house.do(account_closing.fates, house.ed)}
+    assert fates[own].heir is None and fates[gone].heir is None
+    assert fates[house.list].heir == "ann" and not fates[house.list].owned
+    house.do(account_closing.close, house.ed)
+    names = [member["username"] for member in house.do(members.every, house.ann, house.list)[1]]
+    assert names == ["ann", "bob"] and house.titles() == ["milk", "eds"]
+    for other in (house.bob, house.ann, house.cy):
+        house.do(account_closing.close, other)
+    left = dump(house.path)
+    assert "milk" not in left and "eds" not in left and "In the trash" not in left
+    assert house.do(lambda: Member.select().count()) == 0
+    person = house.do(users.sign_up, "ann", None, None, "Hers")
+    new = house.do(lists.mine, person)[0].id
+    assert new > gone  # what is kept of a list under its number is never another's
+    with pytest.raises(Invalid):
+        house.do(members.put, person, new, f"gone:{house.bob.id}", "owner")
+
+
+def test_who_has_no_password(house: House) -> None:
+    """As they come by single sign-on: they must have come a moment ago."""
+    key = house.do(sessions.log_in, house.ann, BROWSER)
+    assert house.do(sessions.recently_logged_in, house.ann, key)
+    assert not house.do(sessions.recently_logged_in, house.ed, key)
+    past = rate_limits.instant(datetime.now(UTC) - timedelta(minutes=11))
+    house.do(lambda: Session.update(created=past).execute())
+    assert not house.do(sessions.recently_logged_in, house.ann, key)
+    fresh = house.do(sessions.log_in, house.ann, BROWSER)
+    new = house.do(sessions.change_password, house.ann, "a hash", BROWSER, fresh)
+    assert not house.do(sessions.recently_logged_in, house.ann, new)
+    assert house.do(partial(sessions.recently_logged_in, anyone=True), house.ann, new)
+    assert not any(sessions.session_for(old, house.lookup) for old in (key, fresh))
+    assert sessions.session_for(new, house.lookup)
+    for late in (
+        sessions.log_in,
+        api_tokens.create,
+    ):  # whose password was checked before it was changed
+        with pytest.raises(Forbidden):
+            house.do(partial(late, house.ann, BROWSER, stored="the old hash"))
+    with pytest.raises(Forbidden):
+        house.do(account_closing.close, house.ann, "the old hash")
+
+
+def test_fifty_sessions(house: House) -> None:
+    """Are enough: the one that was seen longest ago ends."""
+    keys = [house.do(sessions.log_in, house.ann, BROWSER) for _ in range(51)]
+    assert sessions.session_for(keys[0], house.lookup) is None
+    assert all(sessions.session_for(key, house.lookup) for key in keys[1:])
+
+
+def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Server) -> None:
+    """Are on the account page, and ended there, but not the only way in."""
+    issuer = "https://id.example.org"
+    house.do(identities.link, house.ann, issuer, "1")
+    (only,) = house.do(identities.mine, house.ann)
+    with pytest.raises(Conflict):
+        house.do(identities.unlink, house.ann, only.id)
+    with inside(server.database) as run:
+        ((number,),) = run('SELECT id FROM "user" WHERE username = ?', ann.name)
+        insert = "INSERT INTO identity (user_id, issuer, subject) VALUES (?, ?, ?)"
+        run(insert, number, issuer, f"<b>{ann.name}")
+    page = ann.get("/account").text
+    assert f"Linked with {issuer} as &lt;b&gt;{ann.name}." in page
+    (path,) = re.findall(r"/account/identities/\d+/end", page)
+    assert cy.post(path).status_code == 404
+    assert ann.post(path).headers["Location"] == "/account?saved=1"
+    assert "Linked with" not in ann.get("/account").text
+
+
+def test_keys_are_not_logged() -> None:
+    """Whoever has one of these gets in."""
+    assert path_without_key("/reset/abc") == "/reset/..."
+    assert path_without_key("/join/abc") == "/join/..."
+    assert path_without_key("/lists/1/join/x") == "/lists/1/join/x"
+    assert len(path_without_key("/" + "x" * 30_000)) == 200

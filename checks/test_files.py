@@ -1,0 +1,247 @@
+"""Lists as files: what goes out comes back identical, and what is no file of ours does no harm."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from contextlib import suppress
+from html import unescape
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
+
+from checks.support.cast import Visitor, alerts, rows
+from models import files
+
+TITLES = (
+    'milk, "fresh" 🥛',
+    "=1+1",
+    "'=1+1",
+    "@SUM(A1)",
+    "-",
+    "x not done",
+    "(A) 2026-01-01 party",
+    "2026-01-01 party",
+    "note:none",
+    "buy note:book",
+    "اتصل بأمي",
+    "a\tb",
+)
+NOTES = "two lines\n=and a formula, 100 %"
+
+
+def send(visitor: Visitor, name: str, data: bytes, **fields: str) -> Any:
+    """Send a file to the import page."""
+    visitor.get("/login")
+    form = {"_xsrf": visitor.http.cookies["_xsrf"], **fields}
+    file = {"file": (name, data)} if name else {"none": ("", b"")}
+    url = f"{visitor.server.url}/account/import"
+    return visitor.http.post(url, form, files=file, allow_redirects=False, timeout=30)
+
+
+def store(visitor: Visitor, page: str, **fields: str) -> Any:
+    """Store what the import page has understood."""
+    hidden = dict(re.findall(r'type="hidden" name="(op|rows)" value="(.*?)"', page, re.S))
+    fields |= {name: unescape(value) for name, value in hidden.items()}
+    return send(visitor, "", b"", **fields)
+
+
+@pytest.fixture
+def full(ann: Visitor) -> Visitor:
+    """Ann, with every kind of title, some done, one with notes, in another order."""
+    for title in TITLES:
+        ann.add(title)
+    first, second, last = (ann.find(title) for title in (TITLES[0], TITLES[1], TITLES[-1]))
+    ann.post(f"/todos/{first}", title=TITLES[0], notes=NOTES)
+    ann.post(f"/todos/{second}/complete")
+    ann.post(f"/todos/{last}/move", after="")
+    return ann
+
+
+def facts(visitor: Visitor, number: int) -> list[Any]:
+    """Return what people wrote on a list."""
+    todos = visitor.get(f"/lists/{number}.json").json()["todos"]
+    names = ("title", "notes", "completed", "order", "created")
+    return [tuple(todo[name] for name in names) for todo in todos]
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv", "txt"])
+def test_a_list_comes_back_identical(full: Visitor, suffix: str) -> None:
+    """As a file, seen before it is stored, then as a new list: all that people wrote."""
+    answer = full.get(f"/lists/{full.list}.{suffix}")
+    named = rf'attachment; filename="todos-\d{{4}}-\d\d-\d\d.{suffix}"'
+    assert re.fullmatch(named, answer.headers["Content-Disposition"])
+    assert answer.headers["Content-Security-Policy"].endswith("; sandbox")
+    page = send(full, f"Things to do.{suffix}", answer.content)
+    assert page.status_code == 200 and f"{len(TITLES)} todos were understood" in page.text
+    assert set(re.findall(r"/lists/(\d+)", full.get("/lists").text)) == {str(full.list)}
+    made = store(full, page.text)
+    number = int(made.headers["Location"].rpartition("/")[2])
+    assert number != full.list
+    before, after = facts(full, full.list), facts(full, number)
+    if suffix == "txt":  # which knows days only, and the order of lines
+        before = [(title, notes, done, made[:10]) for title, notes, done, _, made in before]
+        after = [(title, notes, done, made[:10]) for title, notes, done, _, made in after]
+    assert after == before
+    again = store(full, page.text)  # sent twice, as by a second click
+    assert again.headers["Location"] == made.headers["Location"]
+
+
+def test_into_a_list_that_is_there(full: Visitor) -> None:
+    """At its end, as one change, which one undo takes back."""
+    page = send(full, "todo.txt", b"x 2026-01-02 2026-01-01 old\nnew\n\n")
+    store(full, page.text, list=str(full.list))
+    assert [row.title for row in full.rows()][-2:] == ["old", "new"]
+    said = full.get(f"/lists/{full.list}").text
+    assert "Added 2 todos" in said
+    change = re.findall(r'name="change" value="(\d+)"', said)[0]
+    full.post("/undo", change=change)
+    assert len(full.rows()) == len(TITLES)
+
+
+def test_everything_as_a_zip(full: Visitor) -> None:
+    """All lists that are mine, and who I am; the zip comes back as lists."""
+    full.post("/lists", name="Second")
+    answer = full.get("/account/export")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+        account = json.loads(archive.read("account.json"))
+        casa = json.loads(archive.read(f"lists/{full.list}.json"))
+    assert len(names) == 3 and account["username"] == full.name and "password" not in account
+    assert casa["members"] == [{"username": full.name, "role": "owner"}]
+    made = store(full, send(full, "afazeres.zip", answer.content).text)
+    assert made.headers["Location"] == "/lists"
+    numbers = sorted({int(n) for n in re.findall(r"/lists/(\d+)", full.get("/lists").text)})
+    assert len(numbers) == 4
+    assert facts(full, numbers[2]) == facts(full, full.list) and facts(full, numbers[3]) == []
+
+
+def test_cells_are_safe_in_a_spreadsheet(full: Visitor) -> None:
+    """None begins like a formula (OWASP, CSV injection)."""
+    words = full.get(f"/lists/{full.list}.csv").content.decode()
+    table = [*csv.reader(io.StringIO(words, newline=""))]
+    assert table[0] == ["title", "notes", "completed", "order", "created"]
+    assert not [cell for line in table for cell in line if re.match(r"[=+\-@\t\r]", cell)]
+
+
+def test_what_is_not_understood_is_told(ann: Visitor) -> None:
+    """By line, with a reason, in the reader's language; the rest can be stored."""
+    table = "title,completed,created\nmilk,yes,\n,true,\nbread,no,yesterday\nhoney,,2026-01-01\n"
+    page = send(ann, "shopping.csv", table.encode())
+    text = unescape(re.sub(r"<[^>]+>", " ", page.text))
+    assert "2 todos were understood" in text
+    assert re.search(r"Line 3\s+Please write something here", text)
+    assert re.search(r"Line 4\s+bread\s+There is no such day", text)
+    number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+    assert "shopping" in ann.get(f"/lists/{number}").text
+    found = rows(ann.get(f"/lists/{number}").text)
+    assert [(row.title, row.completed) for row in found] == [("milk", True), ("honey", False)]
+
+
+def bomb(method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a small zip that becomes very large."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("lists/1.json", b" " * 50_000_000)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status"),
+    [
+        ("", b"", 422),
+        ("empty.txt", b"", 422),
+        ("photo.jpg", b"\xff\xd8\xff\xe0" * 100, 422),
+        ("broken.zip", b"PK\x03\x04" + b"x" * 100, 422),
+        ("bomb.zip", bomb(), 422),
+        ("bzip2.zip", bomb(zipfile.ZIP_BZIP2), 422),
+        ("lzma.zip", bomb(zipfile.ZIP_LZMA), 422),
+        ("none.json", b"[]", 422),
+        ("none.txt", b"\n\n", 422),
+        ("numbers.json", b"[" + b"0," * 100_000 + b"0]", 413),
+        ("broken.json", b'{"todos": [', 422),
+        ("other.json", b'{"name": "x"}', 422),
+        ("deep.json", b"[" * 100_000, 422),
+        ("large.txt", b"milk\n" * 2_100_000, 413),
+        ("many.txt", b"milk\n" * 20_001, 413),
+        ("huge.txt", b"x" * 31_000_000, 0),
+    ],
+)
+def test_bad_files(ann: Visitor, name: str, data: bytes, status: int) -> None:
+    """Are refused with a reason; what is far too large is not even read."""
+    try:
+        answer = send(ann, name, data)
+    except OSError:
+        assert status == 0  # the connection was closed in the middle
+        return
+    assert answer.status_code == status or (status == 0 and answer.status_code in (400, 413))
+    if status:
+        assert len(alerts(answer.text)) == 1
+
+
+def test_what_can_not_be_shown_is_shown(ann: Visitor) -> None:
+    """Half a character in a title or a name; names of any length, with anything in them."""
+    todos = [{"title": "\ud800"}, {"title": "milk", "created": "2026-01-01"}]
+    data = json.dumps({"name": "a\0\n\ud800" + "x" * 300, "todos": todos}).encode()
+    page = send(ann, "odd.json", data)
+    assert page.status_code == 200 and "1 todo was understood" in page.text
+    number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+    found = ann.get(f"/lists/{number}.json").json()
+    assert found["name"].startswith("a ?xx") and len(found["name"]) == 200
+    assert found["todos"][0]["created"] == "2026-01-01T00:00:00.000Z"
+
+
+def test_an_import_can_not_be_forged(ann: Visitor, nobody: Visitor) -> None:
+    """Without the form's token, or without a session, nothing is read."""
+    assert send(ann, "a.txt", b"milk", _xsrf="x").status_code == 403
+    assert send(nobody, "a.txt", b"milk").status_code == 403
+    assert ann.get("/account/import").status_code == 200
+
+
+def test_strangers_get_no_files(ann: Visitor, cy: Visitor) -> None:
+    """404, as for the list itself."""
+    for suffix in ("txt", "csv", "json"):
+        assert cy.get(f"/lists/{ann.list}.{suffix}").status_code == 404
+        assert ann.get(f"/lists/{ann.list}.{suffix}").status_code == 200
+    assert ann.get(f"/lists/{ann.list}.exe").status_code == 404
+
+
+@settings(deadline=None)
+@given(some.binary(max_size=300), some.sampled_from(["a.txt", "a.csv", "a.json", "a.zip", ""]))
+def test_no_file_breaks_the_reader(data: bytes, name: str) -> None:
+    """It understands, or refuses."""
+    try:
+        files.read(name, data)
+    except files.Invalid as reason:
+        assert reason.field == "file"
+
+
+WRITTEN = some.fixed_dictionaries(
+    {
+        "title": some.text(min_size=1, max_size=40),
+        "notes": some.text(max_size=40),
+        "completed": some.booleans(),
+        "order": some.floats(-1e15, 1e15),
+        "created": some.just("2026-11-20T10:00:00.000Z"),
+    }
+)
+
+
+@settings(deadline=None)
+@given(some.lists(WRITTEN, max_size=5))
+def test_what_is_written_is_read(todos: list[Any]) -> None:
+    """Whatever people typed, by CSV and by todo.txt."""
+    sound = []
+    for todo in todos:
+        with suppress(files.Invalid):
+            sound.append(files.checked(todo))
+    assume(sound)
+    for suffix, write in (("csv", files.write_csv), ("txt", files.write_txt)):
+        text = "".join(write([row | {"updated": row["created"]} for row in sound]))
+        (sheet,) = files.read(f"a.{suffix}", text.encode()).sheets
+        kept = ("title", "notes", "completed", *(["order"] if suffix == "csv" else []))
+        found = [{name: row[name] for name in kept} for row in sheet.todos]
+        assert found == [{name: row[name] for name in kept} for row in sound]

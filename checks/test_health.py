@@ -1,0 +1,234 @@
+"""How the house is: whether it answers, what it counts, what holds its event loop."""
+
+import asyncio
+import logging
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+
+from app import App
+from checks.support.cast import ROOT, Server, Visitor
+from checks.test_sharing import wait
+from config import Config
+from controllers import base
+from server import start as start_server
+from server import stop as stop_server
+from services.metrics import Histogram, LoopMonitor, Metrics
+
+
+def numbers(text: str) -> dict[str, float]:
+    """Return what is told at /metrics."""
+    return {k: float(v) for k, v in re.findall(r"^([a-z_]+(?:\{.*?\})?) (\S+)$", text, re.M)}
+
+
+@pytest.mark.sqlite
+def test_healthy(start: Callable[..., Server]) -> None:
+    """While both doors to the database work; a lock of another program is a 503, not a hang."""
+    server = start()
+    answer = requests.get(f"{server.url}/healthz", timeout=9)
+    assert answer.status_code == 200 and answer.text == "ok\n"
+    assert requests.head(f"{server.url}/healthz", timeout=9).status_code == 200
+    server.expected += ["/healthz"]
+    with closing(sqlite3.connect(server.database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asked = [f"{server.url}/healthz"] * 5
+        with ThreadPoolExecutor(5) as several:
+            ill = [*several.map(lambda url: requests.get(url, timeout=20), asked)]
+        assert [answer.status_code for answer in ill] == [503] * 5
+        assert all(answer.headers["Retry-After"] for answer in ill)
+    assert len(server.log.read_text().splitlines()) <= 2  # each reason once a minute
+    assert requests.get(f"{server.url}/healthz", timeout=9).status_code == 200
+    server.stop()
+
+
+def test_what_is_counted(start: Callable[..., Server]) -> None:
+    """ThreadBridge, how long they took, log-ins, commits; in Prometheus' own format."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.add("milk")
+    ann.log_in(password="wrong")
+    told = requests.get(f"{server.url}/metrics", timeout=9)
+    assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    found = numbers(told.text)
+    assert found['requests_total{method="POST",status="303"}'] == 2
+    assert found['events_total{kind="log-in",result="wrong"}'] == 1
+    assert found["request_seconds_count"] == found['request_seconds_bucket{le="+Inf"}'] > 3
+    assert found["writer_batch"] >= 1 and found["writer_queue"] == 0 and found["sockets"] == 0
+    assert found["loop_late_seconds_count"] > 0
+    server.stop()
+
+
+def test_who_may_see_it(start: Callable[..., Server]) -> None:
+    """This machine, and who has the token; nobody who comes through a proxy."""
+    server = start("--trusted_proxies=127.0.0.1", "--metrics_token=a long secret")
+    url, far = f"{server.url}/metrics", {"X-Forwarded-For": "203.0.113.9"}
+    assert requests.get(url, timeout=9).status_code == 200
+    assert requests.get(url, headers=far, timeout=9).status_code == 403
+    for token, status in (("a long secret", 200), ("another", 403), ("", 403)):
+        headers = far | {"Authorization": f"Bearer {token}"}
+        assert requests.get(url, headers=headers, timeout=9).status_code == status
+    server.stop()
+    untold = start()
+    assert requests.get(f"{untold.url}/metrics", headers=far, timeout=9).status_code == 403
+
+
+def test_buckets() -> None:
+    """Each counts what took that long or less."""
+    told = Histogram()
+    for seconds in (0.0005, 0.001, 0.3, 60):
+        told.observe(seconds)
+    samples = {s.labels.get("le"): s.value for s in told.family("x", "").samples}
+    assert samples["0.001"] == 2 and samples["0.25"] == 2
+    assert samples["0.5"] == 3 and samples["+Inf"] == 4
+
+
+def test_what_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """Is logged with its name, once, while it still holds it; and counted."""
+    counted = Metrics({})
+
+    def sit_on_the_loop() -> None:
+        time.sleep(0.4)
+
+    async def scene() -> None:
+        watch = LoopMonitor(counted)
+        watch.begin()
+        await asyncio.sleep(0.01)
+        sit_on_the_loop()
+        await asyncio.sleep(0.1)
+        watch.end()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scene())
+    held = [record.getMessage() for record in caplog.records if "is held" in record.getMessage()]
+    assert len(held) == 1 and "sit_on_the_loop" in held[0]
+    assert sum(counted.lateness.counts[7:]) >= 1
+
+
+def backup(database: Path, target: Path) -> "subprocess.CompletedProcess[str]":
+    """Copy a database as the house's keeper does."""
+    command = [sys.executable, "app.py", f"--database={database}", f"--backup={target}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.sqlite
+def test_a_backup_comes_back(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Made while people write; nothing that was acknowledged before is missing in it."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.add("before")
+    writing = threading.Thread(target=lambda: ann.add(*map(str, range(200))))
+    writing.start()
+    copy = tmp_path / "copy.db"
+    done = backup(server.database, copy)
+    writing.join()
+    assert done.returncode == 0, done.stderr
+    assert copy.stat().st_mode & 0o077 == 0
+    refused = backup(server.database, copy)
+    assert refused.returncode == 2 and "is there already" in refused.stderr
+    assert backup(tmp_path / "none.db", tmp_path / "x.db").returncode == 2
+    assert backup(server.database, tmp_path / "no folder/x.db").returncode == 2
+    house = tmp_path / "house"
+    house.mkdir()
+    shutil.copy(server.database, house / "people.db")
+    server.stop()
+    restore = ["make", "-f", str(ROOT / "Makefile"), "-C", str(house), "restore", f"FILE={copy}"]
+    restore.append(f"BIN={Path(sys.executable).parent}")
+    subprocess.run(restore, check=True, capture_output=True)
+    assert len(list(house.glob("people.db.before-*"))) == 1
+    restored = Visitor(start(database=house / "people.db"), "ann")
+    restored.name = ann.name
+    restored.log_in()
+    restored.list = ann.list
+    titles = [row.title for row in restored.rows()]
+    assert titles[0] == "before" and titles[1:] == [str(n) for n in range(len(titles) - 1)]
+    busy = subprocess.run(restore, check=False, capture_output=True, text=True)
+    assert busy.returncode != 0 and "First stop" in busy.stdout
+
+
+def test_too_many_connections(tmp_path: Path) -> None:
+    """Some file descriptors are spared: who came before is served, and the database works."""
+    limit = f"ulimit -n 150; exec {sys.executable} app.py --port=0 --throttle=false"
+    command = ["sh", "-c", f"{limit} --database={tmp_path / 'people.db'} --logging=warning"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as house:
+        assert house.stdout and house.stderr
+        url = house.stdout.readline().rpartition(" ")[2].strip().rstrip("/")
+        port = int(url.rpartition(":")[2])
+        ann = Visitor.__new__(Visitor)
+        ann.server, ann.name, ann.http = SimpleNamespace(url=url), "ann", requests.Session()
+        assert ann.sign_up().status_code == 303
+        crowd = [socket.create_connection(("127.0.0.1", port), timeout=9) for _ in range(200)]
+        ann.add("while they stand there")  # by a connection of before
+        ended = [one for one in crowd if gone(one)]
+        assert 100 < len(ended) < 200
+        for one in crowd:
+            one.close()
+        ann.http.close()
+        wait(lambda: healthy(url))
+        house.terminate()
+        said = house.stderr.read().splitlines()
+        assert [line for line in said if "event loop is held" not in line] == []
+        assert house.wait(15) == 0
+
+
+def gone(one: socket.socket) -> bool:
+    """Say whether the other side has closed a connection."""
+    one.settimeout(0.05)
+    try:
+        return one.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def healthy(url: str) -> bool:
+    """Say whether the house answers."""
+    try:
+        return requests.get(f"{url}/healthz", timeout=9).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_who_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is cut off: neither a long answer nor a stream is kept for them for ever."""
+    monkeypatch.setattr(base, "READ_WITHIN", 0.2)
+    monkeypatch.setattr(base, "SLOWEST", 10**9)
+
+    async def scene() -> None:
+        house = App(Config(port=0, database=str(tmp_path / "people.db"), throttle=False))
+        running = await start_server(house)
+        server = SimpleNamespace(url=f"http://127.0.0.1:{running.port}")
+        ann = Visitor(server, "ann")  # type: ignore[arg-type]
+        await asyncio.to_thread(ann.sign_up)
+        lines = "\n".join(["x" * 990] * 1000)
+        for _ in range(4):
+            await asyncio.to_thread(lambda: ann.post(f"/lists/{ann.list}", lines=lines))
+        cookies = "; ".join(f"{c.name}={c.value}" for c in ann.http.cookies)
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect(("127.0.0.1", running.port))
+            asked = f"GET /lists/{ann.list}.json HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n"
+            lazy.sendall(asked.encode())
+            while not house.active_requests.requests:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(house.active_requests.none.wait(), 10)
+        await stop_server(running)
+
+    asyncio.run(scene())

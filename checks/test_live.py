@@ -1,0 +1,464 @@
+"""News as they come: by socket, by stream, by poll; what hostile and broken clients get."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import requests
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from checks.support.cast import Server, Visitor
+from checks.test_api import Program
+from models.tables import Person
+from services.hub import ALIVE, ASKED, TURNS, Hub, Subscriber
+
+
+class Socket:
+    """A visitor's socket."""
+
+    def __init__(self, visitor: Visitor, **headers: str) -> None:
+        cookies = "; ".join(f"{c.name}={c.value}" for c in visitor.http.cookies)
+        address = visitor.server.url.replace("http", "ws") + "/live"
+        self.request = HTTPRequest(address, headers={"Cookie": cookies, **headers})
+
+    async def __aenter__(self) -> "Socket":
+        self.connection: WebSocketClientConnection = await websocket_connect(self.request)
+        self.closed = False
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        self.connection.close()
+        while not self.closed:  # what the loop leaves open when it ends, the collector complains of
+            await self.hear()
+
+    async def say(self, **message: Any) -> None:
+        """Send a message."""
+        await self.connection.write_message(json.dumps(message))
+
+    async def hear(self, *kinds: str) -> Any:
+        """Wait for news of these kinds; None when the socket is closed.
+
+        Without kinds, for any but that all is well and who is present, which come at any time.
+        """
+        while True:
+            text = await asyncio.wait_for(self.connection.read_message(), 10)
+            self.closed = text is None
+            message = text and json.loads(text)
+            kind = message and message["type"]
+            if kind is None or (kind in kinds if kinds else kind not in ("alive", "present")):
+                return message
+
+    async def watch(self, number: int, version: int = 0) -> Any:
+        """Watch a list; return what is answered."""
+        await self.say(type="watch", list=number, version=version)
+        return await self.hear()
+
+
+def version(visitor: Visitor) -> int:
+    """Return the version of a visitor's list."""
+    page = visitor.get(f"/lists/{visitor.list}").text
+    return int(page.split('data-version="')[1].split('"')[0])
+
+
+async def aside(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Do blocking work in a thread."""
+    return await asyncio.to_thread(lambda: work(*args, **kwargs))
+
+
+def play(scene: Callable[[], Awaitable[None]]) -> None:
+    """Run a coroutine."""
+
+    async def main() -> None:
+        await scene()
+
+    asyncio.run(main())
+
+
+def test_a_change_is_told(ann: Visitor, cy: Visitor) -> None:
+    """To every socket that watches the list, with its version; nothing to a stranger."""
+
+    async def scene() -> None:
+        async with Socket(ann) as one, Socket(ann) as two, Socket(cy) as other:
+            now = version(ann)
+            watching = {"type": "watching", "list": ann.list, "version": now}
+            assert await one.watch(ann.list, now) == watching
+            assert await two.watch(ann.list, 99) == watching
+            refused = {"type": "error", "list": ann.list, "status": 404}
+            assert await other.watch(ann.list) == refused
+            await other.watch(cy.list)
+            await aside(ann.add, "milk")
+            changed = {"type": "changed", "list": ann.list, "version": now + 1}
+            assert await one.hear() == await two.hear() == changed
+            await one.say(type="unwatch", list=ann.list)
+            await aside(ann.add, "bread")
+            assert (await two.hear())["version"] == now + 2
+            await aside(cy.add, "honey")
+            assert (await other.hear())["list"] == cy.list
+            assert (await one.watch(ann.list))["type"] == "watching"
+
+    play(scene)
+
+
+def test_many_changes_end_in_the_last(ann: Visitor) -> None:
+    """However many come at once."""
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            adding = [aside(ann.add, f"{number}") for number in range(30)]
+            await asyncio.gather(*adding)
+            last = await aside(version, ann)
+            while (await socket.hear())["version"] != last:
+                pass
+
+    play(scene)
+
+
+def test_other_processes_are_heard(start: Callable[..., Server]) -> None:
+    """Of four on one file, each tells what any of them has stored."""
+    servers = [start() for _ in range(4)]
+    ann = Visitor(servers[0], "ann")
+    ann.sign_up()
+    others = []
+    for server in servers[1:]:
+        other = Visitor(server, ann.name)
+        other.name, other.list = ann.name, ann.list
+        other.log_in()
+        others.append(other)
+
+    async def scene() -> None:
+        async with Socket(ann) as a, Socket(others[0]) as b, Socket(others[1]) as c:
+            for socket in (a, b, c):
+                await socket.watch(ann.list)
+            for number, writer in enumerate((ann, *others), 2):
+                await aside(writer.add, "milk")
+                for socket in (a, b, c):
+                    assert (await socket.hear())["version"] == number
+
+    play(scene)
+    for server in servers:
+        server.stop()
+
+
+def test_who_is_removed_hears_no_more(ann: Visitor, cy: Visitor) -> None:
+    """At once, and so when the list is deleted."""
+    program = Program(ann.server, ann.name)
+    program.post(f"/lists/{ann.list}/members", {"username": cy.name, "role": "viewer"})
+
+    async def scene() -> None:
+        gone = {"type": "gone", "list": ann.list}
+        async with Socket(cy) as other, Socket(ann) as mine:
+            await other.watch(ann.list)
+            await mine.watch(ann.list)
+            await aside(program.delete, f"/lists/{ann.list}/members/{cy.name}")
+            assert await other.hear() == gone
+            assert (await mine.hear())["type"] == "changed"
+            await aside(ann.add, "secret")
+            assert (await mine.hear())["type"] == "changed"
+            assert (await other.watch(ann.list))["status"] == 404
+            await aside(ann.post, f"/lists/{ann.list}/delete")
+            assert await mine.hear() == gone
+
+    play(scene)
+
+
+def test_who_knocks_is_not_here(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """Those of a list aren't told of a stranger who only asks for it."""
+    bob = Visitor(server, "bob")
+    bob.sign_up()
+    path = f"/lists/{ann.list}/members"
+    assert ann.post(path, username=bob.name, role="viewer").status_code == 303
+
+    async def scene() -> None:
+        async with Socket(ann) as first, Socket(bob) as second:
+            await first.watch(ann.list)
+            for door in ("poll", "events"):
+                knocked = await aside(cy.get, f"/live/{door}?list={ann.list}&version=0")
+                assert knocked.status_code == 404
+            await second.watch(ann.list)
+            people: list[str] = []
+            while bob.name not in people:
+                people = (await first.hear("present"))["people"]
+            assert sorted(people) == sorted([ann.name, bob.name])
+
+    play(scene)
+
+
+def test_a_session_that_ends_closes_its_sockets(ann: Visitor) -> None:
+    """With a code of its own, so that the page goes to log in; others stay."""
+    other = Visitor(ann.server, ann.name)
+    other.name, other.list = ann.name, ann.list
+    other.log_in()
+
+    async def scene() -> None:
+        async with Socket(ann) as socket, Socket(other) as stays:
+            await socket.watch(ann.list)
+            await stays.watch(ann.list)
+            await aside(ann.post, "/logout")
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 4401
+            await aside(other.add, "milk")
+            assert (await stays.hear())["type"] == "changed"
+
+    play(scene)
+
+
+def test_any_process_may_end_a_session(start: Callable[..., Server]) -> None:
+    """The sockets and streams that others hold for it end, too."""
+    here, there = start(), start()
+    ann = Visitor(here, "ann")
+    ann.sign_up()
+    other = Visitor(there, ann.name)
+    other.http.cookies.update(ann.http.cookies)
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            poll = f"/live/poll?list={ann.list}&version={version(ann)}"
+            waiting = asyncio.create_task(aside(ann.get, poll))
+            await aside(other.post, "/logout")
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 4401
+            assert (await waiting).status_code in (200, 204, 401)
+
+    play(scene)
+    for server in (here, there):
+        server.stop()
+
+
+def test_who_may_not_come_in(ann: Visitor, nobody: Visitor) -> None:
+    """401 without a session at all three doors, 403 from elsewhere."""
+    asked = f"?list={ann.list}&version=1"
+    for path in (f"/live/events{asked}", f"/live/poll{asked}"):
+        assert nobody.get(path).status_code == 401
+        for headers in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "same-site"}):
+            assert ann.get(path, headers=headers).status_code == 403
+        assert ann.get(f"{path}&version=2").status_code == 400
+
+    async def scene() -> None:
+        for socket, status in (
+            (Socket(nobody), 401),
+            (Socket(ann, Origin="https://elsewhere.example"), 403),
+            (Socket(ann, Origin="null"), 403),
+        ):
+            with pytest.raises(HTTPClientError) as refused:
+                async with socket:
+                    pass
+            assert refused.value.code == status
+
+    play(scene)
+    assert ann.get("/live").status_code in (400, 426)
+
+
+BAD = [
+    *("", "x", "[]", "7", "{}", '{"type":"watch"}', '{"type":"watch","list":"7"}'),
+    *('{"type":"watch","list":-1}', '{"type":"watch","list":true}', '{"type":"x","list":1}'),
+    *('{"type":"watch","list":1,"version":"x"}', '{"type":"watch","list":1,"version":-1}'),
+    *('{"type":"watch","list":1e99}', "[" * 50_000, b"\x00\xff"),
+]
+
+
+@pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text)[:20])
+def test_what_can_not_be_read(ann: Visitor, text: Any) -> None:
+    """Is answered so, and the third time ends the socket, not the house."""
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            for _ in range(3):
+                await socket.connection.write_message(text, binary=isinstance(text, bytes))
+                assert await socket.hear() == {"type": "error", "status": 400}
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 1008
+
+    play(scene)
+
+
+def test_too_much(start: Callable[..., Server]) -> None:
+    """Large messages, too many messages, too many sockets: only those are refused."""
+    server = start("--throttle=true")
+    ann, cy = Visitor(server, "ann"), Visitor(server, "cy")
+    ann.sign_up()
+    cy.sign_up()
+
+    async def scene() -> None:
+        async with Socket(cy) as socket:
+            await socket.connection.write_message("x" * 70_000)
+            assert await socket.hear() is None
+        async with Socket(cy) as socket:
+            for _ in range(200):
+                await socket.say(type="unwatch", list=1)
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 1008
+        sockets = [Socket(ann) for _ in range(21)]
+        for socket in sockets[:20]:
+            await socket.__aenter__()
+        with pytest.raises(HTTPClientError) as refused:
+            await sockets[20].__aenter__()
+        assert refused.value.code == 429
+        for socket in sockets[:20]:
+            await socket.__aexit__()
+
+    play(scene)
+
+
+def test_the_stream_and_the_poll(ann: Visitor) -> None:
+    """The same messages; what differs is said at once, the rest as it comes."""
+    now = version(ann)
+    changed = {"type": "changed", "list": ann.list, "version": now}
+    poll = f"/live/poll?list={ann.list}&version="
+    assert ann.get(poll + "0").json() == [changed]
+    assert ann.get(poll + "99").json() == [changed]
+
+    async def scene() -> None:
+        waiting = asyncio.create_task(aside(ann.get, poll + str(now)))
+        other = Visitor(ann.server, ann.name)
+        other.name, other.list = ann.name, ann.list
+        await aside(other.log_in)
+        await aside(other.add, "milk")
+        assert (await waiting).json() == [changed | {"version": now + 1}]
+
+    play(scene)
+    url = f"{ann.server.url}/live/events?list={ann.list}&version={now}"
+    with ann.http.get(url, stream=True, timeout=20) as answer:
+        lines = (line.decode() for line in answer.iter_lines(chunk_size=1) if line)
+        assert next(lines) == f"id: {now + 1}"
+        assert json.loads(next(lines)[6:]) == changed | {"version": now + 1}
+        Program(ann.server, ann.name).post("/todos", {"title": "bread"})
+        assert next(lines) == f"id: {now + 2}"
+    assert ann.http.head(url, timeout=5).status_code == 200
+    last = {"Last-Event-ID": str(now + 2)}
+    with ann.http.get(url, headers=last, stream=True, timeout=20) as answer:
+        lines = (line.decode() for line in answer.iter_lines(chunk_size=1) if line)
+        assert json.loads(next(lines)[6:]) == {"type": "alive"}
+    for query in ("", f"list={ann.list}", f"list={ann.list}&version=x", "list=0&version=1"):
+        assert ann.get(f"/live/poll?{query}").status_code == 400
+    assert ann.get("/live/poll?list=999999&version=1").status_code == 404
+
+
+def test_the_house_closes_with_company(start: Callable[..., Server]) -> None:
+    """Sockets are told (1001), polls and streams end, and it takes no time."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            poll = f"/live/poll?list={ann.list}&version={version(ann)}"
+            waiting = asyncio.create_task(aside(ann.get, poll))
+            closing = asyncio.create_task(aside(server.stop))
+            assert await socket.hear() is None
+            assert socket.connection.close_code == 1001
+            with suppress(requests.ConnectionError):  # it may have come too late
+                assert (await waiting).status_code == 204
+            await closing
+
+    play(scene)
+
+
+def test_one_broken_watcher_robs_nobody() -> None:
+    """Whatever it raises; and who leaves while others are told is no trouble."""
+
+    class Broken(Subscriber):
+        def tell(self, news: Any) -> None:
+            raise ZeroDivisionError
+
+    async def scene() -> None:
+        hub: Any = Hub(cast(Any, None))
+        person = Person(1, "ann")
+        watchers = [Broken(hub, 7, person), *(Subscriber(hub, 7, person) for _ in range(300))]
+        hub.announce(7, 42, "todo")
+        watchers[1].end()
+        heard = await asyncio.gather(*(each.wait(5) for each in watchers[2:]))
+        assert {news[0].version for news in heard} == {42}
+        assert watchers[1] not in hub.watchers[7]
+
+    play(scene)
+
+
+def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
+    """What goes wrong in one second is logged, and the next one is like any other."""
+    hub = Hub(cast(Any, None))
+    looks: list[bool] = []
+    again = asyncio.Event()
+
+    async def heartbeat(*, anyway: bool) -> None:
+        looks.append(anyway)
+        if len(looks) == 2:
+            again.set()
+        raise RuntimeError("on purpose")
+
+    async def scene() -> None:
+        hub.heartbeat = heartbeat  # type: ignore[method-assign]
+        hub.open()
+        await asyncio.wait_for(again.wait(), 10)
+        hub.keeping.cancel()
+
+    play(scene)
+    assert "could not look after" in caplog.text
+
+
+def test_every_socket_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are; who hasn't answered when it comes again is ended."""
+
+    class Silent:
+        answered = True
+        tell: Any
+        stream: Any
+
+    hub = Hub(cast(Any, None))
+    asked: list[int] = []
+    ended: list[int] = []
+    for number in range(20_000):
+        each: Any = Silent()
+        each.tell = lambda news, n=number: asked.append(n)
+        each.stream = SimpleNamespace(close=lambda n=number: ended.append(n))
+        hub.sockets[each] = 0
+    for now in (ASKED + 1, 2 * ASKED + 2):
+        clock = SimpleNamespace(monotonic=lambda now=now: now)
+        monkeypatch.setattr("controllers.live.time", clock)
+        for _ in range(ALIVE * TURNS):
+            hub.ping()
+        assert asked == [*range(20_000)]
+    assert ended == asked
+
+
+def test_news_that_were_missed() -> None:
+    """May have been of who may read the list: that is looked at again."""
+    hub = Hub(None)  # type: ignore[arg-type]
+    hub.watchers[7].add("someone")
+    hub.schedule_broadcast = hub.broadcast = lambda *news: None  # type: ignore[method-assign]
+    hub.know(7, 41)
+    hub.announce(7, 42, "todo")
+    assert not hub.unsure
+    hub.announce(7, 44, "todo")
+    assert hub.unsure == {7}
+
+
+def test_without_uvloop(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Nothing is different but the speed: people sign up, write, and hear of it."""
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/uvloop.py").write_text("raise ImportError")
+    usual = Path(f"/proc/{start(database=tmp_path / 'other.db').process.pid}/maps").read_text()
+    server = start(environment=os.environ | {"PYTHONPATH": str(tmp_path / "without")})
+    assert "/uvloop/" in usual
+    assert "/uvloop/" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    async def scene() -> None:
+        async with Socket(ann) as socket:
+            await socket.watch(ann.list)
+            await aside(ann.add, "milk")
+            assert (await socket.hear())["version"] == version(ann)
+
+    play(scene)
+    assert [row.title for row in ann.rows()] == ["milk"]
+    server.stop()

@@ -1,0 +1,484 @@
+"""Slow and hostile clients: each is cut off in time, and nobody else notices."""
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+import server as server_module
+from app import App
+from checks.support.cast import Server, Visitor
+from checks.test_health import numbers
+from checks.test_sharing import wait
+from config import Config
+from server import start as start_server
+from server import stop as stop_server
+
+CONNECTIONS = Path("/proc/net/tcp")
+CUT_WITHIN = 35  # seconds
+EACH = 2  # of a kind
+CROWD = 120  # sockets, of which most are no more looked at by the collector when they go
+TICKS = os.sysconf("SC_CLK_TCK")
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+LONG, CHUNKED = "Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"
+CONTINUED, TEXT, CLOSE, PING, PONG, FINAL = 0, 1, 8, 9, 10, 0x80  # RFC 6455, 5.2
+INSIDE = """
+import gc, signal, sys
+def tell(*anything):
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    kinds = [type(each).__name__ for each in gc.get_objects()]
+    gc.freeze()
+    print("frozen", frozen, kinds.count("LiveHandler"), kinds.count("IOStream"), file=sys.stderr)
+signal.signal(signal.SIGUSR1, tell)
+"""  # what the server says of itself when it is asked
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # of TLS, and no more of it
+pytestmark = pytest.mark.skipif(not CONNECTIONS.exists(), reason="only Linux tells who is held")
+
+
+def frame(kind: int, data: bytes = b"") -> bytes:
+    """Return a frame as a client sends it; the mask is of zeros."""
+    size = len(data)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return bytes([kind]) + length + bytes(4) + data
+
+
+def held(port: int) -> set[int]:
+    """Return the ports of the clients whose connections the server on `port` still has."""
+    found = set()
+    for line in CONNECTIONS.read_text().splitlines()[1:]:
+        fields = line.split()
+        ours, theirs = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
+        if ours == port and fields[9] != "0":  # its inode: what nobody has open, has none
+            found.add(theirs)
+    return found
+
+
+class Client:
+    """Someone with bad manners, and a connection."""
+
+    def __init__(self, visitor: Visitor, *, room: int = 0) -> None:
+        place = urlsplit(visitor.server.url)
+        self.cookie = "; ".join(f"{c.name}={c.value}" for c in visitor.http.cookies)
+        self.list = visitor.list
+        self.socket = socket.socket()
+        if room:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.socket.connect((place.hostname, place.port))
+        self.socket.setblocking(False)
+        self.port = self.socket.getsockname()[1]
+
+    async def send(self, data: bytes | str) -> None:
+        """Send it all."""
+        data = data.encode() if isinstance(data, str) else data
+        await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def read(self) -> bytes:
+        """Return what comes next."""
+        return await asyncio.get_running_loop().sock_recv(self.socket, 65536)
+
+    async def ask(self, line: str, rest: str = "\r\n", *, known: bool = True) -> None:
+        """Send a request, or the beginning of one."""
+        cookie = f"Cookie: {self.cookie}\r\n" if known else ""
+        await self.send(f"{line} HTTP/1.1\r\nHost: x\r\n{cookie}{rest}")
+
+    async def drip(self, text: str, end: str = "x") -> None:
+        """Send a text a byte a second, and then its end for ever."""
+        for number in range(10**6):
+            await self.send(text[number : number + 1] or end)
+            await asyncio.sleep(1)
+
+    async def enter(self) -> None:
+        """Open a WebSocket that watches the list."""
+        await self.ask("GET /live", UPGRADE + "\r\n")
+        assert (await self.read()).startswith(b"HTTP/1.1 101")
+        await self.send(frame(FINAL | TEXT, b'{"type":"watch","list":%d,"version":0}' % self.list))
+
+    async def flood(self, data: bytes) -> None:
+        """Send the same without end, as fast as it is taken, and read."""
+        while True:
+            await self.send(data * 100)
+            with suppress(BlockingIOError):
+                self.socket.recv(65536)
+            await asyncio.sleep(0.01)
+
+
+Act = Callable[[Client], Awaitable[None]]
+
+
+def asks(line: str, rest: str, drip: str = "", *, known: bool = True) -> Act:
+    """Return who begins with a request, and then goes on a byte a second."""
+
+    async def act(client: Client) -> None:
+        await client.ask(line, rest, known=known)
+        if drip:
+            await client.drip(drip, drip[-1])
+
+    return act
+
+
+def says(data: bytes, drip: str = "") -> Act:
+    """Return who says something that isn't a request, or not a whole one."""
+
+    async def act(client: Client) -> None:
+        await client.send(data)
+        if drip:
+            await client.drip(drip)
+
+    return act
+
+
+def comes_back(line: str, rest: str, drip: str = "") -> Act:
+    """Return who is answered once, and then asks very slowly, or nothing at all."""
+
+    async def act(client: Client) -> None:
+        await client.send(f"{line}\r\nHost: x\r\n{rest}\r\n")
+        assert b" 200 " in await client.read()
+        if drip:
+            await client.drip(drip)
+
+    return act
+
+
+def enters(data: bytes, drip: str = "", *, reads: bool = False) -> Act:
+    """Return who opens a WebSocket, says something and goes on a byte a second; or only reads."""
+
+    async def act(client: Client) -> None:
+        await client.enter()
+        await client.send(data)
+        if drip:
+            await client.drip(drip)
+        while reads and await client.read():
+            pass
+
+    return act
+
+
+def floods(data: bytes, begin: bytes = b"") -> Act:
+    """Return who opens a WebSocket and sends frames without end."""
+
+    async def act(client: Client) -> None:
+        await client.enter()
+        await client.send(begin)
+        await client.flood(data)
+
+    return act
+
+
+async def hangs_up_halfway(client: Client) -> None:
+    """Send half a request, and say that this was all, but keep the connection."""
+    await client.ask("GET /healthz", "")
+    client.socket.shutdown(socket.SHUT_WR)
+
+
+BAD: dict[str, Act] = {
+    "nothing comes": says(b""),
+    "half a hello of TLS": says(HELLO),
+    "the first line drips": says(b"GET /", "x"),
+    "empty lines drip": says(b"", "\n\r" * 100),
+    "a header drips": asks("GET /healthz", "X-Long: ", "x"),
+    "headers drip": asks("GET /healthz", "", "A: b\r\n" * 100),
+    "many headers, then it drips": asks("GET /healthz", "A: b\r\n" * 5000, "x"),
+    "a path of 30 kB, then it drips": says(b"GET /" + b"x" * 30_000, "x"),
+    "half a request, then its end": hangs_up_halfway,
+    "nothing after an answer": comes_back("GET /healthz HTTP/1.1", ""),
+    "a drip after an answer": comes_back("GET /healthz HTTP/1.1", "", "GET /"),
+    "HTTP/1.0 that stays": comes_back("GET /healthz HTTP/1.0", "Connection: keep-alive\r\n", "G"),
+    "a form never comes": asks("POST /login", FORM + LONG),
+    "a form is expected": asks("POST /login", f"{FORM}Expect: 100-continue\r\n{LONG}"),
+    "a form drips": asks("POST /login", FORM + LONG, "x"),
+    "a form drips to nowhere": asks("POST /nowhere", FORM + LONG, "x"),
+    "an unknown verb drips": asks("BREW /login", FORM + LONG, "x"),
+    "a stranger's form drips": asks("POST /lists/1", FORM + LONG, "x", known=False),
+    "a stranger's file drips": asks("POST /account/import", FORM + LONG, "x", known=False),
+    "a file drips": asks("POST /account/import", FORM + LONG, "x"),
+    "packed things drip": asks("POST /login", f"{FORM}Content-Encoding: gzip\r\n{LONG}", "\x1f"),
+    "JSON drips": asks("POST /api/todos", "Content-Type: application/json\r\n" + LONG, "[["),
+    "chunks drip": asks("POST /login", FORM + CHUNKED, "1\r\nx\r\n" * 100),
+    "the size of a chunk drips": asks("POST /login", FORM + CHUNKED, "0"),
+    "half a handshake": asks("GET /live", UPGRADE),
+    "a handshake with a form that drips": asks("GET /live", UPGRADE + LONG, "x"),
+    "a handshake with chunks that drip": asks("GET /live", UPGRADE + CHUNKED, "1\r\nx\r\n" * 100),
+    "a handshake by POST": asks("POST /live", UPGRADE + LONG, "x", known=False),
+    "a socket answers no pings": enters(b"", reads=True),
+    "a socket never reads": enters(b""),
+    "a frame drips": enters(frame(FINAL | TEXT, bytes(60_000))[:8], "x"),
+    "a frame is huge": enters(bytes([FINAL | TEXT, 0xFF]) + (2**40).to_bytes(8) + bytes(4), "x"),
+    "a farewell, and it stays": enters(frame(FINAL | CLOSE)),
+    "a message in parts without end": floods(frame(CONTINUED), frame(TEXT, b"x")),
+    "pings without end": floods(frame(FINAL | PING, b"x" * 100)),
+    "pongs without end": floods(frame(FINAL | PONG)),
+}
+
+
+async def behave(act: Act, client: Client) -> None:
+    """Do what is bad until one is cut off."""
+    with suppress(OSError):
+        await act(client)
+
+
+async def end(tasks: list[asyncio.Task[None]]) -> None:
+    """Have them do no more, and find that nothing went wrong with them."""
+    for task in tasks:
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [e for e in ended if e and not isinstance(e, asyncio.CancelledError)] == []
+
+
+async def cut_off(clients: dict[Client, str], port: int, within: float) -> dict[str, float]:
+    """Return after how many seconds the server has let go of the last client of each kind."""
+    begun, after = time.monotonic(), dict[str, float]()
+    left = dict(clients)
+    while left and time.monotonic() < begun + within:
+        await asyncio.sleep(0.2)
+        here = held(port)
+        for client in [client for client in left if client.port not in here]:
+            name = left.pop(client)
+            after[name] = max(after.get(name, 0), time.monotonic() - begun)
+    return after | dict.fromkeys(left.values(), float("inf"))
+
+
+def used(server: Server) -> float:
+    """Return the seconds of CPU that a server has used."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory(server: Server) -> int:
+    """Return the MB of memory that a server has."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+def told(server: Server) -> dict[str, float]:
+    """Return the numbers of a server."""
+    with requests.get(f"{server.url}/metrics", timeout=9) as answer:
+        return numbers(answer.text)
+
+
+def test_bad_manners(start: Callable[..., Server]) -> None:
+    """Whatever they do, they are cut off within 35 s; who behaves is answered all the while.
+
+    All come at the same time, as it takes half a minute.
+    """
+    server = start("--throttle=true")
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.add("milk")
+    waits: list[float] = []
+
+    async def be_honest() -> None:
+        while True:
+            begun = time.monotonic()
+            page = await asyncio.to_thread(ann.get, f"/lists/{ann.list}")
+            health = await asyncio.to_thread(requests.get, f"{server.url}/healthz", timeout=9)
+            assert (page.status_code, health.status_code) == (200, 200)
+            waits.append(time.monotonic() - begun)
+            await asyncio.sleep(0.2)
+
+    async def scene() -> dict[str, float]:
+        clients = {Client(ann): name for name in BAD for _ in range(EACH)}
+        acting = [asyncio.create_task(behave(BAD[name], c)) for c, name in clients.items()]
+        honest = asyncio.create_task(be_honest())
+        after = await cut_off(clients, urlsplit(server.url).port or 0, CUT_WITHIN)
+        assert not honest.done()
+        await end([honest, *acting])
+        for client in clients:
+            client.socket.close()
+        return after
+
+    cpu, room, begun = used(server), memory(server), time.monotonic()
+    after = asyncio.run(scene())
+    assert {name for name, seconds in after.items() if seconds > CUT_WITHIN} == set()
+    assert max(waits) < 2
+    assert (used(server) - cpu) / (time.monotonic() - begun) < 0.2
+    assert memory(server) - room < 30
+    left = told(server)
+    assert (left["sockets"], left["under_way"]) == (0, 1)  # which asks for this
+    server.stop()  # nothing was logged
+
+
+def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Though the collector looks no more at what many sockets hold."""
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/sitecustomize.py").write_text(INSIDE)
+    server = start(environment=os.environ | {"PYTHONPATH": str(tmp_path / "inside")})
+    server.expected.append("frozen")
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    def inside() -> list[int]:
+        lines = len(server.log.read_text().splitlines())
+        server.process.send_signal(signal.SIGUSR1)
+        wait(lambda: len(server.log.read_text().splitlines()) > lines)
+        return [int(number) for number in server.log.read_text().splitlines()[-1].split()[1:]]
+
+    async def scene() -> None:
+        inside()  # which freezes all
+        frozen, *before = inside()
+        clients = [Client(ann) for _ in range(CROWD)]
+        plain = [Client(ann) for _ in range(EACH)]
+        for client in plain:  # which stay
+            await client.ask("GET /healthz")
+            await client.read()
+        for client in clients:
+            await client.enter()
+        assert inside()[0] > frozen + 10 * CROWD
+        wait(lambda: inside()[1] == CROWD)
+        for client in [*clients, *plain]:  # rudely
+            linger = struct.pack("ii", 1, 0)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.socket.close()
+        wait(lambda: inside()[1:] == before)
+
+    asyncio.run(scene())
+    server.stop()
+
+
+@asynccontextmanager
+async def at_home(folder: Path) -> AsyncIterator[tuple[App, Visitor]]:
+    """Open a house here, in which Ann has a list of 2 MB."""
+    house = App(Config(port=0, database=str(folder / "people.db"), throttle=False))
+    running = await start_server(house)
+    house.running = running  # type: ignore[attr-defined]
+    ann = Visitor(SimpleNamespace(url=f"http://127.0.0.1:{running.port}"), "ann")  # type: ignore[arg-type]
+    await asyncio.to_thread(ann.sign_up)
+    lines = "\n".join(["x" * 990] * 1000)
+    for _ in range(2):
+        await asyncio.to_thread(lambda: ann.post(f"/lists/{ann.list}", lines=lines))
+    ann.http.close()
+    while running.open:  # noqa: ASYNC110  a scene begins with nobody inside
+        await asyncio.sleep(0.01)
+    yield house, ann
+    await stop_server(running)
+
+
+def asks_again(line: str) -> Act:
+    """Return who asks the same for ever, and reads no answer."""
+
+    async def act(client: Client) -> None:
+        while True:
+            await client.ask(line.replace("LIST", str(client.list)))
+
+    return act
+
+
+async def says_it_is_alive(client: Client) -> None:
+    """Open a WebSocket and send what a ping would be answered with, but read nothing."""
+    await client.enter()
+    while True:
+        await client.send(frame(FINAL | PONG))
+        await asyncio.sleep(0.1)
+
+
+DEAF: dict[str, Act] = {
+    "a page": asks_again("GET /lists/LIST"),
+    "a file": asks_again("GET /lists/LIST.json"),
+    "a script": asks_again("GET /static/js/live.js"),
+    "nothing": asks_again("GET /nothing"),
+    "a stream": asks_again("GET /live/events?list=LIST&version=0"),
+    "a socket": says_it_is_alive,
+}
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has this")
+def test_who_never_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is cut off when nothing more gets through, whatever was asked for."""
+    monkeypatch.setattr(server_module, "READ_WITHIN", 1)
+
+    async def scene() -> None:
+        async with at_home(tmp_path) as (house, ann):
+            clients = {Client(ann, room=4096): name for name in DEAF}
+            acting = [asyncio.create_task(behave(DEAF[name], c)) for c, name in clients.items()]
+            waiting = asyncio.create_task(cut_off(clients, running.port, 20))
+            for version in itertools.count(10):
+                house.hub.announce(ann.list, version, "todo")
+                if waiting.done():
+                    break
+                await asyncio.sleep(0.01)
+            await end(acting)
+            for client in clients:
+                client.socket.close()
+            assert {name for name, after in (await waiting).items() if after > 20} == set()
+
+    asyncio.run(scene())
+
+
+def test_who_leaves_is_served_no_more(tmp_path: Path) -> None:
+    """Of many requests sent at once, none is begun when whoever sent them has gone."""
+
+    async def scene() -> None:
+        async with at_home(tmp_path) as (house, ann):
+            before = house.numbers.requests["GET", 200]
+            client = Client(ann, room=4096)
+            for _ in range(50):
+                await client.ask(f"GET /lists/{ann.list}.json")
+            while b" 200 " not in await client.read():
+                pass
+            client.socket.close()
+            while running.open:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await house.under_way.none.wait()
+            assert house.numbers.requests["GET", 200] - before < 5
+
+    asyncio.run(scene())
+
+
+def test_a_form_that_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not acted upon, as nobody would hear the answer."""
+
+    async def scene() -> None:
+        async with at_home(tmp_path) as (house, ann):
+            token = ann.http.cookies["_xsrf"]
+            form = f"_xsrf={token}&title=late".encode()
+            heard: list[Any] = []
+            monkeypatch.setattr(house.under_way, "hear", heard.append)
+            client = Client(ann)
+            await client.ask(
+                f"POST /lists/{ann.list}", f"{FORM}Content-Length: {len(form)}\r\n\r\n"
+            )
+            while len(heard) < 2:  # noqa: ASYNC110  the connection, the head of the request
+                await asyncio.sleep(0.01)
+            house.under_way.asking[heard[0]] = float("-inf")
+            client.socket.send(form)
+            # Of one turn of the loop: what has come is read, then a timer ends the connection.
+            asyncio.get_running_loop().call_later(0, house.running.end_silent)
+            await asyncio.to_thread(wait, lambda: not running.open)
+            client.socket.close()
+            assert "late" not in {row.title for row in await asyncio.to_thread(ann.rows)}
+
+    asyncio.run(scene())
+
+
+def test_half_a_file(start: Callable[..., Server]) -> None:
+    """Leaves nothing behind when whoever sent it has gone."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+
+    async def scene() -> None:
+        for known in (True, False):
+            client = Client(ann)
+            await client.ask("POST /account/import", FORM + LONG + "x", known=known)
+            await asyncio.to_thread(wait, lambda: told(server)["under_way"] == 2)
+            client.socket.close()
+            await asyncio.to_thread(wait, lambda: told(server)["under_way"] == 1)
+
+    asyncio.run(scene())
+    server.stop()

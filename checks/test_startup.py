@@ -1,0 +1,543 @@
+"""Opening and closing the house: what it finds, what it refuses, what it leaves alone."""
+
+import asyncio
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient
+from tornado.options import Error
+
+from app import TEMPLATES, App
+from checks.support.cast import ROOT, Server, Visitor, ask
+from config import Config, read
+from models import migrations, sessions, todos, users
+from models.database import SqliteStore
+from models.errors import StartupError, Unavailable
+from models.tables import Person
+from server import start as start_server
+from server import stop as stop_server
+from services.bridge import HASHES_WAITING, HashPool
+
+pytestmark = pytest.mark.sqlite
+
+# Root may write anything; without its capabilities it is like anyone else.
+PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+def refused(*options: str, prefix: list[str] | None = None) -> str:
+    """Start the app where it can't start; return the one line that it says on the way out."""
+    # Tornado leaves the socket that it can't bind for the collector to close.
+    warnings = ["-W", "error", "-W", "ignore:unclosed <socket:ResourceWarning"]
+    command = [*(prefix or []), sys.executable, *warnings, "app.py", "--port=0"]
+    ran = subprocess.run(
+        [*command, "--logging=warning", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert ran.stderr.count("\n") == 1 and ran.stderr.startswith("afazeres: "), ran.stderr
+    return ran.stderr
+
+
+NEWEST = max(int(step.name[:4]) for step in migrations.STEPS.glob("[0-9]*.py"))
+
+
+def steps_and(folder: Path, source: str) -> tuple[Path, Path]:
+    """Return a folder with the steps of today's schema and one more, and the file of that one."""
+    folder.mkdir(exist_ok=True)
+    for step in migrations.STEPS.glob("[0-9]*.py"):
+        (folder / step.name).write_text(step.read_text())
+    coming = folder / f"{NEWEST + 1:04}_next.py"
+    coming.write_text(source)
+    return folder, coming
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return everything in a folder, to compare with what it is later."""
+    return {f.name: f.read_bytes() if f.is_file() else None for f in folder.iterdir()}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A database with someone and something in it, closed."""
+    path = tmp_path / "people.db"
+    with closing(SqliteStore(path)) as doors:
+        doors.open()
+        ann = ask(doors.write, users.sign_up, "ann", None, None, "Things to do").result()
+        for number in range(300):
+            ask(doors.write, todos.add, ann, 1, f"todo {number}").result()
+    Path(f"{path}.lock").unlink()
+    return path
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("PRAGMA journal_mode = wal")
+        other.execute("CREATE TABLE user (id INTEGER PRIMARY KEY)")
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as ours, ours:
+        ours.execute("PRAGMA journal_mode = delete")
+        ours.execute("PRAGMA user_version = 999")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for place in range(4096 + 8, len(data), 512):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "foreign": (foreign, "belongs to another program"),
+    "newer": (newer, "has schema 999, but this program knows only "),
+    "cut": (cut, "is damaged"),
+    "flipped": (flipped, "is damaged"),
+    "text": (lambda path: path.write_text("x" * 9000), "is no database"),
+    "emptied": (lambda path: path.write_bytes(b""), "is empty"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_that_cannot_be_opened(house: Path, fault: str) -> None:
+    """Is named in one line that says what to do, and left exactly as it was."""
+    make, reason = FAULTS[fault]
+    make(house)
+    before = contents(house.parent)
+    said = refused(f"--database={house}")
+    assert str(house) in said and reason in said
+    assert contents(house.parent) == before
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    """Is not made: perhaps a disk isn't there yet."""
+    assert "There is no folder" in refused(f"--database={tmp_path}/none/people.db")
+    assert contents(tmp_path) == {}
+
+
+def test_a_log_without_its_database(house: Path) -> None:
+    """Is not played into another one."""
+    house.unlink()
+    Path(f"{house}-wal").write_bytes(b"x" * 4096)
+    before = contents(house.parent)
+    assert "is left of a database that is gone" in refused(f"--database={house}")
+    assert contents(house.parent) == before
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """Is not replaced by a file: perhaps a disk isn't there yet."""
+    link = tmp_path / "people.db"
+    link.symlink_to(tmp_path / "disk" / "people.db")
+    assert "There is no folder" in refused(f"--database={link}")
+    assert link.is_symlink()
+
+
+def test_a_file_that_is_only_locked(house: Path) -> None:
+    """Is not called damaged."""
+    with closing(sqlite3.connect(house, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = exclusive")
+        other.execute("DELETE FROM session")
+        other.execute("UPDATE todo SET title = 'theirs'")
+        assert "can't be used (database is locked)" in refused(f"--database={house}")
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    """Is said in one line too."""
+    assert "can't be used" in refused(f"--database={tmp_path}/{'x' * 300}")
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_cannot_be_written(house: Path, what: str) -> None:
+    """Is refused at the start, not at the first write."""
+    if PLAIN and not shutil.which(PLAIN[0]):
+        pytest.skip("root may write anything, and no setpriv was found: apt install util-linux")
+    (house if what == "file" else house.parent).chmod(0o555)
+    before = contents(house.parent)
+    assert "can't be written" in refused(f"--database={house}", prefix=PLAIN)
+    assert contents(house.parent) == before
+    house.parent.chmod(0o755)
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    """Is found before anything is made."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        said = refused(f"--port={port}", f"--database={tmp_path}/people.db")
+    assert f"port {port} of 127.0.0.1" in said and "in use" in said
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--port=x", "--port is a number, not 'x'"),
+        ("--debug=maybe", "--debug is true or false, not 'maybe'"),
+        ("--colour=red", "there is no option '--colour=red'"),
+        ("serve", "there is no option 'serve'"),
+        ("--logging=loud", "--logging is debug, info, warning, error or none"),
+        ("--log_file_prefix=/no/such/folder/log", "--log_file_prefix can't be written"),
+        ("--address=a..b", "Can't serve port 0 of a..b"),
+        ("--port=70000", "--port is from 0 to 65535"),
+        ("--database=mysql://x/y", "--database is a path"),
+        ("--cookie_secret=short", "--cookie_secret needs 32 characters"),
+        ("--public_url=todo.example.org", "--public_url is like https://"),
+        ("--address=no.such.host.invalid", "Can't serve port 0 of no.such.host"),
+    ],
+)
+def test_an_option_that_is_wrong(tmp_path: Path, option: str, reason: str) -> None:
+    """Is said so, before anything is touched."""
+    assert reason in refused(f"--database={tmp_path}/people.db", option)
+    assert contents(tmp_path) == {}
+
+
+def test_options_come_from_both_sides() -> None:
+    """The environment says what the command line doesn't."""
+    environment = {"AFAZERES_PORT": "1", "AFAZERES_PUBLIC_URL": "https://x.org", "PORT": "9"}
+    environment |= {"AFAZERES_DEBUG": "", "AFAZERES_BEHIND_PROXY": "10.0.0.9"}
+    told = read(["app.py", "--port=2", "--trusted_proxies=10.0.0.1, 10.0.0.2"], environment)
+    assert told == Config(port=2, public_url="https://x.org", trusted_proxies="10.0.0.1, 10.0.0.2")
+    assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
+    with pytest.raises(Error):
+        read(["app.py", "serve"], {})
+
+
+@pytest.mark.parametrize("key", ["", "short"])
+def test_a_key_that_is_none(house: Path, key: str) -> None:
+    """Is not taken for one."""
+    secret = Path(f"{house}.secret")
+    secret.write_text(key)
+    secret.chmod(0o600)
+    assert "is no good key" in refused(f"--database={house}")
+
+
+def test_a_key_that_others_may_read(house: Path) -> None:
+    """Is not trusted."""
+    secret = Path(f"{house}.secret")
+    secret.write_text("x" * 86)
+    secret.chmod(0o644)
+    assert "chmod 600" in refused(f"--database={house}")
+
+
+def test_the_key_is_made_once(tmp_path: Path) -> None:
+    """However many ask for it at the same time; it is whole, and its owner's only."""
+    with ThreadPoolExecutor(8) as pool:
+        keys = [*pool.map(sessions.signing_key, [tmp_path / "people.db"] * 8)]
+    assert len(set(keys)) == 1 and len(keys[0]) == 86
+    assert list(contents(tmp_path)) == ["people.db.secret"]
+    assert (tmp_path / "people.db.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_first_starts_at_the_same_time(tmp_path: Path) -> None:
+    """Several processes find one database, whole, and one key."""
+    if migrations.SqliteDatabase.server_version < migrations.SHARED_SINCE:
+        pytest.skip("this SQLite can't be shared: pip install pysqlite3, where it has a wheel")
+    (tmp_path / "people.db.new").write_bytes(b"what a killed first start left")
+    with ThreadPoolExecutor(4) as pool:
+        started = [*pool.map(Server, [tmp_path / "people.db"] * 4)]
+    ann = Visitor(started[0], "ann")
+    ann.sign_up()
+    for server in started:
+        ann.server = server
+        assert ann.get(f"/lists/{ann.list}").status_code == 200
+    for server in started:
+        server.stop()
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_kill_in_the_first_start(tmp_path: Path) -> None:
+    """At whatever moment, the next start finds no database or a whole one."""
+    for moment in range(1, 9):
+        path = tmp_path / str(moment) / "people.db"
+        path.parent.mkdir()
+        command = [sys.executable, "app.py", "--port=0", f"--database={path}"]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        first = subprocess.Popen(command, cwd=ROOT, **silent)  # type: ignore[call-overload]
+        # Killed at its n-th step on the disk: each makes, renames or removes a file.
+        seen: set[frozenset[str]] = set()
+        while len(seen) < moment and first.poll() is None:
+            seen.add(frozenset(file.name for file in path.parent.iterdir()))
+            if f"{path.name}.secret" in {file.name for file in path.parent.iterdir()}:
+                break
+        first.kill()
+        first.wait()
+        server = Server(path)
+        server.stop()
+
+
+def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
+    """After it was copied aside; what was in it is still there."""
+    steps, _ = steps_and(
+        tmp_path / "steps",
+        "from peewee import CharField\n\n\ndef up(migrator, db):\n"
+        "    migrator.migrate(migrator.add_column('list', 'colour', CharField(default='red')))\n",
+    )
+    migrations.open_file(house, steps).close()
+    with (
+        closing(sqlite3.connect(house)) as now,
+        closing(sqlite3.connect(f"{house}.schema-{NEWEST}")) as was,
+    ):
+        assert now.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
+        assert now.execute("SELECT name, version, colour FROM list").fetchall() == [
+            ("Things to do", 301, "red")
+        ]
+        assert was.execute("PRAGMA user_version").fetchone() == (NEWEST,)
+        assert was.execute("SELECT * FROM list").fetchall() == [
+            (1, "Things to do", 301, None, 300, 300, 1, 0)
+        ]
+    knows = f"has schema {NEWEST + 1}, but this program knows only {NEWEST}"
+    with pytest.raises(StartupError, match=knows):
+        migrations.open_file(house)
+
+
+def test_the_first_schema_is_upgraded(tmp_path: Path) -> None:
+    """A database as the first release made it: open todos are counted, keys are on."""
+    path, steps = tmp_path / "people.db", tmp_path / "steps"
+    steps.mkdir()
+    (steps / "0001_first.py").write_text((migrations.STEPS / "0001_first.py").read_text())
+    migrations.open_file(path, steps).close()
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("INSERT INTO user VALUES (1, 'ann', NULL, NULL, '2026', NULL)")
+        for number in (1, 2):
+            old.execute("INSERT INTO list VALUES (?, 'Casa', 9, NULL)", (number,))
+        for done, gone in ((None, None), (None, None), ("2026", None), (None, "2026")):
+            values = (1, "x", "", done, 1.0, "2026", "2026", 1, gone)
+            old.execute(f"INSERT INTO todo VALUES (NULL, {', '.join('?' * 9)})", values)
+    migrations.open_file(path).close()
+    with closing(sqlite3.connect(path)) as now:
+        assert now.execute("SELECT open FROM list ORDER BY id").fetchall() == [(2,), (0,)]
+        assert now.execute("SELECT shortcuts FROM user").fetchall() == [(1,)]
+
+
+def test_a_copy_of_the_sample_is_nobody_elses(house: Path) -> None:
+    """Whatever the rights of the file that was copied."""
+    house.chmod(0o644)
+    migrations.open_file(house).close()
+    assert house.stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_makes_what_others_use(house: Path) -> None:
+    """A database deleted under a running house is not made anew beside it."""
+    with closing(migrations.open_file(house)):
+        house.unlink()
+        with pytest.raises(StartupError, match=r"first stop|stop it first"):
+            migrations.open_file(house)
+    assert not house.exists()
+
+
+def test_a_database_is_never_made_over_another(house: Path) -> None:
+    """Even one of ours that says it has no schema: it is copied aside, and brought up to date."""
+    with closing(sqlite3.connect(house)) as ours, ours:
+        ours.execute("PRAGMA user_version = 0")
+    migrations.open_file(house).close()
+    for file in (house, Path(f"{house}.schema-0")):
+        with closing(sqlite3.connect(file)) as now:
+            assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
+    with pytest.raises(FileExistsError):
+        migrations.create(house, migrations.STEPS)
+
+
+def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:
+    """And the next start tries again."""
+    broken = "def up(migrator, db):\n    db.execute_sql('DELETE FROM todo')\n    1 / 0\n"
+    steps, step = steps_and(tmp_path / "steps", broken)
+    with pytest.raises(ZeroDivisionError):
+        migrations.open_file(house, steps)
+    with closing(sqlite3.connect(house)) as now:
+        assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
+    step.write_text("def up(migrator, db):\n    pass\n")
+    aside = Path(f"{house}.schema-{NEWEST}")
+    aside.write_bytes(b"half a copy")
+    migrations.open_file(house, steps).close()
+    assert aside.stat().st_size > 4096
+
+
+def test_nobody_upgrades_what_others_use(house: Path, tmp_path: Path) -> None:
+    """The process that uses it would not know what happened to it."""
+    steps, _ = steps_and(tmp_path / "steps", "def up(migrator, db):\n    pass\n")
+    with (
+        closing(migrations.open_file(house)),
+        pytest.raises(StartupError, match=r"first stop|stop it first"),
+    ):
+        migrations.open_file(house, steps)
+
+
+def test_an_older_sqlite_is_not_shared(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that write with it could damage the file."""
+    monkeypatch.setattr(migrations, "SHARED_SINCE", (99, 0, 0))
+    monkeypatch.setattr(migrations.time, "sleep", lambda seconds: None)
+    with (
+        closing(migrations.open_file(house)),
+        pytest.raises(StartupError, match="Another process uses"),
+    ):
+        migrations.open_file(house)
+    migrations.open_file(house).close()
+
+
+def test_sqlite_is_the_one_that_can_be_shared() -> None:
+    """Where pysqlite3 has a wheel, it is the SQLite that is used."""
+    pytest.importorskip("pysqlite3", reason="pysqlite3 has no wheel for this machine")
+    assert migrations.SqliteDatabase.server_version >= migrations.SHARED_SINCE
+
+
+def test_an_app_touches_nothing_until_it_starts(tmp_path: Path) -> None:
+    """And several can live one after another in a process."""
+    app = App(Config(port=0, database=str(tmp_path / "people.db")))
+    assert contents(tmp_path) == {}
+
+    async def live() -> tuple[int, bytes]:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        running = await start_server(app)
+        answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{running.port}/login")
+        await stop_server(running)
+        return answer.code, answer.body[:15]
+
+    for _ in range(2):
+        assert asyncio.run(live()) == (200, b"<!doctype html>")
+
+
+def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Also for someone who reads slowly: what was answered arrives whole."""
+    server = start()
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    server.stop()
+    with closing(SqliteStore(server.database)) as doors:
+        doors.open()
+        person = Person(1, ann.name)
+        adding = [ask(doors.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]
+        adding[-1].result()
+    server = start()
+    port = int(server.url.rpartition(":")[2])
+    cookies = "; ".join(f"{name}={value}" for name, value in ann.http.cookies.items())
+    request = f"GET /lists/{ann.list} HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as reader:
+        reader.sendall(request.encode())
+        page = reader.recv(1000)  # so the answer is on its way, and far too long for any buffer
+        server.process.terminate()
+        while more := reader.recv(100_000):
+            page += more
+    assert page.startswith(b"HTTP/1.1 200") and page.endswith(b"</html>\n") and len(page) > 5e6
+    assert server.process.wait(15) == 0
+
+
+class Clerk:
+    """Counts who checks a password, in place of the hasher."""
+
+    def __init__(self, hasher: Any) -> None:
+        self.hasher, self.threads = hasher, []
+
+    def __getattr__(self, name: str) -> Any:
+        self.threads.append(threading.current_thread().name)
+        return getattr(self.hasher, name)
+
+
+def test_unknown_names_get_the_same_work(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One password is checked for each, and never on the event loop."""
+    clerk = Clerk(users.hasher)
+    monkeypatch.setattr(users, "hasher", clerk)
+
+    async def live() -> None:
+        app = App(Config(port=0, database=str(house)))
+        running = await start_server(app)
+        client = AsyncHTTPClient(force_instance=True)
+        page = await client.fetch(f"http://127.0.0.1:{running.port}/login")
+        token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+        for count, name in enumerate(("ann", "nobody"), start=1):
+            answer = await client.fetch(
+                f"http://127.0.0.1:{running.port}/login",
+                method="POST",
+                body=urlencode({"username": name, "password": "x" * 20, "_xsrf": token}),
+                headers={"Cookie": f"_xsrf={token}"},
+                raise_error=False,
+            )
+            assert answer.code == 403
+            assert len(clerk.threads) == count
+        await stop_server(running)
+
+    asyncio.run(live())
+    assert all(name.startswith("hashing") for name in clerk.threads)
+
+
+def test_too_many_passwords_at_once() -> None:
+    """Whoever comes then is asked to try again, instead of waiting in a queue without end."""
+
+    async def crowd() -> None:
+        hashing, go_on = HashPool(), threading.Event()
+        first = [asyncio.ensure_future(hashing.run(go_on.wait, 10)) for _ in range(HASHES_WAITING)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await hashing.run(len, "one more")
+        go_on.set()
+        await asyncio.gather(*first)
+        assert await hashing.run(len, "now") == 3
+        hashing.threads.shutdown()
+
+    asyncio.run(crowd())
+
+
+def test_limits_are_set(tmp_path: Path) -> None:
+    """Tornado's own would let anyone fill the memory."""
+
+    async def live() -> None:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        running = await start_server(app)
+        limits = running.conn_params
+        await stop_server(running)
+        assert limits.max_body_size == 2**20 and limits.max_header_size == 2**15
+        assert limits.no_keep_alive
+
+    asyncio.run(live())
+
+
+def test_templates_are_compiled_aside(tmp_path: Path) -> None:
+    """Else the first page after a start would hold the event loop for a tenth of a second."""
+    there = Path(TEMPLATES.root).rglob("*.html")
+    names = {str(each.relative_to(TEMPLATES.root)) for each in there}
+    TEMPLATES.reset()
+
+    async def live() -> None:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        running = await start_server(app)
+        assert {*TEMPLATES.templates} == names != set()
+        await stop_server(running)
+
+    asyncio.run(live())
+
+
+def test_a_start_that_fails_leaves_nothing_open(house: Path) -> None:
+    """Neither the port nor a thread, nor the lock."""
+    Path(f"{house}.secret").write_text("short")
+    Path(f"{house}.secret").chmod(0o600)
+    threads = threading.active_count()
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+
+    async def fail() -> None:
+        with pytest.raises(StartupError):
+            await start_server(App(Config(port=port, database=str(house))))
+
+    asyncio.run(fail())
+    socket.create_server(("127.0.0.1", port)).close()
+    assert threading.active_count() == threads
+    migrations.open_file(house).close()

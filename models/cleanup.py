@@ -1,0 +1,106 @@
+"""Chores: which job is due, in whichever process, and what tidying up takes away.
+
+What is deleted goes in units of at most SLICE rows. The newest row of a table stays: SQLite would
+give its id to the next that comes, and ids are what links and news go by.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from peewee import fn
+
+from models import idempotency, links, lists, sessions
+from models.clock import instant, moment, now
+from models.tables import (
+    Change,
+    IdempotencyKey,
+    Invite,
+    Job,
+    Link,
+    List,
+    ListLink,
+    Member,
+    Message,
+    PasswordReset,
+    Presence,
+    RateLimit,
+    ScheduledMessage,
+    Session,
+    Todo,
+)
+
+SLICE = 500
+HISTORY = timedelta(days=365)  # how long it is kept what a change was
+LEASE = timedelta(minutes=30)  # after which whoever began a job is believed to be dead
+FARTHEST = timedelta(days=8)  # no job is due later, unless a clock was set back
+
+
+def claim(name: str) -> str | None:
+    """Return a claim to do the job now, None when it isn't due or another process does it."""
+    at, ends = now(), instant(moment() + LEASE)
+    Job.insert(name=name, due=at, failures=0).on_conflict_ignore().execute()
+    due = (Job.due <= at) | (Job.due > instant(moment() + FARTHEST))
+    claimed = Job.update(due=ends).where(Job.name == name, due).execute()
+    return ends if claimed else None
+
+
+def done(name: str, claimed: str, seconds: float) -> None:
+    """Note that a job was done, and is due again in so many seconds."""
+    due = instant(moment() + timedelta(seconds=seconds))
+    mine = (Job.name == name, Job.due == claimed)
+    Job.update(due=due, failures=0).where(*mine).execute()
+
+
+def failed(name: str, claimed: str) -> None:
+    """Note that a job has failed: it is due again in 2 minutes, then 4, at last in 8 hours."""
+    failures = Job.select(Job.failures).where(Job.name == name).scalar() + 1
+    due = instant(moment() + timedelta(minutes=min(2**failures, 480)))
+    mine = (Job.name == name, Job.due == claimed)
+    Job.update(due=due, failures=failures).where(*mine).execute()
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return, table by table, which rows nobody needs any more."""
+    at, this = now(), moment()
+    oldest, idlest = instant(this - sessions.LONGEST), instant(this - sessions.IDLE)
+    day, year = instant(this - timedelta(days=1)), instant(this - HISTORY)
+    gone = lists.trash_begins()
+    dead: Any = List.select(List.id).where(List.deleted_at < gone)
+    recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
+    last = List.select(List.version).where(List.id == Change.list)
+    old = (Change.id < recent) & (Change.version < last)
+    unneeded = (List.deleted_at < gone) & ((List.titles == 0) | (List.titles < links.newest()))
+    for of_it in List._meta.backrefs:  # the columns by which other tables refer to a list
+        unneeded &= ~fn.EXISTS(of_it.model.select(of_it).where(of_it == List.id))
+    return [
+        (IdempotencyKey, IdempotencyKey.at < instant(this - idempotency.KEPT)),
+        (Session, (Session.created < oldest) | (Session.last_seen < idlest)),
+        (PasswordReset, PasswordReset.expires < at),
+        (Invite, Invite.expires < at),
+        (RateLimit, (RateLimit.until < day) & (RateLimit.since < day) & (RateLimit.total < 10)),
+        (Todo, (Todo.deleted_at < gone) | Todo.list.in_(dead)),
+        (Message, (Message.deleted_at < gone) | Message.list.in_(dead)),
+        (Change, old | Change.list.in_(dead)),
+        (ScheduledMessage, ScheduledMessage.list.in_(dead)),
+        (Member, Member.list.in_(dead)),
+        (Invite, Invite.list.in_(dead)),
+        (ListLink, ListLink.list.in_(dead)),
+        (Link, Link.id.not_in(ListLink.select(ListLink.link))),
+        (List, unneeded),
+    ]
+
+
+def delete_expired(number: int) -> bool:
+    """Delete some of the rows that rule `number` of `doomed` names; say whether there are more."""
+    table, condition = expired()[number]
+    newest = table.select(fn.MAX(table.id))
+    some = table.select(table.id).where(condition, table.id < newest).limit(SLICE)
+    return bool(table.delete().where(table.id.in_(some)).execute() == SLICE)
+
+
+def fix_future_timestamps() -> None:
+    """Bring back to today what was noted while the clock was set too late."""
+    at, soon = now(), instant(moment() + timedelta(minutes=1))
+    Session.update(created=at, last_seen=at).where(Session.created > soon).execute()
+    Presence.delete().where(Presence.at > soon).execute()
+    Link.update(asked="", due=at).where(Link.asked > soon).execute()

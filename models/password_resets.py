@@ -1,0 +1,64 @@
+"""Links for a new password, good once."""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from models import lists, users
+from models.clock import instant, moment, now
+from models.database import db
+from models.errors import NotFound, StartupError
+from models.sessions import Browser, change_password, hash_of
+from models.tables import PasswordReset, Person, User
+
+RESET_WITHIN = timedelta(hours=1)
+
+
+def create_reset(username: str) -> str:
+    """Return a key, 256 random bits, for a new password: good once, for an hour (ASVS 6.4).
+
+    Raises NotFound.
+    """
+    person, _ = users.password_of(username)
+    if person is None:
+        raise NotFound
+    users.recheck_password(person, None)
+    key = secrets.token_urlsafe(32)
+    ends = instant(moment() + RESET_WITHIN)
+    PasswordReset.delete().where(
+        (PasswordReset.user == person.id) | (PasswordReset.expires < now())
+    ).execute()
+    PasswordReset.create(user=person.id, hash=hash_of(key), expires=ends)
+    return key
+
+
+def reset_owner(key: str) -> Person:
+    """Return who the key for a new password was made for. Raises NotFound when it's no good."""
+    query: Any = PasswordReset.select(User.id, User.username).join(User)
+    for row in query.where(
+        PasswordReset.hash == hash_of(key), PasswordReset.expires > now()
+    ).tuples():
+        return Person(*row)
+    raise NotFound
+
+
+def reset_password(key: str, hashed: str, browser: Browser, old_key: str | None = None) -> str:
+    """Use such a key up, and log in; return the session's key. Raises NotFound."""
+    lists.LOCK_PERSON(person=reset_owner(key).id)
+    person = reset_owner(key)
+    return change_password(person, hashed, browser, old_key)
+
+
+def print_link(app: Any) -> str:
+    """Return a link for a new password of --reset_password. Raises StartupError."""
+    config = app.config
+    app.store.open()
+    try:
+        with db.connection_context(), db.atomic():
+            key = create_reset(config.reset_password)
+    except NotFound:
+        raise StartupError(f"Nobody here is called {config.reset_password!r}.") from None
+    finally:
+        app.store.close()
+    base = config.public_url.rstrip("/") or f"http://localhost:{config.port}"
+    return f"{base}/reset/{key}\nThis link is good once, for an hour.\n"

@@ -1,0 +1,91 @@
+"""Throttles: how often something may be tried, known to all processes, through every restart.
+
+A try is counted before it is made, in a transaction of its own: however many come at once, none
+is free. Who succeeds gives it back. The numbers are those of ASVS 6.3.1 and NIST SP 800-63B.
+"""
+
+import ipaddress
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from models.clock import instant, moment, now
+from models.database import Lock, Param
+from models.errors import TooMany
+from models.tables import RateLimit
+
+NEVER = "9999"  # sorts after every instant
+IN_A_ROW = 100  # wrong passwords, after which only a browser that was let in before may try
+
+
+class Rule(NamedTuple):
+    """`free` tries in a `window`; then one after each of `pauses`, or none until it is over."""
+
+    free: int
+    window: timedelta
+    pauses: tuple[int, ...] = ()  # minutes; the last one again and again
+    most: int = 0  # in a row, then never
+
+
+LOCK = Lock(RateLimit.select(RateLimit.id).where(RateLimit.key == Param("key")))
+QUARTER = timedelta(minutes=15)
+RULES = {
+    "name": Rule(5, QUARTER, (1, 2, 4, 8, 15), IN_A_ROW),
+    "device": Rule(5, QUARTER, (1, 2, 4, 8, 15)),
+    "address": Rule(30, QUARTER),
+    "signup": Rule(10, timedelta(hours=1)),
+}
+
+
+def network(address: str) -> str:
+    """Return what is throttled of an IP address: all of an IPv4 one, the /64 of an IPv6 one."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:45]
+    if isinstance(found, ipaddress.IPv6Address) and not found.ipv4_mapped:
+        return str(ipaddress.ip_network((found, 64), strict=False).network_address)
+    return str(found)
+
+
+def count(*keys: str) -> None:
+    """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
+    for key in keys:
+        LOCK(key=key)
+    this, at = moment(), now()
+    none: Any = {"recent": 0, "total": 0, "since": at, "until": ""}
+    buckets = [
+        RateLimit.get_or_none(RateLimit.key == key) or RateLimit(key=key, **none) for key in keys
+    ]
+    farthest = instant(this + timedelta(hours=1))  # beyond it, a clock was set back
+    until = max((b.until for b in buckets if not farthest < b.until < NEVER), default="")
+    if until > at:
+        ends = datetime.fromisoformat(until) if until != NEVER else this + QUARTER
+        raise TooMany(int((ends - this).total_seconds()) + 1)
+    for bucket in buckets:
+        rule = RULES[bucket.key.partition(":")[0]]
+        last = max(bucket.since, bucket.until) if rule.pauses else bucket.since
+        if last < instant(this - rule.window):
+            bucket.recent, bucket.since = 0, at
+        bucket.recent += 1
+        bucket.total += 1
+        late = bucket.recent - rule.free
+        if rule.most and bucket.total >= rule.most:
+            bucket.until = NEVER
+        elif late >= 0 and rule.pauses:
+            pause = rule.pauses[min(late, len(rule.pauses) - 1)]
+            bucket.until = instant(this + timedelta(minutes=pause))
+        elif late >= 0:
+            begun = datetime.fromisoformat(bucket.since)
+            bucket.until = instant(begun + rule.window)
+        bucket.save()
+
+
+def give_back(*keys: str) -> None:
+    """Forget the tries under keys of names and devices; take one back from those of addresses."""
+    for key in keys:
+        if key.startswith(("name:", "device:")):
+            RateLimit.delete().where(RateLimit.key == key).execute()
+        else:
+            RateLimit.update(recent=RateLimit.recent - 1, until="").where(
+                RateLimit.key == key
+            ).execute()

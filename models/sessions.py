@@ -1,0 +1,199 @@
+"""Sessions: browsers that are logged in; tokens: programs; and the key that signs cookies.
+
+A key or a token is shown once, to its owner; the database has only its hash.
+"""
+
+import functools
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, NamedTuple
+
+from models import users
+from models.clock import clock, instant, moment, now
+from models.database import Param, PreparedQuery
+from models.errors import NotFound, StartupError
+from models.migrations import refusing, sync_folder
+from models.tables import PasswordReset, Person, RateLimit, Session, User
+
+IDLE = timedelta(days=14)
+LONGEST = timedelta(days=30)
+SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
+SESSIONS_LIMIT = 50
+SUDO = timedelta(minutes=10)
+
+PERSON = (User.id, *(getattr(User, name) for name in Person._fields[1:]))
+LIVE = PreparedQuery(
+    Session.select(Session.last_seen, *PERSON)
+    .join(User)
+    .where(
+        Session.hash == Param("hash"),
+        Session.created > Param("oldest"),
+        Session.last_seen > Param("idlest"),
+    )
+)
+
+
+class Browser(NamedTuple):
+    """What is noted of a session's browser: its IP address, and what it calls itself."""
+
+    address: str
+    agent: str
+
+
+class Visit(NamedTuple):
+    """Whose session or token it is, what it is for, and whether to note that it is in use."""
+
+    person: Person
+    stale: bool
+    scope: str = "write"
+
+
+def sign_up(
+    username: str,
+    email: str | None,
+    password: str,
+    list_name: str,
+    browser: Browser,
+    old_key: str | None = None,
+) -> str:
+    """Make an account and log in to it: see `users.sign_up` and `log_in`."""
+    person = users.sign_up(username, email, password, list_name)
+    return log_in(person, browser, old_key)
+
+
+def log_in(
+    person: Person, browser: Browser, old_key: str | None = None, stored: str | None = None
+) -> str:
+    """Open a session and return its key: 256 random bits (ASVS 7.2.3).
+
+    The session that this browser had before, if any, ends (7.2.4). Raises Forbidden: `users.recheck_password`.
+    """
+    users.recheck_password(person, stored)
+    if old_key:
+        log_out(old_key)
+    every: Any = Session.select(Session.id).where(Session.user == person.id)
+    kept = every.order_by(Session.last_seen.desc(), Session.id.desc()).limit(SESSIONS_LIMIT - 1)
+    Session.delete().where(Session.user == person.id, Session.id.not_in(kept)).execute()
+    key = secrets.token_urlsafe(32)
+    at = now()
+    Session.create(
+        user=person.id,
+        hash=hash_of(key),
+        created=at,
+        last_seen=at,
+        address=browser.address,
+        agent=browser.agent[:200],
+    )
+    return key
+
+
+def log_out(key: str) -> None:
+    """End the session of `key`, if there is one."""
+    Session.delete().where(Session.hash == hash_of(key)).execute()
+
+
+def sessions(person: Person, key: str) -> list[Any]:
+    """Return a person's sessions, that of `key` first, then the last seen.
+
+    Each has id, address, agent, created, last_seen, and whether it is `this` one.
+    """
+    oldest, idlest, _, _ = limits(int(clock.seconds()))
+    this = Session.hash == hash_of(key)
+    names = (Session.id, Session.address, Session.agent, Session.created, Session.last_seen)
+    query: Any = Session.select(*names, this.alias("this")).where(
+        Session.user == person.id, Session.created > oldest, Session.last_seen > idlest
+    )
+    return list(query.order_by(this.desc(), Session.last_seen.desc()).namedtuples())
+
+
+def recently_logged_in(person: Person, key: str, *, anyone: bool = False) -> bool:
+    """Say whether someone who has no password has logged in a moment ago, with the session `key`.
+
+    They are asked for no password, but must be here (ASVS 7.5.1); or `anyone`, password or not.
+    """
+    recent = instant(moment() - SUDO)
+    mine = Session.select().join(User).where(User.id == person.id)
+    mine = mine.where(Session.hash == hash_of(key), Session.created > recent)
+    return bool((mine if anyone else mine.where(User.password.is_null())).count())
+
+
+def end_session(person: Person, session_id: int) -> None:
+    """End one of a person's sessions. Raises NotFound."""
+    if not Session.delete().where(Session.id == session_id, Session.user == person.id).execute():
+        raise NotFound
+
+
+def end_others(person: Person, key: str = "") -> None:
+    """End all of a person's sessions but that of `key`."""
+    others = (Session.user == person.id, Session.hash != hash_of(key))
+    Session.delete().where(*others).execute()
+
+
+def change_password(
+    person: Person, hashed: str, browser: Browser, key: str | None = None, stored: str | None = None
+) -> str:
+    """Give `person` another password, as `users.hash_password` made it; return a session's key.
+
+    All sessions they had end, and so do links for a new password. Raises Forbidden: `users.recheck_password`.
+    """
+    users.recheck_password(person, stored)
+    User.update(password=hashed).where(User.id == person.id).execute()
+    PasswordReset.delete().where(PasswordReset.user == person.id).execute()
+    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
+    end_others(person)
+    return log_in(person, browser, key)
+
+
+def session_for(key: str, lookup: Callable[..., list[Any]]) -> Visit | None:
+    """Return whose session `key` opens: None when it has ended, or is too old or idle."""
+    oldest, idlest, stale, _ = limits(int(clock.seconds()))
+    for last_seen, *person in lookup(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
+        return Visit(Person(*person), last_seen < stale)
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def limits(second: int) -> tuple[str, ...]:
+    """Return since when a session was opened, used and noted to be used, if it is in order; now."""
+    then = datetime.fromtimestamp(second, UTC)
+    return tuple(instant(then - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
+
+
+def touch(key: str) -> None:
+    """Note that the session of `key` is in use."""
+    Session.update(last_seen=now()).where(Session.hash == hash_of(key)).execute()
+
+
+def hash_of(key: str) -> str:
+    """Return what is stored of a key. It is random, so a fast hash without salt will do."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def signing_key(database: Path) -> str:
+    """Return the key that signs cookies, from the file beside `database`, made at the first start.
+
+    The file gets its name only when it is whole and on the disk. Raises StartupError when others
+    may read it, or when it is too short to be a secret.
+    """
+    path = Path(f"{database}.secret")
+    with refusing(path):
+        if not path.exists():
+            with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # 0600
+                draft.write(secrets.token_urlsafe(64))
+                draft.flush()
+                os.fsync(draft.fileno())
+                with suppress(FileExistsError):  # another process was quicker: its key is the one
+                    os.link(draft.name, path)
+            sync_folder(path.parent)
+        if path.stat().st_mode & 0o077:
+            raise StartupError(f"Others may read {path}: say chmod 600 {path}")
+        key = path.read_text().strip()
+    if len(key) < 32:
+        raise StartupError(f"{path} is no good key: delete it, and everyone logs in anew.")
+    return key

@@ -1,0 +1,1 @@
+"""What runs beside requests, on the event loop."""

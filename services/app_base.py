@@ -1,0 +1,69 @@
+"""What every part of the application reaches as `app`, with its types."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from tornado.web import Application, RequestHandler
+
+from config import Config
+from models.database import SqliteStore
+from services.active_requests import ActiveRequests
+from services.bridge import HashPool, ThreadBridge
+from services.change_feed import ChangeFeed
+from services.hub import Hub
+from services.limits import RateLimitedLog, TokenBucket
+from services.lookup_cache import LookupCache
+from services.render_cache import RenderCache
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class BaseApp(Application):
+    """Typed attributes, and the ways to the database; `app.App` makes the parts."""
+
+    config: Config
+    store: SqliteStore
+    bridge: ThreadBridge
+    lookups: LookupCache
+    change_feed: ChangeFeed
+    hub: Hub
+    hash_pool: HashPool
+    active_requests: ActiveRequests
+    render_cache: RenderCache
+    write_rate: TokenBucket
+    error_log: RateLimitedLog
+    services: dict[type[Any], Any]
+    jobs: list[Any]
+    on_request: list[Callable[[RequestHandler], None]]
+    on_event: list[Callable[[str, str], None]]
+
+    def service(self, kind: type[T]) -> T:
+        """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""
+        service: T = self.services[kind]
+        return service
+
+    def event(self, kind: str, result: str) -> None:
+        """Tell whoever counts such things that one happened, such as "log-in" and "right"."""
+        for tell in self.on_event:
+            tell(kind, result)
+
+    async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit of work that only reads, and return what it returns."""
+        return await self.bridge.of(self.store.read, partial(unit, *args, **kwargs))
+
+    async def write(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit of work that writes, and return what it returns once it is committed."""
+        return await self.bridge.of(self.store.write, partial(unit, *args, **kwargs))
+
+    def write_soon(self, unit: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run a unit that writes what nobody waits for; one that fails is logged and left."""
+
+        def ended(result: object, error: Exception | None) -> None:
+            if error:
+                log.debug("What nobody waits for was not written: %s", error)
+
+        self.store.write(partial(unit, *args, **kwargs), ended)

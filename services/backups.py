@@ -1,0 +1,64 @@
+"""Copies of the SQLite file: one a night, and one on demand."""
+
+import os
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from models import migrations
+from models.clock import moment
+from models.errors import StartupError
+from services.app_base import BaseApp
+from services.bridge import in_daemon_thread
+
+NIGHT = 3  # o'clock
+BACKUPS = 7  # copies that are kept
+NO_BACKUP = "--backup and --backup_folder copy SQLite files: with PostgreSQL use pg_dump."
+
+
+async def back_up_nightly(app: BaseApp) -> None:
+    """Copy the database into --backup_folder, if there is one."""
+    folder = app.config.backups
+    if folder:
+        await in_daemon_thread(partial(back_up, app.config.database_path, folder))
+
+
+def back_up(database: Path, folder: Path) -> None:
+    """Copy the database into `folder`, and keep the last BACKUPS copies."""
+    day = "[0-9]" * 4 + "-[0-9][0-9]" * 2
+    for cut_off in folder.glob(f"{database.stem}-{day}.db.new"):
+        cut_off.unlink()
+    target = folder / f"{database.stem}-{local_time():%Y-%m-%d}.db"
+    if not target.exists():
+        migrations.copy_to(database, target)
+    for old in sorted(folder.glob(f"{database.stem}-{day}.db"))[:-BACKUPS]:
+        old.unlink()
+
+
+def back_up_once(app: BaseApp) -> str:
+    """Copy the database to the file that --backup names. Raises StartupError."""
+    if app.config.engine == "postgresql":
+        raise StartupError(NO_BACKUP)
+    migrations.back_up(app.config.database_path, Path(app.config.backup).absolute())
+    return ""
+
+
+def local_time() -> datetime:
+    """Return this instant in the time zone of the machine."""
+    return moment().astimezone()
+
+
+def until_night() -> float:
+    """Return the seconds until NIGHT o'clock."""
+    night = local_time().replace(hour=NIGHT, minute=0, second=0, microsecond=0)
+    if night <= local_time():
+        night += timedelta(days=1)
+    return (night - local_time()).total_seconds()
+
+
+def check_folder(folder: Path) -> None:
+    """Raise StartupError unless backups can be written there."""
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise StartupError(
+            f"--backup_folder={folder} is no folder that can be written to: make it."
+        )

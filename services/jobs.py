@@ -1,0 +1,102 @@
+"""What is done again and again. Any process may do a job; whichever claims it first does it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+from models import cleanup
+from models.clock import clock
+from models.errors import Unavailable
+from services.app_base import BaseApp
+
+MINUTE, HOUR = 60, 3600
+log = logging.getLogger(__name__)
+
+Work = Callable[[Any], Awaitable[None]]  # takes the App
+
+
+class PeriodicJob(NamedTuple):
+    """What `work` does is due again after so many seconds; `first` after the start, at least.
+
+    Without `again` it is asked each time, as it finds out itself which rows are due.
+    """
+
+    name: str
+    work: Work
+    again: Callable[[], float] | None = None
+    first: float = 0.0
+    every: float = MINUTE  # seconds between two looks whether it is due
+
+
+class Jobs:
+    """A task for each job of `app.JOBS` while the server runs."""
+
+    def __init__(self, app: BaseApp) -> None:
+        self.app = app
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Begin."""
+        self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.app.jobs]
+
+    async def close(self) -> None:
+        """End: a unit that is being written is done, and what was not, by whoever opens next."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def repeat(self, job: PeriodicJob) -> None:
+        """Do a job whenever it is due."""
+        await asyncio.sleep(job.first)
+        while True:
+            done = False
+            try:
+                done = await self.attempt(job)
+            except Unavailable:
+                pass  # the database is away, and says so itself
+            except Exception:  # a job that ends is a job that nobody does
+                log.exception("The job to %s could not be attempted", job.name)
+            await asyncio.sleep(job.every if done else MINUTE)
+
+    async def attempt(self, job: PeriodicJob) -> bool:
+        """Do a job if it is due and nobody else does it; say whether it was done."""
+        claimed = await self.app.write(cleanup.claim, job.name) if job.again else ""
+        if claimed is None:
+            return False
+        try:
+            await job.work(self.app)
+        except Unavailable:
+            raise
+        except Exception:  # whatever it is, the next try may go well
+            log.exception("The job to %s has failed", job.name)
+            self.app.event(f"job: {job.name}", "failed")
+            if job.again:
+                await self.app.write(cleanup.failed, job.name, claimed)
+            return False
+        if job.again:
+            self.app.event(f"job: {job.name}", "done")
+            await self.app.write(cleanup.done, job.name, claimed, job.again())
+        return True
+
+
+def units(due: Callable[[], Iterable[int]], do: Callable[[int], None]) -> Work:
+    """Return a job that runs `do` for each id that `due` finds, each in a transaction."""
+
+    async def work(app: BaseApp) -> None:
+        for number in await app.read(due):
+            await app.write(do, number)
+
+    return work
+
+
+async def clean_up(app: BaseApp) -> None:
+    """Delete rows that nobody needs any more, a few at a time."""
+    if clock.jump:
+        return  # which time it is, is doubted
+    await app.write(cleanup.fix_future_timestamps)
+    for number, _ in enumerate(cleanup.expired()):
+        more = True
+        while more:
+            more = await app.write(cleanup.delete_expired, number)
+            await asyncio.sleep(0.01)

@@ -1,0 +1,51 @@
+"""Look-ups by key, remembered until anyone commits."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from models.clock import clock
+from models.database import SqliteStore
+
+T = TypeVar("T")
+
+
+class LookupCache:
+    """Looks things up by key, on the event loop itself, and remembers them until anyone commits.
+
+    Whether anyone did is asked once in a turn of the loop. A request is read after its turn began,
+    so what it is told is never older than what was acknowledged before it was sent.
+    """
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.known: dict[Any, Any] = {}
+        self.as_of = (0, 0)
+        self.asked = False
+
+    async def __call__(self, unit: Callable[..., T], *args: Any) -> T:
+        """Return what `unit` answers, a function of a model that takes a `look`."""
+        try:
+            if not self.asked:
+                self.asked = True
+                asyncio.get_running_loop().call_soon(self.ask_again)
+                now = self.store.commits(), int(clock.seconds())  # by which sessions end, too
+                if now != self.as_of:
+                    self.known.clear()
+                    self.as_of = now
+            key = (unit, args)
+            if key not in self.known:
+                self.known[key] = unit(*args, lookup=self.store.lookup)
+            return self.known[key]  # type: ignore[no-any-return]
+        except Exception:  # after which a new connection counts commits from the start
+            self.known.clear()
+            self.as_of = (0, 0)
+            raise
+
+    def ask_again(self) -> None:
+        """Begin another turn."""
+        self.asked = False
+
+    async def snapshot_id(self) -> object:
+        """Return what differs when anyone has committed since."""
+        return self.store.commits()

@@ -1,0 +1,1 @@
+"""Made by hand, now and then: the sample, the pictures, the catalogues."""
