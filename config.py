@@ -36,7 +36,7 @@ def check_url(name: str, address: str, scheme: str, path: str, model: str) -> No
     except ValueError:
         good = False
     if not good:
-        raise Error(f"--{name} is like {model}, not {shown(address)!r}")
+        raise Error(f"--{name} must look like {model}, not {shown(address)!r}")
 
 
 POSTGRESQL = ("postgresql", "/.+", "postgresql://user:password@host:port/name")
@@ -47,36 +47,37 @@ REDIS = ("rediss?", "(/[0-9]*)?", "redis://user:password@host:port, or rediss://
 class Config:
     """What the house was told. Tests make their own: `Config(port=0, database="x/people.db")`."""
 
-    port: int = option(8888, "port to serve on; 0 takes a free one")
-    address: str = option("127.0.0.1", "address to serve on; empty for all")
-    database: str = option("people.db", "SQLite file, made if missing, or postgresql://...")
-    redis: str = option("", "redis://... that carries news at once between processes")
-    cookie_secret: str = option("", "key that signs cookies; made if empty")
-    public_url: str = option("", "address that people use, https behind TLS")
-    trusted_proxies: str = option("", "proxies to believe: IP,IP of the last hops")
-    throttle: bool = option(True, "limit what one person and one address may do; false for tests")
-    signup: str = option("open", "open, or closed to all but invited people")
-    reset_password: str = option("", "print a link for a new password of this user, and exit")
-    oidc_issuer: str = option("", "OpenID provider to log in with, like https://id.example.org")
-    oidc_client_id: str = option("", "what that provider calls this house")
-    oidc_client_secret: str = option("", "secret that it gave this house")
-    oidc_name: str = option("", "what people call it; its host if empty")
+    port: int = option(8888, "port to listen on; 0 picks a free one")
+    address: str = option("127.0.0.1", "address to listen on; empty for all")
+    database: str = option("people.db", "SQLite file, created if missing, or postgresql://...")
+    redis: str = option("", "redis://... for instant updates between processes")
+    cookie_secret: str = option("", "cookie signing key, generated if empty")
+    public_url: str = option("", "public URL of the site, https behind TLS")
+    trusted_proxies: str = option("", "trusted reverse proxies, comma-separated IPs")
+    throttle: bool = option(True, "rate limits per user and per IP address; false for tests")
+    signup: str = option("open", "open, or closed: by invitation only")
+    reset_password: str = option("", "print a password reset link for this user, and exit")
+    oidc_issuer: str = option("", "OpenID Connect provider, like https://id.example.org")
+    oidc_client_id: str = option("", "client ID at that provider")
+    oidc_client_secret: str = option("", "client secret at that provider")
+    oidc_name: str = option("", "display name of the provider; its host if empty")
     backup: str = option("", "copy the database to this file, and exit")
-    backup_folder: str = option("", "folder for a copy of the database each night; 7 are kept")
-    fetch_titles: bool = option(True, "ask the pages that people link to for their titles")
-    fetch_from: str = option("", "ask these, too, though they are not public: IP:port,IP:port")
+    backup_folder: str = option("", "folder for nightly backups of the database; 7 are kept")
+    fetch_titles: bool = option(True, "fetch the titles of linked pages")
+    fetch_from: str = option("", "non-public addresses to fetch from, too: IP:port,IP:port")
     migrate_to: str = option("", "copy the SQLite file to this postgresql://..., and exit")
-    metrics_token: str = option("", "lets others than this machine see /metrics")
+    metrics_token: str = option("", "token for remote access to /metrics")
     debug: bool = option(False, "restart on changes, show tracebacks")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise Error(f"--port is from 0 to 65535, not {self.port}")
+            raise Error(f"--port must be from 0 to 65535, not {self.port}")
         if self.engine == "postgresql":
             check_url("database", self.database, *POSTGRESQL)
         elif "://" in self.database.removeprefix("sqlite:///"):
             raise Error(
-                "--database is a path, sqlite:///path or postgresql://user:password@host/name, "
+                "--database must be a path, sqlite:///path or "
+                "postgresql://user:password@host/name, "
                 f"not {shown(self.database)!r}"
             )
         if self.migrate_to:
@@ -86,17 +87,21 @@ class Config:
         if self.redis:
             check_url("redis", self.redis, *REDIS)
         if self.signup not in ("open", "closed"):
-            raise Error(f"--signup is open or closed, not {self.signup!r}")
+            raise Error(f"--signup must be open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:
-            raise Error("--cookie_secret needs 32 characters or more")
+            raise Error("--cookie_secret needs at least 32 characters")
         parts = urlsplit(self.public_url)
         if self.public_url and not (parts.scheme in ("http", "https") and parts.netloc):
-            raise Error(f"--public_url is like https://todo.example.org, not {self.public_url!r}")
+            raise Error(
+                f"--public_url must look like https://todo.example.org, not {self.public_url!r}"
+            )
         needed = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
         if any((*needed, self.oidc_name)) and not all(needed):
-            raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret go together")
+            raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret must go together")
         if self.oidc_issuer and not ISSUER.fullmatch(self.oidc_issuer):
-            raise Error(f"--oidc_issuer is like https://id.example.org, not {self.oidc_issuer!r}")
+            raise Error(
+                f"--oidc_issuer must look like https://id.example.org, not {self.oidc_issuer!r}"
+            )
 
     @property
     def engine(self) -> str:
@@ -146,15 +151,17 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     for argument in [*given, *arguments[1:]]:
         name, _, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or name not in parser:
-            raise Error(f"there is no option {shown(argument)!r}: --help lists them all")
+            raise Error(f"unknown option {shown(argument)!r}: see --help")
         if isinstance(parser[name], bool) and value.lower() not in ("", "true", "false"):
-            raise Error(f"--{name} is true or false, not {value!r}")
+            raise Error(f"--{name} must be true or false, not {value!r}")
         try:
             parser.parse_command_line([arguments[0], argument], final=False)
         except ValueError:
-            raise Error(f"--{name} is a number, not {value!r}") from None
+            raise Error(f"--{name} must be a number, not {value!r}") from None
     if parser.logging.lower() not in ("debug", "info", "warning", "error", "none"):
-        raise Error(f"--logging is debug, info, warning, error or none, not {parser.logging!r}")
+        raise Error(
+            f"--logging must be debug, info, warning, error or none, not {parser.logging!r}"
+        )
     try:
         enable_pretty_logging(parser)
     except OSError as error:

@@ -110,8 +110,8 @@ def check(config: Config) -> None:
     """Raise StartupError for options that can't go together."""
     if config.engine == "postgresql" and not config.cookie_secret:
         raise StartupError(
-            "With PostgreSQL give --cookie_secret, the same to every process, for instance "
-            f"what this prints: {NEW_KEY}"
+            "With PostgreSQL, set --cookie_secret to the same value for every process, for "
+            f"instance to the output of: {NEW_KEY}"
         )
     if config.engine == "postgresql" and config.backups:
         raise StartupError(NO_BACKUP)
@@ -126,8 +126,8 @@ def bind(config: Config) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         place = f"port {config.port} of {config.address or 'this machine'}"
         reason = getattr(error, "strerror", None) or error
-        mend = "give another --port or --address."
-        raise StartupError(f"Can't serve {place} ({reason}): {mend}") from error
+        mend = "choose another --port or --address."
+        raise StartupError(f"Can't listen on {place} ({reason}): {mend}") from error
     for each in sockets:
         with suppress(AttributeError):  # only Linux ends whom nothing more gets through to
             unread = socket.TCP_USER_TIMEOUT, int(1000 * READ_WITHIN)

@@ -169,7 +169,7 @@ def test_the_counter_and_the_controls(ann: Visitor) -> None:
     ann.post(f"/lists/{ann.list}/toggle-all", completed="true")
     page = ann.get(f"/lists/{ann.list}/active").text
     assert "<strong>0</strong> items left" in page and "All done." in page
-    assert 'role="checkbox" aria-checked="true">Mark all' in page
+    assert 'role="checkbox" aria-checked="true">Complete all' in page
 
 
 def test_an_action_stays_where_it_was(ann: Visitor) -> None:
@@ -184,7 +184,7 @@ def test_an_action_stays_where_it_was(ann: Visitor) -> None:
 
 def test_a_blank_name_of_a_list(ann: Visitor) -> None:
     """Is refused where it was typed."""
-    assert alerts(ann.post("/lists", name=" ").text) == ["Please write something here."]
+    assert alerts(ann.post("/lists", name=" ").text) == ["Please enter something here."]
     answer = ann.post(f"/lists/{ann.list}/rename", name="x" * 201)
     assert (answer.status_code, len(alerts(answer.text))) == (422, 1)
     assert "x" * 201 in answer.text
@@ -436,8 +436,8 @@ def test_a_viewer_reads(ann: Visitor, cy: Visitor) -> None:
     todo = ann.find("milk")
     with inside(ann.server.database) as run:
         run(
-            "INSERT INTO member (list_id, user_id, role, position)"
-            " SELECT ?, id, 'viewer', 9 FROM \"user\" WHERE username = ?",
+            "INSERT INTO member (list_id, user_id, role, position, last_read_message)"
+            " SELECT ?, id, 'viewer', 9, 0 FROM \"user\" WHERE username = ?",
             ann.list,
             cy.name,
         )
@@ -465,7 +465,7 @@ def test_nobody_is_sent_to_log_in(nobody: Visitor) -> None:
     assert answer.headers["Location"] == "/login?next=%2Flists%2F7%2Factive%3Fx%3D1"
     assert nobody.post("/lists/7", title="milk").status_code == 403
     answer = nobody.post("/lists/7", title="milk & <honey>")
-    assert alerts(answer.text) == ["You are not logged in any more."]
+    assert alerts(answer.text) == ["You are no longer logged in."]
     assert "milk &amp; &lt;honey&gt;" in answer.text
     assert nobody.post("/logout").headers["Location"] == "/login"
 
@@ -509,20 +509,22 @@ def test_unknown_addresses_and_methods(ann: Visitor) -> None:
 def test_signing_up_says_what_is_wrong(nobody: Visitor) -> None:
     """Beside the field, with the rest filled in, and never the password."""
     for fields, reason in [
-        ({"username": ""}, "Take up to 40"),
-        ({"username": " "}, "Take up to 40"),
-        ({"username": "x" * 41}, "Take up to 40"),
-        ({"username": "ana maria"}, "Take up to 40"),
-        ({"username": "анна"}, "Take up to 40"),
-        ({"username": "ann🌱"}, "Take up to 40"),
-        ({"username": "<b>"}, "Take up to 40"),
-        ({"username": "-ann"}, "Take up to 40"),
-        ({"email": "nowhere"}, "This is not an e-mail address."),
-        ({"email": "a b@c.d"}, "This is not an e-mail address."),
-        ({"password": ""}, "A password has at least 8"),
-        ({"password": "sh0rt!"}, "A password has at least 8"),
-        ({"password": "password123"}, "This is easily guessed."),
-        ({"password": f"{nobody.name}!"}, "This is easily guessed."),
+        ({"username": ""}, "Use up to 40"),
+        ({"username": " "}, "Use up to 40"),
+        ({"username": "x" * 41}, "Use up to 40"),
+        ({"username": "ana maria"}, "Use up to 40"),
+        ({"username": "анна"}, "Usernames can't have accents"),
+        ({"username": "joão"}, "Usernames can't have accents"),
+        ({"username": "jose\u0301"}, "Usernames can't have accents"),
+        ({"username": "ann🌱"}, "Use up to 40"),
+        ({"username": "<b>"}, "Use up to 40"),
+        ({"username": "-ann"}, "Use up to 40"),
+        ({"email": "nowhere"}, "This isn't a valid e-mail address."),
+        ({"email": "a b@c.d"}, "This isn't a valid e-mail address."),
+        ({"password": ""}, "A password needs at least 8"),
+        ({"password": "sh0rt!"}, "A password needs at least 8"),
+        ({"password": "password123"}, "This password is easy to guess."),
+        ({"password": f"{nobody.name}!"}, "This password is easy to guess."),
         ({"password": "x" * 1025}, "This is too long: at most 1024"),
     ]:
         answer = nobody.sign_up(**{"email": "nobody@example.org", **fields})
@@ -542,7 +544,7 @@ def test_a_name_is_taken_once(ann: Visitor, nobody: Visitor) -> None:
         answer = nobody.sign_up(username=spelling)
         assert (answer.status_code, alerts(answer.text)[0][:29]) == (
             422,
-            "Someone has this name already",
+            "That username is taken.",
         )
 
 

@@ -29,7 +29,7 @@ from config import Config
 from controllers.base import PageHandler
 from models.database import SqliteStore
 from server import start, stop
-from services import bridge
+from services import backups, bridge
 from services.render_cache import RenderCache
 
 SECRET = "for measuring only, and long enough"

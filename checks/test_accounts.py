@@ -75,7 +75,7 @@ def test_five_wrong_passwords(start: Callable[..., Server], strict: Server) -> N
         assert late.status_code == 429 and 50 < int(late.headers["Retry-After"]) <= 60
         assert f'value="{name}"' in late.text
         said.append(alerts(late.text))
-    assert said[0] == said[1] == ["Too many tries. Come back in 1 min."]
+    assert said[0] == said[1] == ["Too many attempts. Try again in 1 minute."]
     strict.stop()
     again = start("--throttle=true")
     assert guess(Visitor(again, "x"), ann.name, PASSWORD).status_code == 429
@@ -124,7 +124,7 @@ def test_ten_accounts_an_hour(strict: Server) -> None:
         person(strict)
     late = Visitor(strict, "late").sign_up()
     assert late.status_code == 429 and 3500 < int(late.headers["Retry-After"]) <= 3600
-    assert alerts(late.text)[0].startswith("Too many tries")
+    assert alerts(late.text)[0].startswith("Too many attempts")
 
 
 def test_writing_too_fast(strict: Server) -> None:
@@ -229,10 +229,8 @@ def test_another_password(ann: Visitor, server: Server) -> None:
     stolen = Visitor(server, "thief")
     stolen.http.cookies.update(ann.http.cookies)
     wrong = ann.post("/account/password", current_password="no", new_password=OTHER)
-    assert wrong.status_code == 403 and alerts(wrong.text)[0].startswith(
-        "This is not your password."
-    )
-    for weak, words in (("short", "at least 8"), ("password1", "easily guessed"), (ann.name, "")):
+    assert wrong.status_code == 403 and alerts(wrong.text)[0].startswith("Wrong password.")
+    for weak, words in (("short", "at least 8"), ("password1", "easy to guess"), (ann.name, "")):
         refused = ann.post("/account/password", current_password=PASSWORD, new_password=weak)
         assert refused.status_code == 422 and words in alerts(refused.text)[0]
     done = ann.post("/account/password", current_password=PASSWORD, new_password=OTHER)
@@ -270,7 +268,7 @@ def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
     assert program.get("/todos").status_code == 200
     assert program.post("/todos", {"title": "x"}).status_code == 403
     page = ann.get("/account/tokens").text
-    assert token not in page and "my &lt;b&gt;laptop" in page and "read only" in page
+    assert token not in page and "my &lt;b&gt;laptop" in page and "read-only" in page
     (number,) = re.findall(r"/account/tokens/(\d+)/end", page)
     assert cy.post(f"/account/tokens/{number}/end").status_code == 404
     assert ann.post(f"/account/tokens/{number}/end").status_code == 303
@@ -345,7 +343,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     ann.post(f"{shared}/messages", text="Hello")
     program = Program(server, ann.name)
     page = ann.get("/account/close").text
-    assert f"goes to {cy.name}" in page and "is deleted for good" in page
+    assert f"will go to {cy.name}" in page and "will be permanently deleted" in page
     wrong = ann.post("/account/close", current_password="no")
     assert wrong.status_code == 403 and ann.get("/account").status_code == 200
     closed = ann.post("/account/close", current_password=PASSWORD)
@@ -353,10 +351,10 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     assert ann.get("/account").status_code == 302
     assert ann.log_in().status_code == 403 and program.get("/todos").status_code == 401
     mine = cy.get(f"{shared}/members").text
-    assert re.findall(r'id="p-([^"]+)"', mine) == [cy.name] and "Leave this list" in mine
+    assert re.findall(r'id="p-([^"]+)"', mine) == [cy.name] and "Leave list" in mine
     assert cy.post(f"{shared}/rename", name="Home").status_code == 303
     assert "milk" in cy.get(shared).text
-    assert "someone who has left" in cy.get(f"{shared}/history").text
+    assert "a closed account" in cy.get(f"{shared}/history").text
     follower = Program(server, cy.name)
     told = follower.get(f"{shared}/changes").json()
     assert [change["user"] for change in told[-2:]] == [None, cy.name]
@@ -435,11 +433,11 @@ def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Serv
         insert = "INSERT INTO identity (user_id, issuer, subject) VALUES (?, ?, ?)"
         run(insert, number, issuer, f"<b>{ann.name}")
     page = ann.get("/account").text
-    assert f"Linked with {issuer} as &lt;b&gt;{ann.name}." in page
+    assert f"Linked to {issuer} as &lt;b&gt;{ann.name}." in page
     (path,) = re.findall(r"/account/identities/\d+/end", page)
     assert cy.post(path).status_code == 404
     assert ann.post(path).headers["Location"] == "/account?saved=1"
-    assert "Linked with" not in ann.get("/account").text
+    assert "Linked to" not in ann.get("/account").text
 
 
 def test_keys_are_not_logged() -> None:

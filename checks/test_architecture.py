@@ -131,7 +131,7 @@ def test_every_option_is_documented() -> None:
         default, _, meaning = table[option.name].partition("  ")
         assert meaning.strip() == option.metadata["help"]
         told = str(option.default).lower() if option.default != "" else ""
-        assert default.strip("`") == told or (default in ("(none)", "(made)") and not told)
+        assert default.strip("`") == told or (default in ("(none)", "(generated)") and not told)
 
 
 def test_the_floor_plan_is_true() -> None:

@@ -62,7 +62,7 @@ class House:
     def lines(self) -> list[str]:
         """Return what was logged, apart from a machine that is busy."""
         lines = self.server.log.read_text().splitlines()
-        return [line for line in lines if "The event loop is held" not in line]
+        return [line for line in lines if "event loop was blocked" not in line]
 
     def gives_up(self) -> str:
         """Wait until it has ended, with status 1 and one line; return that."""
@@ -221,7 +221,7 @@ def test_a_database_that_is_gone(house: House) -> None:
     away.rename(house.path)
     house.add("after")
     assert house.titles() == house.known
-    house.stop(f"{house.path} is gone")
+    house.stop(f"{house.path} is missing")
 
 
 def test_a_database_that_is_replaced(house: House) -> None:

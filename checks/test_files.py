@@ -76,7 +76,7 @@ def test_a_list_comes_back_identical(full: Visitor, suffix: str) -> None:
     assert re.fullmatch(named, answer.headers["Content-Disposition"])
     assert answer.headers["Content-Security-Policy"].endswith("; sandbox")
     page = send(full, f"Things to do.{suffix}", answer.content)
-    assert page.status_code == 200 and f"{len(TITLES)} todos were understood" in page.text
+    assert page.status_code == 200 and f"Found {len(TITLES)} todos" in page.text
     assert set(re.findall(r"/lists/(\d+)", full.get("/lists").text)) == {str(full.list)}
     made = store(full, page.text)
     number = int(made.headers["Location"].rpartition("/")[2])
@@ -132,9 +132,9 @@ def test_what_is_not_understood_is_told(ann: Visitor) -> None:
     table = "title,completed,created\nmilk,yes,\n,true,\nbread,no,yesterday\nhoney,,2026-01-01\n"
     page = send(ann, "shopping.csv", table.encode())
     text = unescape(re.sub(r"<[^>]+>", " ", page.text))
-    assert "2 todos were understood" in text
-    assert re.search(r"Line 3\s+Please write something here", text)
-    assert re.search(r"Line 4\s+bread\s+There is no such day", text)
+    assert "Found 2 todos" in text
+    assert re.search(r"Line 3\s+Please enter something here", text)
+    assert re.search(r"Line 4\s+bread\s+Invalid date", text)
     number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
     assert "shopping" in ann.get(f"/lists/{number}").text
     found = rows(ann.get(f"/lists/{number}").text)
@@ -187,7 +187,7 @@ def test_what_can_not_be_shown_is_shown(ann: Visitor) -> None:
     todos = [{"title": "\ud800"}, {"title": "milk", "created": "2026-01-01"}]
     data = json.dumps({"name": "a\0\n\ud800" + "x" * 300, "todos": todos}).encode()
     page = send(ann, "odd.json", data)
-    assert page.status_code == 200 and "1 todo was understood" in page.text
+    assert page.status_code == 200 and "Found 1 todo" in page.text
     number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
     found = ann.get(f"/lists/{number}.json").json()
     assert found["name"].startswith("a ?xx") and len(found["name"]) == 200

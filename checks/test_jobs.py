@@ -281,7 +281,7 @@ def test_held_back_through_a_restart(start: Callable[..., Server]) -> None:
     ann.post("/account", shortcuts="on", presence="on", delay_messages="on")
     page = f"/lists/{ann.list}/messages"
     assert ann.post(page, text="sleep well").status_code == 303
-    assert "Take back" in ann.get(page).text
+    assert "Unsend" in ann.get(page).text
     server.process.kill()
     server.process.wait()
     with inside(server.database) as run:

@@ -19,7 +19,7 @@ OTHERS = [language for language in LANGUAGES if language != "en"]
 def catalogue() -> Any:
     """The tool that keeps the catalogues, which needs Babel."""
     pytest.importorskip("babel", reason="no Babel: pip install -r checks/requirements.txt")
-    from checks import catalogue  # not in requirements.txt
+    from tools import catalogue  # not in requirements.txt
 
     return catalogue
 
@@ -98,7 +98,7 @@ def test_pages_speak_the_readers_language(ann: Visitor, server: Server) -> None:
     assert '<html lang="fr">' in page and "</strong> tâche restante<" in page, "0 is singular"
     page = ann.get("/lists", headers=brazilian).text
     assert '<html lang="pt-BR">' in page and ">Sair<" in page
-    assert "<h1>Rien ici</h1>" in ann.get("/nothing", headers=french).text
+    assert "<h1>Introuvable</h1>" in ann.get("/nothing", headers=french).text
     ann.http.headers.update(brazilian)
     assert alerts(ann.post("/lists", name=" ").text) == ["Escreva alguma coisa aqui."]
 
@@ -121,3 +121,30 @@ def test_pages_speak_the_readers_language(ann: Visitor, server: Server) -> None:
     assert re.search(
         r">\d+ (janvier|février|mars|avril|mai|juin|juillet|août)|>\d+ \w+bre", history
     )
+
+
+# A word of this house alone, where people expect a word of the web.
+PRIVATE = re.compile(
+    r"\b(house|doors?|anew|whoever|shall|mend(?:ed)?|keeper|carrier|take[sn]? back|took back"
+    r"|lets? in|comes? by it|spoken|goes? on|just now|understood|nobody here|here before"
+    r"|for good)\b",
+    re.IGNORECASE,
+)
+# Before these signs, and after the opening one, French has a space that breaks no line.
+BREAKING = re.compile(r"[ \t](?=[:;?!»](?:$|[\s.,)»]))|«(?![\u00a0\u202f])|(?<![\u00a0\u202f])»")
+
+
+def test_french_has_spaces_that_do_not_break(catalogue: Any) -> None:
+    """Before : ; ? ! and », and after «: a sign alone on a line is a mistake."""
+    for message in catalogue.read("fr", catalogue.catalogues()["fr"]):
+        forms = message.string if message.pluralizable else (message.string,)
+        for form in forms if message.id else ():
+            assert not BREAKING.search(form), form
+
+
+def test_messages_are_in_words_that_people_know(catalogue: Any) -> None:
+    """Of the web, not of this program's own language."""
+    for message in catalogue.wanted():
+        forms = message.id if message.pluralizable else (message.id,)
+        for form in forms if message.id else ():
+            assert not PRIVATE.search(form), form

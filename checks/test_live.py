@@ -402,7 +402,7 @@ def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> Non
         hub.keeping.cancel()
 
     play(scene)
-    assert "could not look after" in caplog.text
+    assert "The hub's heartbeat has failed" in caplog.text
 
 
 def test_every_socket_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:

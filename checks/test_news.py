@@ -189,7 +189,7 @@ def test_redis_is_gone(pair: tuple[Visitor, Visitor], redis: Redis, fault: str) 
                 await aside(ann.add, "meanwhile")
             await aside(come_to, now + 1 + MANY)
             for each in (ann, bob):
-                await aside(until, lambda each=each: said(each.server, "Redis is gone") == 1)
+                await aside(until, lambda each=each: said(each.server, "Redis is down") == 1)
             if fault == "killed":
                 await aside(redis.start)
             elif fault == "silent":
@@ -410,12 +410,12 @@ def test_redis_is_not_as_it_was_said(
     """The house opens, says so in one line, and tells no password; it is never needed."""
     place = place.format(port=redis.port, nobody=cluster.free_port())
     server = start(f"--redis={place}")
-    until(lambda: said(server, "Redis is gone") == 1)
+    until(lambda: said(server, "Redis is down") == 1)
     ann = Visitor(server, "ann")
     assert ann.sign_up().status_code == 303
     ann.add("milk")
     assert said(server, "Redis is") == 1 and said(server, "secret") == 0
-    server.expected.append("Redis is gone")
+    server.expected.append("Redis is down")
     server.stop()
 
 

@@ -142,7 +142,7 @@ def locally(here: cluster.Cluster, url: str) -> str:
 def ascii_only(here: cluster.Cluster, url: str) -> str:
     here.execute(f"DROP DATABASE {name_in(url)}")
     here.execute(f"CREATE DATABASE {name_in(url)} ENCODING 'SQL_ASCII' TEMPLATE template0")
-    return "can't hold every letter"
+    return "can't store Unicode"
 
 
 def missing(here: cluster.Cluster, url: str) -> str:
@@ -403,7 +403,7 @@ def test_tries_at_the_same_time(here: cluster.Cluster, doors: PostgresStore) -> 
 def test_a_name_is_one_persons(here: cluster.Cluster, doors: PostgresStore) -> None:
     """Who comes second is told so, and what they did besides is not half done."""
     held = ScheduledMessage(doors, users.sign_up, "ann", None, None, "Hers")
-    with pytest.raises(Exception, match="Someone has this name already"):
+    with pytest.raises(Exception, match="That username is taken"):
         behind(here, held, doors, users.sign_up, "ann", None, None, "Theirs").result()
     assert ask(doors.read, lambda: [row.name for row in List.select()]).result() == ["Hers"]
 
@@ -806,7 +806,7 @@ def test_a_house_that_arrives_changed(here: cluster.Cluster, url: str, tmp_path:
     shout = "CREATE TRIGGER shout BEFORE INSERT ON todo FOR EACH ROW EXECUTE FUNCTION shout()"
     here.execute(shout, name_in(url))
     done = copy(path, url)
-    assert done.returncode == 2 and "holds something else" in done.stderr
+    assert done.returncode == 2 and "differs from" in done.stderr
     assert "in Todo" in done.stderr and done.stderr.count("\n") == 1
     assert here.execute("SELECT COUNT(*) FROM todo", name_in(url)) == [(0,)]
 

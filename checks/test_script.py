@@ -348,7 +348,7 @@ def test_a_refusal_is_said_and_put_right(deaf: Window) -> None:
     window.shows("milk", "bread")
     window.ann.post(f"/todos/{window.ann.find('milk')}/delete")
     page.click(f"{window.row(1)} .toggle")
-    assert window.alert().startswith("This was deleted in the meantime")
+    assert window.alert().startswith("This has been deleted")
     window.shows("bread")
 
     long = "x" * 1001
@@ -380,7 +380,7 @@ def test_a_session_that_ended_keeps_the_text(deaf: Window) -> None:
     with window.leaving():
         window.write(long, "nor this")
     page.wait_for_selector("[name=password]")
-    assert "Your session has ended." in page.inner_text("[role=status]")
+    assert "Your session has expired." in page.inner_text("[role=status]")
     page.unroute("**/lists/*")
     page.fill("[name=username]", window.ann.name)
     page.fill("[name=password]", PASSWORD)
@@ -414,7 +414,7 @@ def test_undo(deaf: Window) -> None:
     window.shows("✓milk", "bread")
     window.ann.post(f"/todos/{window.ann.find('milk')}", title="oat milk")
     page.keyboard.press("z")
-    assert window.alert() == "This was changed again since, so it can't be undone."
+    assert window.alert() == "This has been changed since, so it can't be undone."
     window.shows("✓oat milk", "bread")
 
 
@@ -471,7 +471,7 @@ def test_a_row_opens_while_others_wait(deaf: Window) -> None:
     page.keyboard.type(" and a draft")
     road.lift()
     window.settle()
-    assert window.alert().startswith("This was deleted in the meantime")
+    assert window.alert().startswith("This has been deleted")
     assert page.input_value(".edit") == "3 and a draft" and window.focus() == "3 edit"
     page.keyboard.press("Enter")
     window.shows("✓2", "3 and a draft")
@@ -488,7 +488,7 @@ def test_a_draft_whose_row_goes_is_kept(window: Window) -> None:
     page.evaluate("document.hasFocus = () => false")  # as when another window is in front
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     until(page, "document.querySelector('.new-todo').value === 'oat milk'")
-    assert window.alert().startswith("This was deleted in the meantime")
+    assert window.alert().startswith("This has been deleted")
     page.fill(".new-todo", "")
 
 

@@ -406,7 +406,7 @@ def test_who_never_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         async with at_home(tmp_path) as (house, ann):
             clients = {Client(ann, room=4096): name for name in DEAF}
             acting = [asyncio.create_task(behave(DEAF[name], c)) for c, name in clients.items()]
-            waiting = asyncio.create_task(cut_off(clients, running.port, 20))
+            waiting = asyncio.create_task(cut_off(clients, house.running.port, 20))
             for version in itertools.count(10):
                 house.hub.announce(ann.list, version, "todo")
                 if waiting.done():
@@ -432,9 +432,9 @@ def test_who_leaves_is_served_no_more(tmp_path: Path) -> None:
             while b" 200 " not in await client.read():
                 pass
             client.socket.close()
-            while running.open:  # noqa: ASYNC110
+            while house.running.open:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            await house.under_way.none.wait()
+            await house.active_requests.none.wait()
             assert house.numbers.requests["GET", 200] - before < 5
 
     asyncio.run(scene())
@@ -459,7 +459,7 @@ def test_a_form_that_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             client.socket.send(form)
             # Of one turn of the loop: what has come is read, then a timer ends the connection.
             asyncio.get_running_loop().call_later(0, house.running.end_silent)
-            await asyncio.to_thread(wait, lambda: not running.open)
+            await asyncio.to_thread(wait, lambda: not house.running.open)
             client.socket.close()
             assert "late" not in {row.title for row in await asyncio.to_thread(ann.rows)}
 

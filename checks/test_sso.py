@@ -164,7 +164,7 @@ def test_nothing_stands_in_a_browsers_way(club: Server, browser: Any) -> None:
         page.goto("/account")
         assert page.inner_text("h1") == name
         page.click("text=Log in with The <Club>")
-        page.click("text=Go on to The <Club>")
+        page.click("text=Continue to The <Club>")
         page.wait_for_url(club.url + "/account?saved=1")
         assert page.inner_text("[role=status]") == "Saved."
         page.goto("/login")
@@ -206,7 +206,7 @@ def test_an_account_is_linked_by_who_is_logged_in(club: Server) -> None:
     bob.sign_up()
     answer = come(bob, f"x{ann.name}", linking(bob))
     assert answer.status_code == 409
-    assert alerts(answer.text) == ["Another account here is linked to this one already."]
+    assert alerts(answer.text) == ["Another account is already linked to this identity."]
     assert whoami(bob) == bob.name
 
 
@@ -259,7 +259,7 @@ def test_who_says_no_there_is_told_so_here(club: Server) -> None:
     path = at_provider(eva, place, eva.name, "abort")
     assert "error=access_denied" in path
     answer = eva.get(path)
-    assert answer.status_code == 400 and "The &lt;Club&gt; did not let you in." in answer.text
+    assert answer.status_code == 400 and "The &lt;Club&gt; declined the login." in answer.text
     assert whoami(eva) == "" and "sso" not in eva.http.cookies
 
 
@@ -474,7 +474,7 @@ def test_a_lie_is_refused(den: Server, liar: Liar, lie: str) -> None:
     answer = back(liar, mallory, **changed)
     assert answer.status_code == 400 and not start_session(answer, mallory)
     assert alerts(answer.text) == [
-        "What The <Club> said of you can't be trusted, so you are not logged in."
+        "The response from The <Club> can't be trusted, so the login was refused."
     ]
 
 
@@ -549,7 +549,7 @@ def test_a_way_back_that_did_not_begin_here(den: Server, liar: Liar) -> None:
     """No state, an empty one, another's, one that is too old: nothing is asked of the provider."""
     eva, other = Visitor(den, "eva"), Visitor(den, "other")
     theirs = begin(other)["state"]
-    lost = "This log-in was not begun in this browser, or is too old. Please begin again."
+    lost = "This login wasn't started in this browser, or has expired. Please start again."
     for query in ("", "?code=c", "?code=c&state=", "?state=x&error=x", f"?code=c&state={theirs}"):
         for start in (False, True):
             if start:
@@ -610,7 +610,7 @@ NONSENSE: dict[str, Any] = {
     "a long header": (200, {"A": "x" * 100_000}),
     "packed": (200, {"Content-Encoding": "gzip"}),
 }
-TELLING = "The <Club> can't be asked just now. Try again in a moment, or log in with a password."
+TELLING = "The <Club> isn't responding. Try again in a moment, or log in with a password."
 
 
 @pytest.mark.parametrize("said", NONSENSE)
@@ -798,7 +798,7 @@ def test_a_house_of_invited_people(liar: Liar, start: Callable[..., Server]) -> 
     for place in ("", "/", "/join/" + "x" * 22, link + "x"):
         answer = back(liar, new, next=place)
         assert answer.status_code == 403 and not start_session(answer, new)
-        assert alerts(answer.text)[0].startswith("You have no account here yet")
+        assert alerts(answer.text)[0].startswith("You don't have an account here yet")
     answer = back(liar, eva, next=link)
     assert start_session(answer, eva) and answer.headers["Location"] == link
     eva.http.cookies.clear()

@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "newer": (newer, "has schema 999, but this program knows only "),
     "cut": (cut, "is damaged"),
     "flipped": (flipped, "is damaged"),
-    "text": (lambda path: path.write_text("x" * 9000), "is no database"),
+    "text": (lambda path: path.write_text("x" * 9000), "is not a database"),
     "emptied": (lambda path: path.write_bytes(b""), "is empty"),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
 }
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_opened(house: Path, fault: str) -> None:
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     """Is not made: perhaps a disk isn't there yet."""
-    assert "There is no folder" in refused(f"--database={tmp_path}/none/people.db")
+    assert "No such folder" in refused(f"--database={tmp_path}/none/people.db")
     assert contents(tmp_path) == {}
 
 
@@ -141,7 +141,7 @@ def test_a_log_without_its_database(house: Path) -> None:
     house.unlink()
     Path(f"{house}-wal").write_bytes(b"x" * 4096)
     before = contents(house.parent)
-    assert "is left of a database that is gone" in refused(f"--database={house}")
+    assert "belongs to a database that is missing" in refused(f"--database={house}")
     assert contents(house.parent) == before
 
 
@@ -149,7 +149,7 @@ def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     """Is not replaced by a file: perhaps a disk isn't there yet."""
     link = tmp_path / "people.db"
     link.symlink_to(tmp_path / "disk" / "people.db")
-    assert "There is no folder" in refused(f"--database={link}")
+    assert "No such folder" in refused(f"--database={link}")
     assert link.is_symlink()
 
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_written(house: Path, what: str) -> None:
         pytest.skip("root may write anything, and no setpriv was found: apt install util-linux")
     (house if what == "file" else house.parent).chmod(0o555)
     before = contents(house.parent)
-    assert "can't be written" in refused(f"--database={house}", prefix=PLAIN)
+    assert "isn't writable" in refused(f"--database={house}", prefix=PLAIN)
     assert contents(house.parent) == before
     house.parent.chmod(0o755)
 
@@ -191,18 +191,18 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ("--port=x", "--port is a number, not 'x'"),
-        ("--debug=maybe", "--debug is true or false, not 'maybe'"),
-        ("--colour=red", "there is no option '--colour=red'"),
-        ("serve", "there is no option 'serve'"),
-        ("--logging=loud", "--logging is debug, info, warning, error or none"),
+        ("--port=x", "--port must be a number, not 'x'"),
+        ("--debug=maybe", "--debug must be true or false, not 'maybe'"),
+        ("--colour=red", "unknown option '--colour=red'"),
+        ("serve", "unknown option 'serve'"),
+        ("--logging=loud", "--logging must be debug, info, warning, error or none"),
         ("--log_file_prefix=/no/such/folder/log", "--log_file_prefix can't be written"),
-        ("--address=a..b", "Can't serve port 0 of a..b"),
-        ("--port=70000", "--port is from 0 to 65535"),
-        ("--database=mysql://x/y", "--database is a path"),
-        ("--cookie_secret=short", "--cookie_secret needs 32 characters"),
-        ("--public_url=todo.example.org", "--public_url is like https://"),
-        ("--address=no.such.host.invalid", "Can't serve port 0 of no.such.host"),
+        ("--address=a..b", "Can't listen on port 0 of a..b"),
+        ("--port=70000", "--port must be from 0 to 65535"),
+        ("--database=mysql://x/y", "--database must be a path"),
+        ("--cookie_secret=short", "--cookie_secret needs at least 32 characters"),
+        ("--public_url=todo.example.org", "--public_url must look like https://"),
+        ("--address=no.such.host.invalid", "Can't listen on port 0 of no.such.host"),
     ],
 )
 def test_an_option_that_is_wrong(tmp_path: Path, option: str, reason: str) -> None:
@@ -228,7 +228,7 @@ def test_a_key_that_is_none(house: Path, key: str) -> None:
     secret = Path(f"{house}.secret")
     secret.write_text(key)
     secret.chmod(0o600)
-    assert "is no good key" in refused(f"--database={house}")
+    assert "is not a valid key" in refused(f"--database={house}")
 
 
 def test_a_key_that_others_may_read(house: Path) -> None:
@@ -402,7 +402,7 @@ def test_sqlite_is_the_one_that_can_be_shared() -> None:
 
 def test_an_app_touches_nothing_until_it_starts(tmp_path: Path) -> None:
     """And several can live one after another in a process."""
-    app = App(Config(port=0, database=str(tmp_path / "people.db")))
+    App(Config(port=0, database=str(tmp_path / "people.db")))
     assert contents(tmp_path) == {}
 
     async def live() -> tuple[int, bytes]:

@@ -12,7 +12,7 @@ from models.text import N_
 SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "CrOS", "Linux")
 BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari", "curl", "python-requests")
 DAYS = (7, 30, 90, 365)
-NOT_YOURS = N_("This is not your password. Without one, log out, log in again, and come back here.")
+NOT_YOURS = N_("Wrong password. If you have none, log out, log in again, and come back here.")
 
 
 class AccountPageHandler(PageHandler):
@@ -125,7 +125,7 @@ class TokensHandler(AccountPageHandler):
             expires = instant(moment() + timedelta(days=int(expires)))
         given = (self.field("name"), self.field("scope") or "write", expires or None)
         if self.field("op"):
-            raise Invalid("name", "A token is made anew each time.")
+            raise Invalid("name", "Tokens can't be resubmitted.")
         thing = await self.commit(api_tokens.create, self.current_user, *given)
         self.set_status(201)
         await self.show(thing["token"])

@@ -72,8 +72,8 @@ MORE_CODES = (  # of what is refused in more than one way
 )
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 FIRST = (float("-inf"), 0)  # before every place
-SMALL = N_("The token, or the role of its owner, doesn't allow this.")
-QUERY = N_("The limit, the cursor or since in the query can't be understood.")
+SMALL = N_("The token or its owner's role doesn't allow this.")
+QUERY = N_("Invalid limit, cursor or since in the query.")
 
 
 def operation(
@@ -328,7 +328,7 @@ class ListsHandler(ApiHandler):
 
     @operation(201, "List", "name", "name")
     async def post(self) -> None:
-        """Make a list"""
+        """Create a list"""
         self.made(await self.commit(self.make, **self.body))
 
     def make(self, name: str) -> dict[str, Any]:
@@ -384,7 +384,7 @@ class ListHandler(OfListHandler):
 
     @operation(200, "List", "name")
     async def patch(self, list_id: str) -> None:
-        """Give a list another name"""
+        """Rename a list"""
         thing = await self.commit(self.change)
         self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
         self.give(self.encoded(thing))
@@ -397,7 +397,7 @@ class ListHandler(OfListHandler):
 
     @operation(204)
     async def delete(self, list_id: str) -> None:
-        """Put a list in the trash"""
+        """Move a list to the trash"""
         await self.commit(lists.delete, self.current_user, int(list_id))
 
 
@@ -433,7 +433,7 @@ class TodosHandler(OfListHandler):
         """Add a todo"""
         number = self.body.pop("list", self.number)
         if args and number != self.number:
-            raise Invalid("list", "This is another list than that of the address.")
+            raise Invalid("list", "This isn't the list in the URL.")
         self.number = number
         self.made(await self.commit(self.subscribe, self.body))
 
@@ -448,7 +448,7 @@ class FirstTodosHandler(TodosHandler):
 
     @operation(204)
     async def delete(self) -> None:
-        """Put every todo of my first list in the trash"""
+        """Move every todo of my first list to the trash"""
         await self.commit(todos.delete_all, self.current_user, self.number)
 
 
@@ -475,14 +475,14 @@ class TodoHandler(ApiHandler):
 
     @operation(200, "Todo", "title notes completed order")
     async def patch(self, todo_id: str) -> None:
-        """Change what is named of a todo"""
+        """Update a todo"""
         thing = await self.commit(todos.edit, self.current_user, int(todo_id), **self.body)
         self.set_header("ETag", f'"{thing["version"]}"')
         self.give(self.encoded(thing))
 
     @operation(204)
     async def delete(self, todo_id: str) -> None:
-        """Put a todo in the trash"""
+        """Move a todo to the trash"""
         await self.commit(todos.delete, self.current_user, int(todo_id))
 
 
@@ -502,7 +502,7 @@ class MessagesHandler(OfListHandler):
 
     @operation(201, "Message", "text", "text")
     async def post(self, list_id: str) -> None:
-        """Say something"""
+        """Send a message"""
         self.made(
             await self.commit(messages.say, self.current_user, int(list_id), self.body["text"])
         )
@@ -513,14 +513,14 @@ class MembersHandler(OfListHandler):
 
     @operation(200, "[Member]")
     async def get(self, list_id: str) -> None:
-        """Who shares a list"""
+        """The members of a list"""
         seen, rows = await self.read(members.every, self.current_user, int(list_id))
         if not self.known(f"{seen.id}-{seen.version}"):
             self.give_part(rows)
 
     @operation(201, "Member", "username role", "username role")
     async def post(self, list_id: str) -> None:
-        """Share a list with someone, or give them another role"""
+        """Add a member, or change their role"""
         member = await self.commit(members.put, self.current_user, int(list_id), **self.body)
         self.made(member, f"{self.base}{self.request.path}/{member['username']}")
 
@@ -530,7 +530,7 @@ class MemberHandler(OfListHandler):
 
     @operation(204)
     async def delete(self, list_id: str, username: str) -> None:
-        """Share a list with someone no more; my own name leaves it"""
+        """Remove a member; your own name leaves the list"""
         await self.commit(members.remove, self.current_user, int(list_id), username)
 
 
@@ -539,7 +539,7 @@ class ChangesHandler(OfListHandler):
 
     @operation(200, "[Change]")
     async def get(self, list_id: str) -> None:
-        """The changes of a list after a version; as an event stream it goes on"""
+        """The changes of a list after a version; also as an event stream"""
         since, limit = self.whole("since", 0, 0), self.limit()
         streams = "text/event-stream" in self.request.headers.get("Accept", "")
         if streams and self.request.method == "GET":
@@ -598,16 +598,16 @@ class TokensHandler(ApiHandler):
 
     @operation(200, "[Token]")
     async def get(self) -> None:
-        """My tokens, without what opens"""
+        """My tokens, without their secrets"""
         self.give_part(await self.read(api_tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
-        """Get a token for a user name and a password; it is shown once"""
+        """Create a token with username and password; it is shown once"""
         username, password = self.body.pop("username"), self.body.pop("password")
         person = await self.authenticate(username, password)
         if person is None:
-            sentence = N_("This user name and this password don't go together.")
+            sentence = N_("Wrong username or password.")
             raise ApiError(403, "forbidden", sentence)
         thing = await self.commit_untracked(
             api_tokens.create, person, **self.body, stored=self.verified_hash
@@ -620,7 +620,7 @@ class TokenHandler(ApiHandler):
 
     @operation(204)
     async def delete(self, token_id: str) -> None:
-        """End a token"""
+        """Revoke a token"""
         await self.commit_untracked(api_tokens.delete, self.current_user, int(token_id))
         self.app.hub.recheck_access(self.current_user)
 

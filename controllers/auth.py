@@ -57,7 +57,7 @@ class SignUpHandler(AuthFormHandler):
         """Raise WrongPassword for who isn't invited where only invited people may sign up."""
         if not await self.may_sign_up(self.next()):
             raise WrongPassword(
-                "", "Accounts are made by invitation here: ask for a link to a list."
+                "", "Sign-up is by invitation only: ask for an invite link to a list."
             )
 
     @redisplay_if_invalid
@@ -90,7 +90,7 @@ class LogInHandler(AuthFormHandler):
         """Let in who knows the password; else 403, the same words and time whatever was wrong."""
         person = await self.authenticate(self.field("username"), self.field("password"))
         if person is None:
-            raise WrongPassword("username", "This user name and this password don't go together.")
+            raise WrongPassword("username", "Wrong username or password.")
         visit = person, self.browser(), self.session_key(), self.verified_hash
         key = await self.commit_untracked(sessions.log_in, *visit)
         self.start_session(key, person.username, self.verified_hash or "")

@@ -86,27 +86,30 @@ ERROR_STATUS = {
 }
 ERROR_TEXTS = {  # what an error page says first, and why
     400: (
-        N_("This can't be understood"),
-        N_("Your browser sent something that this page can't understand."),
+        N_("Bad request"),
+        N_("Your browser sent an invalid request."),
     ),
-    401: (N_("No token"), N_("This needs a token that is good: Authorization: Bearer todo_...")),
-    403: (N_("Refused"), N_("This was refused. Go back, reload the page, and try again.")),
-    404: (N_("Nothing here"), N_("There is nothing here, or it isn't shared with you.")),
-    405: (N_("Not like this"), N_("This address can't be used in that way.")),
-    409: (N_("Too late"), ""),
-    410: (N_("Too old"), N_("This isn't kept any more, or never was: read everything anew.")),
-    412: (N_("Changed since"), N_("This was changed since you read it.")),
+    401: (N_("Token required"), N_("A valid token is required: Authorization: Bearer todo_...")),
+    403: (N_("Not allowed"), N_("You can't do this. Go back, reload the page, and try again.")),
+    404: (N_("Not found"), N_("This doesn't exist, or isn't shared with you.")),
+    405: (N_("Method not allowed"), N_("This address doesn't support this method.")),
+    409: (N_("Conflict"), ""),
+    410: (N_("No longer available"), N_("This is no longer available: fetch the list again.")),
+    412: (N_("Changed in the meantime"), N_("This has been changed since you last fetched it.")),
     413: (N_("Too large"), ""),
-    415: (N_("Another kind"), ""),
-    422: (N_("Not quite"), ""),
-    429: (N_("Too many tries"), ""),
+    415: (N_("Unsupported format"), ""),
+    422: (N_("Please check your input"), ""),
+    429: (N_("Too many attempts"), ""),
     503: (
-        N_("Not just now"),
-        N_("This didn't work just now, and nothing was changed. Please try again in a moment."),
+        N_("Temporarily unavailable"),
+        N_("Temporarily unavailable, and nothing was changed. Please try again in a moment."),
     ),
 }
-UNCERTAIN = N_("It isn't known whether this was stored. Look before you try it again.")
-INTERNAL_ERROR = (N_("Our mistake"), N_("Something went wrong here. It isn't your fault."))
+UNCERTAIN = N_("We don't know whether this was saved. Check before you try again.")
+INTERNAL_ERROR = (
+    N_("Something went wrong"),
+    N_("The problem is on our side. Please try again later."),
+)
 security_log = logging.getLogger("afazeres.security")
 HERE = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 HIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
@@ -345,7 +348,7 @@ class BaseHandler(RequestHandler):
         try:
             await self.count(*keys)
         except TooMany:
-            security_log.info("too many tries for %r from %s", name, near)
+            security_log.info("too many attempts for %r from %s", name, near)
             raise
         fits = await self.hash(users.password_fits, password, stored)
         security_log.info("%s password for %r from %s", "right" if fits else "wrong", name, near)
@@ -460,7 +463,7 @@ class BaseHandler(RequestHandler):
         back = local_path(self.plain_field("back"))
         login = ""
         if isinstance(error, NotLoggedIn):
-            sentence = self.locale.translate("You are not logged in any more.")
+            sentence = self.locale.translate("You are no longer logged in.")
             again = {"title": fields["title"]} if fields["title"] else {}
             if again and (todo := re.fullmatch("/todos/([0-9]+)", self.request.path)):
                 again["edit"] = todo[1]
@@ -599,7 +602,7 @@ class PageHandler(BaseHandler):
         """Return the id that a field holds, None when it is empty; raises Invalid."""
         value = self.field(name)
         if value and not ID.fullmatch(value):
-            raise Invalid(name, "There is no such number here.")
+            raise Invalid(name, "Invalid ID.")
         return int(value) if value else None
 
     def bool_field(self, name: str) -> bool:

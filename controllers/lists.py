@@ -6,7 +6,7 @@ from controllers.base import PageHandler, T, redisplay_if_invalid
 from models import lists, members, users
 from models.text import N_
 
-ROLES = {"editor": N_("may change it"), "viewer": N_("may read it"), "owner": N_("owns it")}
+ROLES = {"editor": N_("Can edit"), "viewer": N_("Can view"), "owner": N_("Owner")}
 
 
 class HomeHandler(PageHandler):
@@ -111,7 +111,7 @@ class JoinHandler(PageHandler):
     async def get(self, key: str) -> None:
         """Say where it leads."""
         led = await self.read(members.invited, key)
-        self.render("lists/join.html", led=led, meaning=ROLES[led.role])
+        self.render("lists/join.html", led=led)
 
     async def post(self, key: str) -> None:
         """Come in."""

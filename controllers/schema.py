@@ -67,7 +67,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # of bodies
     "scope": {"type": "string", "enum": [*api_tokens.SCOPES]},
     "expires": {"type": ["string", "null"], "format": "date-time"},
 }
-NOT_JSON = N_("Send application/json, not compressed.")
+NOT_JSON = N_("Send uncompressed application/json.")
 READ_ONLY = {"id", "list", "url", "version", "created", "updated", "role", "open"}
 ROLE = FIELDS["role"]
 SOMETIMES = {"assigned"}  # is there when somebody shall do it
@@ -173,7 +173,7 @@ def read_json(body: bytes, content_type: str, encoding: str) -> Any:
         if depth(value) > DEPTH:
             raise ValueError
     except (ValueError, RecursionError):
-        raise ApiError(400, "bad_json", N_("The body is not strict JSON in UTF-8.")) from None
+        raise ApiError(400, "bad_json", N_("The body must be strict JSON in UTF-8.")) from None
     return value
 
 
@@ -195,13 +195,13 @@ def check_body(body: Any, operation: Operation) -> dict[str, Any]:
     is of another type; what may be in a text is for the models to say.
     """
     if type(body) is not dict:
-        raise ApiError(400, "bad_json", N_("The body is not a JSON object."))
+        raise ApiError(400, "bad_json", N_("The body must be a JSON object."))
     for name in body:
         if name not in operation.takes and name not in operation.ignores:
-            raise Invalid(name, N_("There is no such field."))
+            raise Invalid(name, N_("Unknown field."))
     for name in operation.needs:
         if name not in body:
-            raise Invalid(name, N_("This is needed."))
+            raise Invalid(name, N_("Required."))
     found = {name: body[name] for name in operation.takes if name in body}
     for name, value in found.items():
         check_value(name, value)
@@ -214,12 +214,12 @@ def check_value(name: str, value: Any) -> None:
     types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     fits = [t for t in types if isinstance(value, TYPES[t])]  # type: ignore[arg-type]
     if not fits or (type(value) is bool and "boolean" not in types):
-        raise Invalid(name, N_("This must be of the type {type}."), type=" / ".join(types))
+        raise Invalid(name, N_("This must be of type {type}."), type=" / ".join(types))
     if type(value) is str:
         check(name, value, schema.get("maxLength", len(value)))
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and not least <= value <= most:
-        raise Invalid(name, N_("This number is too small or too large."))
+        raise Invalid(name, N_("This number is out of range."))
 
 
 def describe(addresses: Iterable[tuple[str, Any]], server: str) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def one(handler: Any, method: str, told: Operation) -> dict[str, Any]:
         limit = parameter("limit", "query", {"type": "integer", "minimum": 1})
         result["parameters"] = [limit, begin]
     if method == "GET":
-        result["responses"]["304"] = {"description": "It is as If-None-Match says"}
+        result["responses"]["304"] = {"description": "Not modified"}
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
     wrong = {"description": "A problem", "content": {"application/problem+json": problem}}
     result["responses"] |= {str(told.status): good, "default": wrong}

@@ -60,7 +60,7 @@ class SsoHandler(PageHandler, OAuth2Mixin):
         """Say what went wrong between the provider and us."""
         if isinstance(error, SsoError):
             translate = self.locale.translate
-            title = translate("That didn't work") if status == 400 else title
+            title = translate("Login failed") if status == 400 else title
             sentence = translate(error.sentence).format(name=self.config.sso_name)
         super().show_error(error, status, title, sentence)
 

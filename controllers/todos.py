@@ -20,7 +20,7 @@ LIST_VERBS: dict[str, Callable[..., None]] = {
     "clear-completed": todos.clear_completed,
     "delete": lists.delete,
 }
-WHO = (N_("added by {name}"), N_("completed by {name}"), N_("for {name}"))
+WHO = (N_("added by {name}"), N_("completed by {name}"), N_("assigned to {name}"))
 OWN = ("status", "news", "talking", "talk")  # parts of own.html
 MESSAGES_SHOWN = 30
 PAGE_KEPT = 200_000  # bytes of a page that is kept whole, for one reader

@@ -41,11 +41,11 @@ def create(
     users.recheck_password(person, stored)
     name = text.line("name", name, 200)
     if scope not in SCOPES:
-        raise Invalid("scope", "There is no such scope: read and write are there.")
+        raise Invalid("scope", "Unknown scope: use read or write.")
     Token.delete().where(Token.user == person.id, Token.expires < now()).execute()
     if Token.select().where(Token.user == person.id).count() >= TOKENS_LIMIT:
         limit = TOKENS_LIMIT
-        raise Quota("name", "These are enough tokens: at most {limit}.", limit=limit)
+        raise Quota("name", "Limit reached: {limit} tokens.", limit=limit)
     token = f"todo_{secrets.token_urlsafe(32)}"
     made = Token.create(
         user=person.id,
@@ -66,9 +66,9 @@ def ending(value: str) -> str:
     except (ValueError, OverflowError):
         stored = ""
     if not stored:
-        raise Invalid("expires", "This is no time like 2027-01-31T12:00:00Z.")
+        raise Invalid("expires", "Invalid time: use a format like 2027-01-31T12:00:00Z.")
     if stored <= now():
-        raise Invalid("expires", "This time has passed.")
+        raise Invalid("expires", "This time is in the past.")
     return stored
 
 

@@ -317,7 +317,7 @@ class SqliteStore:
             self.failures += 1
             if self.failures == FAILURES:
                 times = f"{FAILURES} times in a row"
-                self.on_fatal(f"{self.path} failed {times} ({refused}): look at its disk.")
+                self.on_fatal(f"{self.path} failed {times} ({refused}): check its disk.")
 
     def _files(self) -> list[int]:
         """Return which files these are: another one of the same name has another inode."""
@@ -329,7 +329,7 @@ class SqliteStore:
         What is written to them then, nobody would find again; who opened others would find less.
         """
         if not self.path.exists():  # a new start would make an empty one
-            raise Unavailable(f"{self.path} is gone: bring it back.")
+            raise Unavailable(f"{self.path} is missing: restore it.")
         with suppress(FileNotFoundError):
             if self._files() == self._opened:
                 return
@@ -364,7 +364,7 @@ class SqliteStore:
         unavailable = as_unavailable(cause)
         code = getattr(unavailable.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code in DAMAGED:
-            mend = "stop the house and restore a backup."
+            mend = "stop the server and restore a backup."
             unavailable.args = (f"{self.path} is damaged ({unavailable}): {mend}",)
         if code == SQLITE_FULL:
             unavailable.code = "storage_full"
@@ -392,7 +392,7 @@ def call_back(answer: Answer, outcome: UnitResult) -> None:
     try:
         answer(*outcome)
     except Exception:
-        log.exception("An answer could not be delivered")
+        log.exception("Delivering a result has failed")
 
 
 def as_unavailable(cause: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:

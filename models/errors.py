@@ -24,7 +24,7 @@ class Invalid(Exception):
         self.reason = reason
         self.values = values
 
-    def message(self, translate: Callable[[str], str]) -> str:
+    def message(self, translate: Callable[..., str]) -> str:
         """Return the reason in the language of `translate`."""
         return translate(self.reason).format(**self.values)
 
@@ -54,12 +54,31 @@ class PreconditionFailed(Exception):
 
 
 class TooMany(Invalid):
-    """This was tried too often (429); `seconds` says when to come back."""
+    """This was tried too often (429).
 
-    def __init__(self, seconds: int) -> None:
-        minutes = -(-seconds // 60)
-        super().__init__("", "Too many tries. Come back in {minutes} min.", minutes=minutes)
+    `seconds` says when to try again; `locked`, that no time will do, as 100 passwords in a row
+    were wrong: only a browser that has logged in before may, or a reset of the password.
+    """
+
+    def __init__(self, seconds: int, *, locked: bool = False) -> None:
+        reason = ""  # `message` has one for each case
+        super().__init__("", reason)
         self.seconds = seconds
+        self.locked = locked
+
+    def message(self, translate: Callable[..., str]) -> str:
+        """Return the reason in the language of `translate`."""
+        if self.locked:
+            return translate(
+                "Too many wrong passwords: this account is locked on this device. "
+                "Log in where you logged in before, or reset the password."
+            )
+        minutes = -(-self.seconds // 60)
+        return translate(
+            "Too many attempts. Try again in {minutes} minute.",
+            "Too many attempts. Try again in {minutes} minutes.",
+            minutes,
+        ).format(minutes=minutes)
 
 
 class Unavailable(Exception):

@@ -122,14 +122,14 @@ def read(name: str, data: bytes) -> Reading:
             count += 1
             if count > ROWS_LIMIT:
                 limit = ROWS_LIMIT
-                raise TooLarge("file", "These are too many at once: at most {limit}.", limit=limit)
+                raise TooLarge("file", "Too many todos at once: at most {limit}.", limit=limit)
             try:
                 sheets[-1].todos.append(checked(row))
             except Invalid as reason:
                 shown = plain(str(row.get("title", ""))[:200])
                 problems.append(Problem(line, shown, reason.with_traceback(None)))
     if not count and not problems:
-        raise Invalid("file", "There are no todos in this file.")
+        raise Invalid("file", "No todos found in this file.")
     return Reading(sheets, problems)
 
 
@@ -148,7 +148,7 @@ def sheets_in(
     try:
         words = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Invalid("file", "This file is neither text in UTF-8 nor a zip of ours.") from None
+        raise Invalid("file", "This file is neither UTF-8 text nor an Afazeres zip.") from None
     if words.lstrip()[:1] in ("{", "["):
         return from_json(json_of(data), stem)
     read_lines = from_csv if suffix.lower() == "csv" else from_txt
@@ -162,7 +162,7 @@ def unzipped(data: bytes) -> list[bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
                 if archive.getinfo(name).compress_type not in PACKED:
-                    raise Invalid("file", "This zip is damaged, or none of ours.")
+                    raise Invalid("file", "This zip is damaged, or isn't from Afazeres.")
                 if re.fullmatch(r"lists/\d{1,18}\.json", name):
                     with archive.open(name) as file:
                         parts.append(file.read(left + 1))  # whatever size it says it has
@@ -170,7 +170,7 @@ def unzipped(data: bytes) -> list[bytes]:
                     if left < 0:
                         raise Invalid("file", "This file is too large.")
     except DAMAGED:
-        raise Invalid("file", "This zip is damaged, or none of ours.") from None
+        raise Invalid("file", "This zip is damaged, or isn't from Afazeres.") from None
     return parts
 
 
@@ -179,7 +179,7 @@ def json_of(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        raise Invalid("file", "This file is no JSON.") from None
+        raise Invalid("file", "This isn't valid JSON.") from None
 
 
 def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
@@ -189,7 +189,7 @@ def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]
         return [found for each in value for found in from_json(each, name)]
     rows = value.get("todos") if isinstance(value, dict) else value
     if not isinstance(rows, list):
-        raise Invalid("file", "There are no todos in this file.")
+        raise Invalid("file", "No todos found in this file.")
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name = value["name"]
     told = (row if isinstance(row, dict) else {"title": row} for row in rows)
@@ -216,7 +216,7 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                     row["order"] = number(row["order"])
                 yield table.line_num, row
     except csv.Error:
-        reason = Invalid("file", "From here on this is no CSV.")
+        reason = Invalid("file", "Not valid CSV from here on.")
         problems.append(Problem(table.line_num, "", reason))
 
 
@@ -246,7 +246,7 @@ def checked(row: Row) -> Row:
     """Return a row as it will be stored. Raises Invalid."""
     title, notes = row.get("title"), row.get("notes") or ""
     if not isinstance(title, str) or not isinstance(notes, str):
-        raise Invalid("title", "There is no title here.")
+        raise Invalid("title", "The title is missing.")
     new: Row = {
         "title": text.line("title", title, todos.TITLE_LIMIT),
         "notes": text.several("notes", notes, todos.NOTES_LIMIT),
@@ -260,7 +260,7 @@ def checked(row: Row) -> Row:
             when = datetime.fromisoformat(str(row["created"]))
             new["created"] = instant(when if when.tzinfo else when.replace(tzinfo=UTC))
         except (ValueError, OverflowError):
-            raise Invalid("created", "There is no such day.") from None
+            raise Invalid("created", "Invalid date.") from None
     return new
 
 

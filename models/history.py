@@ -37,13 +37,13 @@ SENTENCES = {
     "delete list": (N_("Deleted the list “{title}”"), ""),
     "undo list": (N_("Undid a change to the list “{title}”"), ""),
     "invite member": (N_("Shared the list with {title}"), ""),
-    "role member": (N_("Gave {title} another role"), ""),
-    "remove member": (N_("Shares the list no more with {title}"), ""),
+    "role member": (N_("Changed {title}'s role"), ""),
+    "remove member": (N_("Removed {title}"), ""),
     "leave member": (N_("Left the list"), ""),
-    "say message": (N_("Wrote “{title}”"), ""),
-    "delete message": (N_("Took back a message"), ""),
-    "join member": (N_("Joined the list by a link"), ""),
-    "assign todo": (N_("Changed who shall do “{title}”"), ""),
+    "say message": (N_("Sent “{title}”"), ""),
+    "delete message": (N_("Deleted a message"), ""),
+    "join member": (N_("Joined the list by invite link"), ""),
+    "assign todo": (N_("Reassigned “{title}”"), ""),
 }
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
 EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
@@ -227,4 +227,4 @@ def inverse_verb(change: ChangeRecord) -> str:
 def check(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> None:
     """Raise Conflict unless what `change` left behind is still so."""
     if not can_undo(seen, change, versions):
-        raise Conflict("This was changed again since, so it can't be undone.")
+        raise Conflict("This has been changed since, so it can't be undone.")

@@ -38,7 +38,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
             break
         before, answer = json.loads(row)
         if before != asked:
-            raise Conflict("This was sent before, as part of another request.")
+            raise Conflict("This was already sent with another request.")
         return answer
     answer = unit()
     NOTE(user=person.id, key=key, answer=json.dumps([asked, answer]), at=now())

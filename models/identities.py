@@ -30,7 +30,7 @@ def link(person: Person, issuer: str, subject: str) -> None:
     if owner is None:
         Identity.create(user=person.id, issuer=issuer, subject=subject)
     elif owner.id != person.id:
-        raise Conflict("Another account here is linked to this one already.")
+        raise Conflict("Another account is already linked to this identity.")
 
 
 def mine(person: Person) -> list[Any]:
@@ -49,7 +49,7 @@ def unlink(person: Person, identity_id: int) -> None:
     if identity_id not in ids:
         raise NotFound
     if len(ids) == 1 and User.get_by_id(person.id).password is None:
-        raise Conflict("This is your only way in: first get a password.")
+        raise Conflict("Set a password first: this is your only way to log in.")
     Identity.delete().where(Identity.id == identity_id).execute()
 
 

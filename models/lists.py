@@ -219,7 +219,7 @@ def create(person: Person, name: str) -> int:
     LOCK_PERSON(person=person.id)
     if len(mine(person)) >= LISTS_LIMIT:
         limit = LISTS_LIMIT
-        raise Quota("name", "These are enough lists: at most {limit}.", limit=limit)
+        raise Quota("name", "Limit reached: {limit} lists.", limit=limit)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)

@@ -42,7 +42,7 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     """
     seen = lists.get_for(person, list_id, "share")
     if role not in lists.ROLES:
-        raise Invalid("role", "There is no such role: owner, editor and viewer are there.")
+        raise Invalid("role", "Unknown role: use owner, editor or viewer.")
     members, name = present(list_id), users.fold(username)
     number, had = members.get(name, (None, None))
     if number is None:
@@ -63,14 +63,14 @@ def come(list_id: int, name: str, role: str, members: int) -> None:
     LOCK_NAME(name=name)
     user = User.get_or_none(User.username == name)
     if user is None:
-        raise Invalid("username", "Nobody here has this name.")
+        raise Invalid("username", "No such user.")
     if members >= MEMBERS_LIMIT:
         limit = MEMBERS_LIMIT
-        raise Quota("username", "These are enough people: at most {limit}.", limit=limit)
+        raise Quota("username", "Limit reached: {limit} people.", limit=limit)
     theirs: Any = Member.select(fn.COUNT(Member.id), fn.MAX(Member.position))
     count, last = theirs.where(Member.user == user).tuples().get()
     if count >= lists.LISTS_LIMIT:
-        raise Quota("username", "They have too many lists already.")
+        raise Quota("username", "This person already has too many lists.")
     said = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
     Member.create(
         list=list_id, user=user, role=role, position=(last or 0) + 1, last_read_message=said
@@ -107,10 +107,10 @@ def invite(person: Person, list_id: int, role: str) -> str:
     """
     lists.get_for(person, list_id, "share")
     if role not in lists.ROLES[:2]:
-        raise Invalid("link", "A link makes editors or viewers.")
+        raise Invalid("link", "A link can only let people edit or view.")
     if len(invites(list_id)) >= INVITES_LIMIT:
         limit = INVITES_LIMIT
-        raise Quota("link", "These are enough links: at most {limit}.", limit=limit)
+        raise Quota("link", "Limit reached: {limit} links.", limit=limit)
     Invite.delete().where(Invite.expires < now()).execute()
     key = secrets.token_urlsafe(16)
     ends = instant(moment() + INVITED)
@@ -166,7 +166,7 @@ def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | No
     """Raise Conflict when nobody would own the list once `name` has `role`."""
     others = [had for member, (_, had) in members.items() if member != name]
     if "owner" not in (role, *others):
-        raise Conflict("A list needs an owner: first make someone else one.")
+        raise Conflict("Make someone else an owner first.")
 
 
 def present(list_id: int) -> dict[str, tuple[int, str]]:

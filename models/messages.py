@@ -42,7 +42,7 @@ def clean(words: str) -> str:
     """Return what can be said; raises Invalid."""
     words = text.several("text", words, TEXT_LIMIT)
     if text.blank(words):
-        raise Invalid("text", "Please write something here.")
+        raise Invalid("text", "Please enter something here.")
     return words
 
 
@@ -73,7 +73,7 @@ def drop(person: Person, held_id: int) -> int:
     mine = (ScheduledMessage.id == held_id, ScheduledMessage.user == person.id)
     list_id = ScheduledMessage.select(ScheduledMessage.list).where(*mine).scalar()
     if not ScheduledMessage.delete().where(*mine).execute():
-        raise Conflict("This was sent already.")
+        raise Conflict("This message has already been sent.")
     return int(list_id)
 
 

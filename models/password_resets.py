@@ -57,8 +57,8 @@ def print_link(app: Any) -> str:
         with db.connection_context(), db.atomic():
             key = create_reset(config.reset_password)
     except NotFound:
-        raise StartupError(f"Nobody here is called {config.reset_password!r}.") from None
+        raise StartupError(f"There is no user {config.reset_password!r}.") from None
     finally:
         app.store.close()
     base = config.public_url.rstrip("/") or f"http://localhost:{config.port}"
-    return f"{base}/reset/{key}\nThis link is good once, for an hour.\n"
+    return f"{base}/reset/{key}\nThis link works once, within one hour.\n"

@@ -145,18 +145,16 @@ def exclusive(url: str) -> Iterator[PostgresqlDatabase]:
             setting = value_of(database, "SHOW synchronous_commit")
             if setting not in DURABLE:
                 raise StartupError(
-                    f"{place} has synchronous_commit = {setting}, which loses what was "
-                    "acknowledged: say ALTER DATABASE ... SET synchronous_commit = on."
+                    f"{place} has synchronous_commit = {setting}, which can lose acknowledged "
+                    "writes: run ALTER DATABASE ... SET synchronous_commit = on."
                 )
             if value_of(database, "SHOW server_encoding") != "UTF8":
-                raise StartupError(
-                    f"{place} can't hold every letter: make it with ENCODING 'UTF8'."
-                )
+                raise StartupError(f"{place} can't store Unicode: create it with ENCODING 'UTF8'.")
             database.execute_sql("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
             yield database
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
         reason = " ".join(str(error).split())
-        mend = "mend that, then start again."
+        mend = "fix that and restart."
         raise StartupError(f"{place} can't be used ({reason}): {mend}") from error
 
 
@@ -171,13 +169,13 @@ def prepare(url: str, database: PostgresqlDatabase) -> None:
     applied = runner.applied()
     if database.get_tables() and "0001_first" not in applied:
         raise StartupError(
-            f"{redacted_url(url)} belongs to another program: give another --database."
+            f"{redacted_url(url)} belongs to another program: choose another --database."
         )
     number = max((int(name[:4]) for name in applied), default=0)
     if number > newest:
         raise StartupError(
             f"{redacted_url(url)} has schema {number}, but this program knows only {newest}: "
-            "install the newer Afazeres that made it."
+            "install the newer Afazeres that created it."
         )
     if number < newest:
         with database.atomic():

@@ -60,7 +60,7 @@ def count(*keys: str) -> None:
     until = max((b.until for b in buckets if not farthest < b.until < NEVER), default="")
     if until > at:
         ends = datetime.fromisoformat(until) if until != NEVER else this + QUARTER
-        raise TooMany(int((ends - this).total_seconds()) + 1)
+        raise TooMany(int((ends - this).total_seconds()) + 1, locked=until == NEVER)
     for bucket in buckets:
         rule = RULES[bucket.key.partition(":")[0]]
         last = max(bucket.since, bucket.until) if rule.pauses else bucket.since

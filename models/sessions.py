@@ -192,8 +192,8 @@ def signing_key(database: Path) -> str:
                     os.link(draft.name, path)
             sync_folder(path.parent)
         if path.stat().st_mode & 0o077:
-            raise StartupError(f"Others may read {path}: say chmod 600 {path}")
+            raise StartupError(f"Others can read {path}: run chmod 600 {path}")
         key = path.read_text().strip()
     if len(key) < 32:
-        raise StartupError(f"{path} is no good key: delete it, and everyone logs in anew.")
+        raise StartupError(f"{path} is not a valid key: delete it, and everyone logs in again.")
     return key

@@ -29,7 +29,7 @@ def copy(path: Path, url: str) -> str:
     """
     place = postgres.redacted_url(url)
     if not path.exists():
-        raise StartupError(f"There is no database {path}: say which with --database.")
+        raise StartupError(f"There is no database {path}: set --database.")
     with open_file(path) as held, refusing(path), postgres.exclusive(url) as target:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,13 +41,13 @@ def copy(path: Path, url: str) -> str:
         with source.connection_context(), source.atomic(), target.atomic():
             for table in tables:
                 if table.select().bind(target).exists():
-                    raise StartupError(f"{place} is not empty: give --migrate_to a new database.")
+                    raise StartupError(f"{place} is not empty: set --migrate_to to a new database.")
             count = sum(copy_table(table, source, target) for table in tables)
             for table in tables:
                 for ours, theirs in zip_longest(rows(table, source), rows(table, target)):
                     if ours != theirs:
                         raise StartupError(
-                            f"{place} holds something else than {path} in {table.__name__}: "
+                            f"{place} differs from {path} in {table.__name__}: "
                             f"{theirs!r} for {ours!r}. Nothing was copied."
                         )
     return f"Copied {count} rows from {path} to {place}, and compared each."

@@ -37,7 +37,7 @@ def line(field: str, value: str, limit: int) -> str:
         raise Invalid(field, "This must be one line, without control characters.")
     check(field, value, limit)
     if blank(value):
-        raise Invalid(field, "Please write something here.")
+        raise Invalid(field, "Please enter something here.")
     return value
 
 
@@ -45,7 +45,7 @@ def several(field: str, value: str, limit: int) -> str:
     """Return text of any number of lines, none included, its line ends as \\n; raises Invalid."""
     value = value.replace("\r\n", "\n").replace("\r", "\n").rstrip()
     if CONTROLS.search(value.replace("\n", "")):
-        raise Invalid(field, "This has control characters.")
+        raise Invalid(field, "This contains control characters.")
     return check(field, value, limit)
 
 
@@ -56,5 +56,5 @@ def check(field: str, value: str, limit: int) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Invalid(field, "This has characters that can't be stored.") from None
+        raise Invalid(field, "This contains characters that can't be saved.") from None
     return value

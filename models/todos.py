@@ -131,7 +131,7 @@ def add(person: Person, list_id: int, *titles: str, field: str = "title") -> lis
     seen = lists.get_for(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
         limit = SEVERAL_LIMIT
-        raise Invalid(field, "These are too many at once: at most {limit}.", limit=limit)
+        raise Invalid(field, "Too many todos at once: at most {limit}.", limit=limit)
     made = insert(person, seen, [{"title": title} for title in titles], field=field)
     return [row["id"] for row in made]
 
@@ -150,7 +150,7 @@ def insert(
     also for more than `most` in the list.
     """
     if seen.total + len(news) > most:
-        raise Quota(field, "These are too many in one list: at most {limit}.", limit=most)
+        raise Quota(field, "Too many todos in one list: at most {limit}.", limit=most)
     made = []
     for new in news:
         at = now()
@@ -200,7 +200,7 @@ def edit(
     if assigned is not None:
         new["assigned_to"] = member_called(seen.id, assigned)
         if assigned and not new["assigned_to"]:
-            raise Invalid("assigned", "They don't share this list.")
+            raise Invalid("assigned", "This person isn't a member of this list.")
     called = {
         "title": "rename",
         "completed_at": "complete" if completed else "reopen",
@@ -259,7 +259,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
     if after == todo_id:
         return seen.id
     if after not in places:
-        raise Invalid("after", "The todo it should follow is not in this list any more.")
+        raise Invalid("after", "The todo to move it after is no longer in this list.")
     place = places[after]
     new = [*others[:place], todo, *others[place:]]
     if new == order:

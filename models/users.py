@@ -23,8 +23,9 @@ LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"
 SWITCHES = ("shortcuts", "presence", "delay_messages")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
 
+NO_ACCENTS = N_("Usernames can't have accents or special letters: use only a to z.")
 NO_NAME = N_(
-    "Take up to 40 letters a to z, digits and . _ - with a letter or digit first, no spaces."
+    "Use up to 40 letters a to z, digits and . _ - with a letter or digit first, no spaces."
 )
 
 # OWASP's profile: 19 MiB, some 25 ms; one lane, so that a hash takes no more than its own core.
@@ -48,7 +49,9 @@ def clean_username(username: str) -> str:
     """Return the folded name; raises Invalid when it can't be one."""
     folded = fold(username)
     if not folded:
-        raise Invalid("username", NO_NAME)
+        composed = unicodedata.normalize("NFKC", username[:100]).casefold()
+        special = any(unicodedata.category(c)[0] in "LM" and not c.isascii() for c in composed)
+        raise Invalid("username", NO_ACCENTS if special else NO_NAME)
     return folded
 
 
@@ -56,7 +59,7 @@ def clean_email(email: str) -> str | None:
     """Return the address, None when the field was left empty; raises Invalid if it isn't one."""
     email = email.strip()
     if email and not EMAIL.fullmatch(email):
-        raise Invalid("email", "This is not an e-mail address.")
+        raise Invalid("email", "This isn't a valid e-mail address.")
     return email or None
 
 
@@ -67,14 +70,14 @@ def hash_password(password: str, *own_words: str) -> str:
     someone who knows `own_words`, such as the name. There are no rules of composition (6.2.5).
     """
     if len(password) < 8:
-        raise Invalid("password", "A password has at least 8 characters.")
+        raise Invalid("password", "A password needs at least 8 characters.")
     text.check("password", password, PASSWORD_LIMIT)
     from zxcvbn import zxcvbn  # 13 MB, for whoever chooses a password
 
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast
     if judged["score"] < LEAST_SCORE:
-        raise Invalid("password", "This is easily guessed. Several words would be better.")
+        raise Invalid("password", "This password is easy to guess. Several words would be better.")
     return hasher.hash(unicodedata.normalize("NFC", password))
 
 
@@ -124,7 +127,7 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     try:
         return create(username, email, password, list_name)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
-        raise Invalid("username", "Someone has this name already. Take another one.") from None
+        raise Invalid("username", "That username is taken.") from None
 
 
 def create(username: str, email: str | None, password: str | None, list_name: str) -> Person:
@@ -152,6 +155,6 @@ def prefer(person: Person, language: str, **switches: bool) -> None:
     The switches are those of SWITCHES. Raises Invalid.
     """
     if language not in ("", *LANGUAGES):
-        raise Invalid("language", "This language isn't spoken here yet.")
+        raise Invalid("language", "Unsupported language.")
     values = {"language": language or None, **switches}
     User.update(values).where(User.id == person.id).execute()

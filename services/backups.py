@@ -59,6 +59,4 @@ def until_night() -> float:
 def check_folder(folder: Path) -> None:
     """Raise StartupError unless backups can be written there."""
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise StartupError(
-            f"--backup_folder={folder} is no folder that can be written to: make it."
-        )
+        raise StartupError(f"--backup_folder={folder} is not a writable folder: create it.")

@@ -78,7 +78,7 @@ class HashPool:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for `work` on a password. Raises Unavailable when too much waits already."""
         if self.waiting >= HASHES_WAITING:
-            raise Unavailable("too many passwords wait to be checked")
+            raise Unavailable("too many passwords waiting to be hashed")
         self.waiting += 1
         try:
             return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))

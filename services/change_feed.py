@@ -51,7 +51,7 @@ class ChangeFeed:
                 self.poll()
                 await self.poll_versions()
             except Exception:  # the next look may go well, and no news for ever would be worse
-                log.exception("The bus could not look")
+                log.exception("Looking for changes has failed")
 
     async def on_notification(self, list_id: int, version: int, kind: str) -> None:
         """Look at once, as another process says that it has committed this."""

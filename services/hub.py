@@ -331,7 +331,7 @@ class Hub:
                         try:
                             watcher.send(news)
                         except Exception:  # whatever is wrong with one is not for the others
-                            app_log.exception("A watcher could not be told")
+                            app_log.exception("Notifying a subscriber has failed")
                     await asyncio.sleep(0)
         finally:
             self.telling = None
@@ -345,7 +345,7 @@ class Hub:
                 if turn % TURNS == 0:
                     await self.heartbeat(anyway=not turn % (ALIVE * TURNS))
             except Exception:  # the next time may go well
-                app_log.exception("The hub could not look after its watchers")
+                app_log.exception("The hub's heartbeat has failed")
 
     async def heartbeat(self, *, anyway: bool) -> None:
         """Say who is present, and let go of those whose session has ended.

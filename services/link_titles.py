@@ -253,7 +253,7 @@ class LinkTitles:
             except (HTTPClientError, OSError, UnsatisfiableReadError, ValueError) as error:
                 log.debug("%s: %s", address, error)  # what was read may do
             except Exception:  # whatever is wrong with one is not for the others
-                log.exception("%r could not be asked for its title", link.address)
+                log.exception("Fetching the title of %r has failed", link.address)
             place = page.headers.get("Location", "") if page.status in REDIRECTS else ""
             if not place:
                 return link, page.title()

@@ -83,11 +83,11 @@ class Metrics:
         """Return the meanings and values of what is measured when someone looks."""
         app = self.app
         return {
-            "sockets": ("windows that are live", len(app.hub.sockets)),
-            "writer_queue": ("units of work that wait to be written", app.store.waiting()),
-            "writer_batch": ("units that shared a commit, of late", app.store.batch()),
-            "hashes_waiting": ("passwords that wait to be checked", app.hash_pool.waiting),
-            "under_way": ("requests being answered", len(app.active_requests.requests)),
+            "sockets": ("open live connections", len(app.hub.sockets)),
+            "writer_queue": ("units of work waiting for the writer", app.store.waiting()),
+            "writer_batch": ("units of work per commit, recently", app.store.batch()),
+            "hashes_waiting": ("passwords waiting to be hashed", app.hash_pool.waiting),
+            "under_way": ("requests in progress", len(app.active_requests.requests)),
         }
 
     def collect(self) -> Iterator[Metric]:
@@ -96,12 +96,12 @@ class Metrics:
         for (method, status), count in [*self.requests.items()]:
             counted.add_metric((method, str(status)), count)
         yield counted
-        happened = CounterMetricFamily("events", "log-ins and the like", labels=("kind", "result"))
+        happened = CounterMetricFamily("events", "logins and the like", labels=("kind", "result"))
         for kinds, count in [*self.events.items()]:
             happened.add_metric(kinds, count)
         yield happened
-        yield self.latency.family("request_seconds", "from the first line to the answer")
-        yield self.lateness.family("loop_late_seconds", "how late the event loop's clock ticks")
+        yield self.latency.family("request_seconds", "time from request line to response")
+        yield self.lateness.family("loop_late_seconds", "lag of the event loop")
         for name, (meaning, value) in self.gauges().items():
             yield GaugeMetricFamily(name, meaning, value=value)
 
@@ -140,7 +140,7 @@ class LoopMonitor:
                 told = due
                 stack = traceback.extract_stack(sys._current_frames().get(self.loop_thread))[-6:]
                 told_by = " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in stack)
-                log.warning("The event loop is held for %.0f ms by %s", 1000 * late, told_by)
+                log.warning("The event loop was blocked for %.0f ms by %s", 1000 * late, told_by)
 
     async def close(self) -> None:
         """Look no more."""

@@ -34,14 +34,14 @@ WITHIN = 10 * MINUTE  # from our page to the provider and back
 PATIENCE = 10  # seconds for an answer of the provider
 BODY_LIMIT = 1024 * 1024
 LEEWAY = 60  # seconds that the provider's clock may be off
-LOST = N_("This log-in was not begun in this browser, or is too old. Please begin again.")
-DECLINED = N_("{name} did not let you in. You can try again, or log in with a password.")
-DOUBTFUL = N_("What {name} said of you can't be trusted, so you are not logged in.")
-DOWN = N_("{name} can't be asked just now. Try again in a moment, or log in with a password.")
-STALE = N_("To link your account to {name}, log out, log in again, and come back at once.")
+LOST = N_("This login wasn't started in this browser, or has expired. Please start again.")
+DECLINED = N_("{name} declined the login. You can try again, or log in with a password.")
+DOUBTFUL = N_("The response from {name} can't be trusted, so the login was refused.")
+DOWN = N_("{name} isn't responding. Try again in a moment, or log in with a password.")
+STALE = N_("To link your account to {name}, log out, log in again, and come back right away.")
 CLOSED = N_(
-    "You have no account here yet, and accounts are made by invitation. If you do have one, log in "
-    "with its password, and link it to {name} in your account."
+    "You don't have an account here yet, and sign-up is by invitation only. If you do have one, "
+    "log in with its password, and link it to {name} on your account page."
 )
 
 

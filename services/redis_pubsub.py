@@ -94,7 +94,7 @@ class RedisPubSub:
             if message["type"] == "message" and len(message["data"]) <= LONGEST:
                 with suppress(ValueError, RecursionError):
                     await self.dispatch(json.loads(message["data"]))
-        raise TimeoutError("it is silent")
+        raise TimeoutError("no message for too long")
 
     async def dispatch(self, message: Any) -> None:
         """Do what a message is for; there may be any nonsense in it."""
@@ -118,7 +118,7 @@ class RedisPubSub:
             error = error.exceptions[0]
         if not self.gone:
             reason = " ".join(str(error).split()) or type(error).__name__
-            log.warning("Redis is gone, so news may come a second later: %s", reason)
+            log.warning("Redis is down, updates may take a second longer: %s", reason)
         self.there, self.gone, self.queue = False, True, asyncio.Queue(WAITING)
         self.presence.heard.clear()
         self.presence.note_anew()

@@ -19,8 +19,16 @@ from checks.support.cast import ROOT
 from models.users import LANGUAGES
 
 FOLDER = ROOT / "views/languages"
-PLACES = ["translate:1,1t", "translate:1,2,3t", "_:1,1t", "_:1,2,3t", "N_:1", "Ns_:1,2"]
-REFUSALS = ["Invalid:2", "Quota:2", "TooLarge:2", "Wrong:2", "__init__:2", "Conflict:1"]
+PLACES = [
+    "translate:1,1t",
+    "translate:1,2,3t",
+    "translate:1,2,4t",
+    "_:1,1t",
+    "_:1,2,3t",
+    "N_:1",
+    "Ns_:1,2",
+]
+REFUSALS = ["Invalid:2", "Quota:2", "TooLarge:2", "WrongPassword:2", "__init__:2", "Conflict:1"]
 KEYWORDS = parse_keywords([*PLACES, *REFUSALS])
 # What tornado.locale asks for when it writes a date.
 DATES = (
@@ -41,8 +49,10 @@ def wanted() -> Catalog:
     loader = Loader(str(templates))
     names = sorted(str(file.relative_to(templates)) for file in templates.rglob("*.html"))
     sources = [loader.load(name).code for name in names]
-    folders = ("controllers", "models")
-    sources += [file.read_text() for room in folders for file in sorted((ROOT / room).glob("*.py"))]
+    folders = ("controllers", "models", "services")
+    sources += [
+        file.read_text() for room in folders for file in sorted((ROOT / room).rglob("*.py"))
+    ]
     for source in sources:
         for _, message, _, _ in extract("python", io.BytesIO(source.encode()), KEYWORDS):
             found.add(message)
@@ -76,7 +86,7 @@ def main() -> None:
         missing = sum(
             not all(m.string if m.pluralizable else [m.string]) for m in catalogue if m.id
         )
-        print(f"{language}: {len(catalogue)} messages, {missing} to translate")  # noqa: T201
+        print(f"{language}: {len(catalogue)} messages, {missing} to translate")
 
 
 if __name__ == "__main__":

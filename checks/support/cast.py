@@ -83,7 +83,7 @@ class Server:
     ) -> None:
         self.database = database
         self.log = Path(f"{database}.log-{next(NUMBERS)}")
-        self.expected = ["The event loop is held"]  # on a machine that is busy with other things
+        self.expected = ["event loop was blocked"]  # on a machine that is busy with other things
         command = [sys.executable, "-W", "error", "app.py", "--port=0", "--logging=warning"]
         command += ["--throttle=false", "--fetch_titles=false"]  # what comes later counts
         command.append(f"--database={address(database)}")

@@ -35,9 +35,7 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, DatabaseError) as error:
-        raise StartupError(
-            f"{path} can't be used ({error}): mend that, then start again."
-        ) from error
+        raise StartupError(f"{path} can't be used ({error}): fix that and restart.") from error
 
 
 def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
@@ -73,18 +71,18 @@ def check_place(path: Path) -> None:
     """Raise StartupError where no database can be, or where it can't be written."""
     if not path.parent.is_dir():
         raise StartupError(
-            f"There is no folder {path.parent}: make it, or give another --database."
+            f"No such folder {path.parent}: create it, or choose another --database."
         )
     if path.is_dir():
-        raise StartupError(f"{path} is a folder: give --database the path of a file.")
+        raise StartupError(f"{path} is a folder: set --database to the path of a file.")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise StartupError(
-            f"{path} can't be written: give this user that right, for its folder too."
+            f"{path} isn't writable: give this user write access, to its folder too."
         )
     log = Path(f"{path}-wal")
     if not path.exists() and log.exists() and log.stat().st_size:
         raise StartupError(
-            f"{log} is left of a database that is gone: bring it back, or move both."
+            f"{log} belongs to a database that is missing: restore it, or move both."
         )
 
 
@@ -115,9 +113,9 @@ def verify(path: Path, newest: int) -> int:
     if not header:
         raise StartupError(f"{path} is empty: delete it, or restore a backup.")
     if header[:16] != b"SQLite format 3\0":
-        raise StartupError(f"{path} is no database: restore a backup, or give another --database.")
+        raise StartupError(f"{path} is not a database: restore a backup, or change --database.")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StartupError(f"{path} belongs to another program: give another --database.")
+        raise StartupError(f"{path} belongs to another program: choose another --database.")
     log = Path(f"{path}-wal")
     quiet = "" if log.exists() and log.stat().st_size else "&immutable=1"  # makes no files either
     lookup = SqliteDatabase(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
@@ -139,7 +137,7 @@ def verify(path: Path, newest: int) -> int:
     if number > newest:
         raise StartupError(
             f"{path} has schema {number}, but this program knows only {newest}: "
-            "install the newer Afazeres that made it."
+            "install the newer Afazeres that created it."
         )
     return number
 
@@ -181,7 +179,7 @@ def upgrade(path: Path, steps: Path) -> None:
 def back_up(path: Path, target: Path) -> None:
     """Examine a database, and copy it. Raises StartupError."""
     if not path.exists():
-        raise StartupError(f"There is no database {path}: say which with --database.")
+        raise StartupError(f"There is no database {path}: set --database.")
     with refusing(path):
         verify(path, newest_of(STEPS))
     copy_to(path, target)
@@ -196,7 +194,7 @@ def copy_to(path: Path, target: Path) -> None:
     """
     with refusing(target):
         if target.exists():
-            raise StartupError(f"{target} is there already: give the copy another name.")
+            raise StartupError(f"{target} already exists: choose another name for the copy.")
         draft = Path(f"{target}.new")
         draft.unlink(missing_ok=True)
         source = SqliteDatabase(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)
