@@ -58,6 +58,7 @@ picture: .venv/test
 
 bench: .venv/bench
 	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.pictures
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -19,7 +19,7 @@ async def times(server: Server, logins: int) -> list[float]:
     client = AsyncHTTPClient(max_clients=200, force_instance=True)
     end, taken = time.monotonic() + SECONDS, []
 
-    async def lookup() -> None:
+    async def load() -> None:
         begun = time.perf_counter()
         await client.fetch(HTTPRequest(f"{server.url}/lists/1", headers=server.headers))
         taken.append(1000 * (time.perf_counter() - begun))
@@ -38,19 +38,21 @@ async def times(server: Server, logins: int) -> list[float]:
             await client.fetch(request, raise_error=False)
 
     people = [asyncio.create_task(log_in()) for _ in range(logins)]
-    looking = []
+    loading = []
     while time.monotonic() < end:
-        looking.append(asyncio.create_task(lookup()))
+        loading.append(asyncio.create_task(load()))
         await asyncio.sleep(1 / PACE)
-    await asyncio.gather(*people, *looking)
+    await asyncio.gather(*people, *loading)
     return sorted(taken)
 
 
-def visit(folder: Path) -> None:
+def measure(folder: Path) -> None:
     """Take the measures."""
     app = Server(folder, "app", str(folder / "accounts.db"))
-    app.move_in()
-    with requests.Session() as http:  # who logs in: the fiftieth time, one's first session ends
+    app.sign_up()
+    with (
+        requests.Session() as http
+    ):  # another user logs in, as the fiftieth session of one ends the first
         http.get(f"{app.url}/login")
         account = {"username": "bob", "password": "three quiet otters"}
         http.post(f"{app.url}/signup", account | {"_xsrf": http.cookies["_xsrf"]})
@@ -74,4 +76,4 @@ def visit(folder: Path) -> None:
             costs[name].append(app.load("/nothing", "GET")[1])
     more = statistics.median(costs["with"]) - statistics.median(costs["without"])
     print(f"  a session costs {more:.0f} us of CPU a request (<= 30)")
-    app.end()
+    app.stop()

@@ -1,13 +1,13 @@
 """A server to be measured: `python -m bench.serve KIND PATH`, of a database (a file, or
 postgresql://...), or of a bare page.
 
-All run on the event loop that the house runs on: uvloop's where that is installed.
+All run on the event loop of `server.run`: uvloop's if that is installed.
 
-KINDs are `app` (a third argument: how many units share a commit), `live` (where all may come from
-one address), `titles` (a third argument: whom it may ask for some), `changing` and `bare`.
+KINDs are `app` (a third argument: how many units share a commit), `live` (the same, for sockets),
+`titles` (a third argument: addresses it may fetch from), `changing` and `bare`.
 
 Prints its port; at SIGTERM, how late its event loop was, in ms: p50, p99, the most; at SIGUSR1, for
-how long at most it held its loop since the last, in ms: not counted is when others had its core.
+how long at most it blocked its loop since the last, in ms, without the time others had its core.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ from services.render_cache import RenderCache
 SECRET = "for measuring only, and long enough"
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 HASH = HASHER.hash("three quiet otters")
-TICK = 0.005  # seconds between two looks at the loop's clock
+TICK = 0.005  # seconds between two checks of the loop
 
 
 class BareHandler(RequestHandler):
-    """What Tornado costs alone: the same bytes, from nowhere."""
+    """What Tornado costs alone: the same bytes, from memory."""
 
     def initialize(self, page: bytes) -> None:
         self.page = page
@@ -55,7 +55,7 @@ class BareHandler(RequestHandler):
 
 
 class BareLogInHandler(RequestHandler):
-    """What looking at a password costs alone, in one thread."""
+    """What checking a password costs alone, in one thread."""
 
     def initialize(self, threads: ThreadPoolExecutor) -> None:
         self.threads = threads
@@ -68,7 +68,7 @@ class BareLogInHandler(RequestHandler):
 
 
 class NothingHandler(PageHandler):
-    """A page for everyone with nothing on it: what it costs to know who is asking."""
+    """An empty public page: what authentication costs."""
 
     public = True
 
@@ -76,17 +76,17 @@ class NothingHandler(PageHandler):
         self.finish(b"")
 
 
-async def watch(late: list[float], held: list[float]) -> None:
-    """Note how late each tick of the loop comes, and how much of that the loop itself was busy."""
+async def watch(late: list[float], blocked: list[float]) -> None:
+    """Measure how late each tick of the loop comes, and how much of that the loop was busy."""
     while True:
         due, used = time.perf_counter() + TICK, time.thread_time()
         await asyncio.sleep(TICK)
         late.append(1000 * (time.perf_counter() - due))
-        held.append(min(late[-1], 1000 * (time.thread_time() - used)))
+        blocked.append(min(late[-1], 1000 * (time.thread_time() - used)))
 
 
 async def do_jobs(server: App) -> None:
-    """Do every job of the house, and copy its database."""
+    """Run every job once, back up the database, and print the seconds."""
     begun = time.monotonic()
     for job in server.jobs:
         await job.work(server)
@@ -97,9 +97,9 @@ async def do_jobs(server: App) -> None:
 
 
 class Changing(RenderCache):
-    """Keeps what is drawn of a house, but nothing of what is drawn of a list at one version.
+    """Caches all but what was rendered for a list at one version.
 
-    So each who asks finds all rows changed; who asks while they are drawn waits for the same.
+    So each request finds all rows changed; those that come meanwhile share the result.
     """
 
     def get(self, key: Any) -> list[bytes] | None:
@@ -112,11 +112,11 @@ async def main(kind: str, path: str, more: str = "128") -> None:
     closing = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
     late: list[float] = []
-    held: list[float] = []
+    blocked: list[float] = []
 
     def tell() -> None:
-        print(f"{max(held, default=0):.2f}", flush=True)
-        held.clear()
+        print(f"{max(blocked, default=0):.2f}", flush=True)
+        blocked.clear()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     server: Any
@@ -149,7 +149,7 @@ async def main(kind: str, path: str, more: str = "128") -> None:
         print(next(iter(server._sockets.values())).getsockname()[1], flush=True)
     gc.collect()
     gc.freeze()  # as `server.serve` does
-    watching = asyncio.create_task(watch(late, held))
+    watching = asyncio.create_task(watch(late, blocked))
     await closing.wait()
     watching.cancel()
     if kind != "bare":

@@ -1,4 +1,4 @@
-"""The servers that are measured: how each is started, asked, loaded and ended."""
+"""The servers that are measured: how each is started, loaded and stopped."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from bench import peers
 HERE = Path(__file__).parent
 ROUNDS, SECONDS, CLIENTS = 3, 2, 32
 LISTS = 40  # to add to in turn, as one holds 10,000 todos
-PACE = 400  # requests a second of a normally loaded house
+PACE = 400  # requests a second of a normal load
 TICKS = os.sysconf("SC_CLK_TCK")
 
 IN_TURN = """n = 0
@@ -61,7 +61,7 @@ def cpu_of(process: int) -> float:
 
 
 class Server:
-    """One of the servers, and somebody logged in to it."""
+    """`python -m bench.serve` with these arguments, and the headers of a user who is logged in."""
 
     seconds = SECONDS  # that a load lasts
 
@@ -87,8 +87,8 @@ class Server:
         self.script = folder / f"{self.process.pid}.lua"
         self.headers: dict[str, str] = {}
 
-    def move_in(self) -> None:
-        """Sign up, keep a list of 50 todos to look at and another to add to."""
+    def sign_up(self) -> None:
+        """Sign up, and make list 1 with 50 todos and LISTS more to add to."""
         with requests.Session() as http:
             http.get(f"{self.url}/login")
             token = {"_xsrf": http.cookies["_xsrf"]}
@@ -104,8 +104,8 @@ class Server:
             self.headers = {"Cookie": cookies}
             self.body += f"&_xsrf={quote(token['_xsrf'])}"
 
-    def be_a_program(self) -> None:
-        """From now on ask the API, with a token."""
+    def use_api(self) -> None:
+        """From now on send requests to the API, with a token."""
         account = {"username": "ann", "password": "three quiet otters", "name": "bench"}
         made = requests.post(f"{self.url}/api/tokens", json=account, timeout=9).json()
         self.headers = {"Authorization": f"Bearer {made['token']}"}
@@ -126,8 +126,8 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
 
-    def held(self) -> float:
-        """Return for how long at most it held its loop since it was last asked, in ms."""
+    def blocked(self) -> float:
+        """Return for how long at most it blocked its loop since the last call, in ms."""
         self.process.send_signal(signal.SIGUSR1)
         assert self.process.stdout
         return float(self.process.stdout.readline())
@@ -136,8 +136,8 @@ class Server:
         """Return the seconds for which others had its core while it had work."""
         return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[1]) / 1e9
 
-    def have(self, path: str, **headers: str) -> None:
-        """From now on ask for something with these headers when one has it already."""
+    def remember_etag(self, path: str, **headers: str) -> None:
+        """From now on send these headers, and the ETag of `path`: the answer is 304."""
         self.headers |= headers
         answer = requests.get(self.url + path, headers=self.headers, timeout=9)
         self.headers["If-None-Match"] = answer.headers["ETag"].replace("'", "\\'")
@@ -147,7 +147,7 @@ class Server:
     ) -> tuple[float, float, float]:
         """Return requests a second, microseconds of CPU a request, and the p99 in ms.
 
-        `url` is of someone who stands before it.
+        `url` is of a proxy in front of it.
         """
         form = {"Content-Type": self.kind} if method == "POST" else {}
         headers = "".join(
@@ -159,25 +159,25 @@ class Server:
         if "LIST" in path:
             lua += IN_TURN % (LISTS, path.replace("LIST", "' .. n + 1 .. '"))
         self.script.write_text(lua)
-        # As from elsewhere: an answer that comes doesn't take the core from whoever gave it.
-        behave = ["taskset", "-c", cores, "chrt", "--batch", "0"]
-        command = [*behave, "wrk", "-t1", f"-c{clients}", f"-d{self.seconds}s"]
-        before, asked = self.cpu(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        # As from elsewhere: an answer that arrives doesn't take the core from the server.
+        batch = ["taskset", "-c", cores, "chrt", "--batch", "0"]
+        command = [*batch, "wrk", "-t1", f"-c{clients}", f"-d{self.seconds}s"]
+        before, start = self.cpu(), resource.getrusage(resource.RUSAGE_CHILDREN)
         said = subprocess.run(
             [*command, "--latency", "-s", str(self.script), (url or self.url) + path],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        used, asking = self.cpu() - before, resource.getrusage(resource.RUSAGE_CHILDREN)
+        used, after = self.cpu() - before, resource.getrusage(resource.RUSAGE_CHILDREN)
         failed = re.findall(r"Non-2xx.*|Socket errors.*", said)
         if failed and not isinstance(self, Peer):
             raise RuntimeError(said)
         if failed:
             print("  ", self.process.args, *failed)
         count = int(re.findall(r"(\d+) requests in", said)[0])
-        self.asking = asking.ru_utime + asking.ru_stime - asked.ru_utime - asked.ru_stime
-        self.asking /= count  # seconds of CPU that it takes to ask
+        self.client_cpu = after.ru_utime + after.ru_stime - start.ru_utime - start.ru_stime
+        self.client_cpu /= count  # seconds of CPU that wrk takes for a request
         number, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)", said)[0]
         p99 = float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
         return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0]), 1e6 * used / count, p99
@@ -202,15 +202,15 @@ class Server:
         if codes != {200, 303}:
             raise RuntimeError(codes)
 
-    def end(self) -> list[str]:
-        """Stop it; return how late its loop was."""
+    def stop(self) -> list[str]:
+        """Stop it; return how late its loop was: p50, p99 and the most, in ms."""
         RUNNING.remove(self)
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=30)[0].split()
 
 
-class House(Server):
-    """The house as people start it; several may have one database."""
+class AppServer(Server):
+    """`python app.py` as people start it; several may share a database."""
 
     def __init__(self, folder: Path, *options: str, cores: str = "0") -> None:
         command = [sys.executable, "app.py", "--port=0", "--throttle=false", "--logging=warning"]
@@ -219,25 +219,25 @@ class House(Server):
         self.url = self.process.stdout.readline().split()[-1].strip("/")
         self.body, self.kind = "title=Water+the+plants", "application/x-www-form-urlencoded"
 
-    def know(self, other: Server) -> None:
-        """Be asked by the same person as another process."""
+    def share_session(self, other: Server) -> None:
+        """Be used by the same user as another process."""
         self.headers, self.body, self.kind = other.headers, other.body, other.kind
 
 
 class Peer(Server):
-    """What others would have built."""
+    """The same work by another framework: see `bench.peers`."""
 
     def __init__(self, folder: Path, name: str, shim: str) -> None:
         database = Path(tempfile.mkdtemp(dir=folder), "peer.db")
-        peers.furnish(database)
+        peers.create_database(database)
         variables = {"DATABASE": str(database), **({"LD_PRELOAD": shim} if shim else {})}
-        self.begin(folder, peers.COMMANDS[name], variables)
+        self.launch(folder, peers.COMMANDS[name], variables)
         self.headers = {"Authorization": f"Bearer {peers.TOKEN}"}
         self.body, self.kind = '{"title": "Water the plants"}', "application/json"
         answer = requests.get(f"{self.url}/api/todos", headers=self.headers, timeout=9)
         assert len(answer.json()) == 50
 
-    def begin(self, folder: Path, command: list[str], variables: dict[str, str]) -> None:
+    def launch(self, folder: Path, command: list[str], variables: dict[str, str]) -> None:
         """Start it on a free port, and wait until it answers."""
         port = str(free_port())
         self.start(
@@ -261,7 +261,7 @@ def compare(
 ) -> dict[str, tuple[float, ...]]:
     """Load each server in turn, there and back, and print the medians and their ratios.
 
-    `path` may be another one for some; the others are asked for `their_path` then.
+    `path` may be one for each of some servers; the others get `their_path` then.
     """
     paths = path if isinstance(path, dict) else dict.fromkeys(servers.values(), path)
     taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in servers}
@@ -281,7 +281,7 @@ def compare(
 
 
 def slow_disk(folder: Path) -> str:
-    """Return what makes each fsync 2 ms slower, when it is preloaded."""
+    """Return a library that makes each fsync 2 ms slower when it is preloaded."""
     shim, source = str(folder / "slow_disk.so"), str(HERE / "slow_disk.c")
     subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, source, "-ldl"], check=True)
     return shim

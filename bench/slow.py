@@ -1,7 +1,7 @@
-"""Measure what others notice of slow clients: the p99 beside them, and what they cost the server.
+"""Measure what slow clients cost others: the p99 beside them, and the CPU of the server.
 
-They are held by a process of their own, on core 1 as those who ask, and come back whenever they are
-cut off. What a number should be is printed beside it.
+A process of their own has them, on core 1 like the load, and reconnects whenever one is cut off.
+What a number should be is printed beside it.
 """
 
 import gc
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from bench.live import PATIENCE, Crowd, our_own, room
+from bench.live import TIMEOUT, SocketHolder, live_server, raise_file_limit
 from bench.servers import Server
 
 SILENT, DRIPPING, SOCKETS = 500, 350, 300
@@ -42,8 +42,8 @@ class Slow:
         self.open()
 
     def open(self) -> None:
-        """Come, or come back."""
-        self.socket = socket.create_connection(self.place, timeout=PATIENCE)
+        """Connect, or connect again."""
+        self.socket = socket.create_connection(self.place, timeout=TIMEOUT)
         self.socket.setblocking(False)
         self.sent = 0
         self.poll.register(self.socket, select.EPOLLIN)
@@ -57,11 +57,11 @@ class Slow:
             self.due += 1
             at = self.sent % len(self.more)
             self.sent += 1
-            with suppress(OSError):  # cut off, of which the poll tells
+            with suppress(OSError):  # cut off: the poll reports it
                 self.socket.send(self.more[at : at + 1])
 
-    def hear(self) -> bool:
-        """Read; say whether one was cut off, and came back."""
+    def receive(self) -> bool:
+        """Read; return whether it was cut off, and has reconnected."""
         with suppress(ConnectionError):
             if self.socket.recv(65536):
                 return False
@@ -71,55 +71,55 @@ class Slow:
         return True
 
 
-def hold(pipe: Connection, url: str) -> None:
-    """Be slow until the pipe is closed; then say how often one was cut off."""
+def run_clients(pipe: Connection, url: str) -> None:
+    """Run the slow clients until the pipe says so; then send how often one was cut off."""
     place, poll = urlsplit(url), select.epoll()
     assert place.hostname and place.port
-    crowd = [Slow((place.hostname, place.port), n, poll) for n in range(SILENT + DRIPPING)]
+    connections = [Slow((place.hostname, place.port), n, poll) for n in range(SILENT + DRIPPING)]
     poll.register(pipe, select.EPOLLIN)
-    cut, by_number = 0, {one.socket.fileno(): one for one in crowd}
+    cut, by_number = 0, {one.socket.fileno(): one for one in connections}
     gc.freeze()
-    pipe.send(len(crowd))
+    pipe.send(len(connections))
     while True:
         for number, _ in poll.poll(0.05):
             if number == pipe.fileno():
                 pipe.send(cut)
                 return
             one = by_number.pop(number)
-            cut += one.hear()
+            cut += one.receive()
             by_number[one.socket.fileno()] = one
-        for one in crowd:
+        for one in connections:
             one.drip()
 
 
-class SlowOnes:
-    """All of them, in a process of their own."""
+class SlowClients:
+    """SILENT + DRIPPING connections, in a process of their own."""
 
     def __init__(self, server: Server, ending: ExitStack) -> None:
         alone = multiprocessing.get_context("spawn")
         self.pipe, theirs = alone.Pipe()
-        self.process = alone.Process(target=hold, args=(theirs, server.url), daemon=True)
+        self.process = alone.Process(target=run_clients, args=(theirs, server.url), daemon=True)
         self.process.start()
         ending.callback(self.process.kill)
         theirs.close()
         self.pipe.recv()
 
-    def end(self) -> int:
-        """Send them home; return how many were cut off."""
+    def close(self) -> int:
+        """Return how many were cut off."""
         self.pipe.send(None)
         cut: int = self.pipe.recv()
-        self.process.join(PATIENCE)
+        self.process.join(TIMEOUT)
         return cut
 
 
-def ask(server: Server, http: requests.Session) -> tuple[float, float]:
+def load(server: Server, http: requests.Session) -> tuple[float, float]:
     """Ask for a page RATE times a second for a while; return the p50 and the p99 in ms."""
     taken, due = [], time.monotonic()
     for _ in range(RATE * SECONDS):
         due += 1 / RATE
         time.sleep(max(0, due - time.monotonic()))
         begun = time.perf_counter()
-        answer = http.get(f"{server.url}/lists/1", headers=server.headers, timeout=PATIENCE)
+        answer = http.get(f"{server.url}/lists/1", headers=server.headers, timeout=TIMEOUT)
         taken.append(1000 * (time.perf_counter() - begun))
         assert answer.status_code == 200
     taken.sort()
@@ -127,33 +127,33 @@ def ask(server: Server, http: requests.Session) -> tuple[float, float]:
 
 
 def busy(server: Server) -> float:
-    """Return the part of its core that a server takes while nobody asks, in percent."""
+    """Return the part of its core that a server takes without requests, in percent."""
     before = server.cpu()
     time.sleep(QUIET)
     return 100 * (server.cpu() - before) / QUIET
 
 
 def beside_them(folder: Path, ending: ExitStack) -> None:
-    """Ask alone and beside them, in turns, and look at the server while nobody asks."""
+    """Ask alone and beside them, in turns, and measure the server without requests."""
     print(f"{SILENT} silent and {DRIPPING} dripping connections, {SOCKETS} sockets beside them")
-    server = our_own(folder, "slow")
+    server = live_server(folder, "slow")
     server.headers |= {"Accept-Encoding": "identity"}
     alone, beside, weights, costs, cut = [], [], [], [], 0
     with requests.Session() as http:
-        ask(server, http)
+        load(server, http)
         calm = busy(server)
         for turn in range(2 * ROUNDS):
             if turn % 2 == 0:
-                alone.append(ask(server, http))
+                alone.append(load(server, http))
                 continue
             before = server.memory()
-            slow, live = SlowOnes(server, ending), Crowd(server, SOCKETS, ending)
+            slow, live = SlowClients(server, ending), SocketHolder(server, SOCKETS, ending)
             time.sleep(SETTLED)
             costs.append(busy(server))
-            beside.append(ask(server, http))
+            beside.append(load(server, http))
             weights.append(server.memory() - before)
-            cut += slow.end()
-            live.end()
+            cut += slow.close()
+            live.close()
             time.sleep(SETTLED)
     for name, rounds in (("alone", alone), ("beside them", beside)):
         p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
@@ -162,9 +162,9 @@ def beside_them(folder: Path, ending: ExitStack) -> None:
     one, other = (statistics.median(p99 for _, p99 in rounds) for rounds in (alone, beside))
     print(f"  p99 beside them is {other / one:.2f} times the p99 alone (<= 3); {cut} were cut off")
     cost, weight = statistics.median(costs), max(weights)
-    print(f"  CPU while nobody asks: {calm:.1f} % alone, {cost:.1f} % with them (< 5)")
+    print(f"  CPU without requests: {calm:.1f} % alone, {cost:.1f} % with them (< 5)")
     print(f"  {weight / 1024:.1f} MiB more memory with all of them", flush=True)
-    server.end()
+    server.stop()
 
 
 def without_descriptors(folder: Path) -> None:
@@ -173,32 +173,32 @@ def without_descriptors(folder: Path) -> None:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, files[1]))
     try:
-        server = our_own(folder, "few")
+        server = live_server(folder, "few")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
     place = urlsplit(server.url)
-    crowd = [
-        socket.create_connection((place.hostname, place.port), timeout=PATIENCE)
+    connections = [
+        socket.create_connection((place.hostname, place.port), timeout=TIMEOUT)
         for _ in range(TOO_MANY)
     ]
     cost = busy(server)
-    for one in crowd:
+    for one in connections:
         one.close()
     begun = time.monotonic()
     while True:
         with suppress(requests.ConnectionError):
-            if requests.get(f"{server.url}/healthz", timeout=PATIENCE).status_code == 200:
+            if requests.get(f"{server.url}/healthz", timeout=TIMEOUT).status_code == 200:
                 break
     answered = time.monotonic() - begun
     print(f"  CPU {cost:.1f} % (< 5); it answers {answered:.2f} s after they go (<= 2)", flush=True)
-    server.end()
+    server.stop()
 
 
-def visit(folder: Path) -> None:
+def measure(folder: Path) -> None:
     """Take the measures of slow clients."""
-    room()
+    raise_file_limit()
     with ExitStack() as ending:
         ending.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {1})  # and those that hold the connections
+        os.sched_setaffinity(0, {1})  # and the process of the connections
         beside_them(folder, ending)
         without_descriptors(folder)

@@ -43,7 +43,7 @@ def until_known(database: Path) -> float:
     return time.monotonic()
 
 
-def visit(folder: Path) -> None:
+def measure(folder: Path) -> None:
     """Take the measures."""
     slow = subprocess.Popen(
         ["taskset", "-c", "1", sys.executable, "-c", SLOW],
@@ -55,7 +55,7 @@ def visit(folder: Path) -> None:
     port = int(slow.stdout.readline())
     database = folder / "titles.db"
     app = Server(folder, "titles", str(database), f"127.0.0.1:{port}")
-    app.move_in()
+    app.sign_up()
     os.sched_setaffinity(app.process.pid, range(os.cpu_count() or 1))
     print(f"{LINKS} links to pages that answer after {LATE} s, and 100 pages a second beside them")
     idle = asyncio.run(times(app, 0))
@@ -70,6 +70,6 @@ def visit(folder: Path) -> None:
     p99 = [each[int(len(each) * 0.99)] for each in (idle, busy)]
     print(f"  all are known after {seconds:.1f} s (< 10)")
     print(f"  p99 of pages: {p99[0]:.1f} ms before, {p99[1]:.1f} ms beside: {p99[1] / p99[0]:.2f}")
-    app.end()
+    app.stop()
     slow.kill()
     slow.communicate()

@@ -8,9 +8,9 @@ from bench.simulation import (
     GROUP,
     SETUPS,
     SOCKETS,
+    Cluster,
     Costs,
     OneProcess,
-    Outgrown,
     World,
     load,
     pace,
@@ -25,17 +25,17 @@ COSTS = Costs(
     add=300e-6,
     commit=100e-6,
     fsync=0.002,
-    far_page=250e-6,
-    far_add=500e-6,
-    base_page=50e-6,
-    base_add=250e-6,
+    process_page=250e-6,
+    process_add=500e-6,
+    postgres_page=50e-6,
+    postgres_add=250e-6,
     nginx=50e-6,
-    asking=10e-6,
+    client=10e-6,
     redis=20e-6,
-    sweep=2e-6,
+    versions=2e-6,
     told=15e-6,
     idle=5e-6,
-    place=1e-6,
+    presence=1e-6,
     socket=20e3,
     todo=1000,
 )
@@ -48,7 +48,7 @@ def test_one_at_a_time() -> None:
 
 
 def test_a_commit_each() -> None:
-    """Takes its turn at the disk, so that nobody is faster than that."""
+    """Waits for the disk alone, so that no rate is higher than the disk's."""
     world = World()
     single = saturate(world, OneProcess(world, COSTS, group=1).add)
     assert 1 / (COSTS.fsync + COSTS.commit + COSTS.add) < single < 1 / COSTS.fsync
@@ -63,7 +63,7 @@ def test_a_commit_for_many() -> None:
 
 
 def test_a_queue_grows_with_the_load() -> None:
-    """Whose mean wait is known (Pollaczek, Khinchine), and so is that of an empty house."""
+    """Whose mean wait is known (Pollaczek, Khinchine), and so is that of an idle process."""
     waits = []
     for rate in (5, 4000):  # 4,000 times 0.2 ms: 80 percent
         world = World()
@@ -74,18 +74,18 @@ def test_a_queue_grows_with_the_load() -> None:
 
 
 def test_more_processes() -> None:
-    """Answer more, until something that they share is full."""
+    """Answer more, until something that they share is busy all the time."""
     world = World()
-    one = saturate(world, Outgrown(world, COSTS, 1, 4, 4).page)
-    four = saturate(world := World(), Outgrown(world, COSTS, 4, 4, 4).page)
-    narrow = saturate(world := World(), Outgrown(world, COSTS, 4, 4, 1).page)
-    assert one == pytest.approx(1 / COSTS.far_page, rel=0.02)
+    one = saturate(world, Cluster(world, COSTS, 1, 4, 4).page)
+    four = saturate(world := World(), Cluster(world, COSTS, 4, 4, 4).page)
+    narrow = saturate(world := World(), Cluster(world, COSTS, 4, 4, 1).page)
+    assert one == pytest.approx(1 / COSTS.process_page, rel=0.02)
     assert 3 * one < four <= 4 * one
     assert narrow == pytest.approx(min(1 / COSTS.nginx, four), rel=0.2)
 
 
-def test_how_far_a_house_goes() -> None:
-    """The fullest part is just as full as it may be, and nobody waits longer than they should."""
+def test_how_many_people_a_setup_serves() -> None:
+    """The busiest part is just as busy as it may be, and no request waits long."""
     found = [*steps(COSTS)]
     assert [step.setup for step in found] == [*SETUPS]
     for step in found:

@@ -1,7 +1,7 @@
 """The same work as others' tutorials teach it: a password, a token, 50 todos, one more.
 
-Each has the tables of `furnish`, SQLite in WAL with synchronous=FULL, and one process. Those of
-`LIVE` have no tables: they tell all their sockets of a change.
+Each has the tables of `create_database`, SQLite in WAL with synchronous=FULL, and one process.
+Those of `LIVE` have no tables: they tell all their sockets of a change.
 """
 
 import hashlib
@@ -39,15 +39,15 @@ NEEDS = {
 NODE_NEEDS = {"Express + better-sqlite3": "better-sqlite3", "ws": "ws"}
 
 
-def there(name: str) -> bool:
-    """Say whether a peer is installed."""
+def installed(name: str) -> bool:
+    """Return whether a peer is installed, with Node.js or in this environment."""
     if name in NEEDS:
         return find_spec(NEEDS[name]) is not None
     return (NODE_MODULES / NODE_NEEDS[name]).exists()
 
 
-def furnish(path: Path) -> None:
-    """Make a database with somebody, their token, and 50 todos."""
+def create_database(path: Path) -> None:
+    """Make a database with a user, their token, and 50 todos."""
     with sqlite3.connect(path) as db:
         db.executescript(
             """

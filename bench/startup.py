@@ -12,8 +12,8 @@ import requests
 
 from bench import peers
 from bench.servers import HERE, free_port, variables_of
-from bench.table import BARE, PEERS, TABLE
-from bench.work import house
+from bench.table import BARE, OURS, PEERS, TABLE
+from bench.work import app_server
 
 ROUNDS, SETTLED = 5, 1  # seconds
 LIVE = ("Starlette + uvicorn", "ws")
@@ -46,7 +46,7 @@ def memory(process: int) -> int:
     return total
 
 
-def begin(command: list[str], variables: dict[str, str]) -> tuple[float, int]:
+def start_up(command: list[str], variables: dict[str, str]) -> tuple[float, int]:
     """Start a server; return after how many seconds it answers, and its bytes of memory."""
     port = str(free_port())
     begun = time.monotonic()
@@ -71,25 +71,25 @@ def begin(command: list[str], variables: dict[str, str]) -> tuple[float, int]:
         process.wait(30)
 
 
-def visit(folder: Path) -> None:
+def measure(folder: Path) -> None:
     """Take the measures."""
     print("a fresh process: seconds until it answers, MB of memory")
-    house(folder, "fresh").end()
+    app_server(folder, "fresh").stop()
     ours = [sys.executable, "app.py", "--port=PORT", f"--database={folder}/fresh False.db"]
-    commands = {"the house": ours, BARE: [sys.executable, "-c", TORNADO, "PORT"]}
-    commands |= {n: c for n, c in (peers.COMMANDS | peers.LIVE).items() if peers.there(n)}
-    peers.furnish(folder / "fresh-peers.db")
+    commands = {OURS: ours, BARE: [sys.executable, "-c", TORNADO, "PORT"]}
+    commands |= {n: c for n, c in (peers.COMMANDS | peers.LIVE).items() if peers.installed(n)}
+    peers.create_database(folder / "fresh-peers.db")
     variables = {"DATABASE": str(folder / "fresh-peers.db")}
     taken: dict[str, list[tuple[float, int]]] = {name: [] for name in commands}
     for turn in range(ROUNDS):
         for name in list(commands)[:: -1 if turn % 2 else 1]:
-            taken[name].append(begin(commands[name], variables))
+            taken[name].append(start_up(commands[name], variables))
     seconds = {name: statistics.median(s for s, _ in each) for name, each in taken.items()}
     sizes = {name: statistics.median(b for _, b in each) / 1e6 for name, each in taken.items()}
     for name in commands:
         print(f"  {name:26}{seconds[name]:6.2f} s {sizes[name]:6.0f} MB", flush=True)
     everyone: dict[str, float | None] = dict.fromkeys((BARE, *PEERS, *LIVE))
-    TABLE.sizes("until a fresh process answers", seconds["the house"], seconds, everyone)
+    TABLE.sizes("startup time", seconds[OURS], seconds, everyone)
     sizes["70 MB"] = 70
     everyone["70 MB"] = 1
-    TABLE.sizes("memory of a fresh process", sizes["the house"], sizes, everyone)
+    TABLE.sizes("memory at startup", sizes[OURS], sizes, everyone)
