@@ -32,10 +32,7 @@ PROCESSES, ASKING = 4, 2 * CLIENTS  # so that each always has requests
 SECRET = "--cookie_secret=for measuring only, and long enough"
 FSYNCS, COMMIT = 300, 40 * 1024  # how often, and the bytes that a commit writes
 SOCKETS, QUIET = 2000, 22  # open pages; seconds, in which each gets one "alive"
-MANY, TURNS = (
-    1000,
-    50,
-)  # lists whose versions are read at once, people in presence messages; how often
+MANY, TURNS = 1000, 50  # lists, or people, read at once; how often
 TRY_FSYNC = f"""
 import os, tempfile, time
 with tempfile.TemporaryFile(dir=".") as file:
