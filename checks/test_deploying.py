@@ -64,7 +64,7 @@ def test_files_from_the_disk(house: House) -> None:  # noqa: F811
         for name, value in own.headers.items():
             if name not in ("Server", "Date", "Etag", "Content-Length", "Expires", "Vary"):
                 assert disk.headers.get(name, "").lower() == value.lower(), name
-    bare = requests.get(f"{house.front.url}/static/js/app.js", timeout=9)
+    bare = requests.get(f"{house.front.url}/static/js/main.js", timeout=9)
     assert bare.headers["Cache-Control"] == "no-cache"
     assert bare.headers["Content-Encoding"] == "gzip"
     for outside in (
