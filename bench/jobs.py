@@ -6,32 +6,32 @@ import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
+
+import requests
 
 from bench.accounts import times
-from bench.servers import Server
+from bench.servers import LISTS, Server
 
-LISTS, TODOS = 100, 1000  # half of them expired in the trash
-
-FILL = """
-WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {todos})
-INSERT INTO todo (list_id, title, notes, position, created, updated, version, deleted_at, added_id)
-SELECT {list}, 'Water the plants, number ' || n, '', n, '{long_ago}', '{long_ago}', 1,
-    CASE n % 2 WHEN 0 THEN '{long_ago}' END, 1 FROM number
-"""
+POSTS, TODOS = 100, 1000  # of each; half of all are deleted long ago
 LONG_AGO = "2020-01-01T00:00:00.000Z"
 
 
-def fill(database: Path) -> None:
-    """Give the first user LISTS lists of TODOS todos."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for _ in range(LISTS):
-            new = "INSERT INTO list (name, version, total) VALUES ('Full', 1, ?) RETURNING id"
-            (number,) = connection.execute(new, (TODOS // 2,)).fetchone()
-            member = (
-                "INSERT INTO member (list_id, user_id, role, position) VALUES (?, 1, 'owner', ?)"
+def fill(server: Server, database: Path) -> None:
+    """Add TODOS todos POSTS times, and move half of all to the trash, long ago."""
+    lines = "\n".join(f"Water the plants, number {number}" for number in range(TODOS))
+    with requests.Session() as http:
+        http.headers.update(server.headers | {"Content-Type": server.kind})
+        token = server.body.rpartition("_xsrf=")[2]
+        for number in range(POSTS):
+            form = f"lines={quote(lines)}&_xsrf={token}"
+            answer = http.post(
+                f"{server.url}/lists/{2 + number % LISTS}", form, allow_redirects=False
             )
-            connection.execute(member, (number, number))
-            connection.execute(FILL.format(todos=TODOS, list=number, long_ago=LONG_AGO))
+            assert answer.status_code == 303, answer.text
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE todo SET deleted_at = ? WHERE id % 2", (LONG_AGO,))
+        connection.execute("UPDATE list SET total = total / 2, open = open / 2")
 
 
 def measure(folder: Path) -> None:
@@ -39,9 +39,9 @@ def measure(folder: Path) -> None:
     database = folder / "jobs.db"
     app = Server(folder, "app", str(database))
     app.sign_up()
-    fill(database)
+    fill(app, database)
     os.sched_setaffinity(app.process.pid, range(os.cpu_count() or 1))
-    print(f"every job over {LISTS * TODOS} todos, half of them expired, and a backup")
+    print(f"every job over {POSTS * TODOS} todos, half of them expired, and a backup")
     idle = asyncio.run(times(app, 0))
     before = app.blocked()
     app.process.send_signal(signal.SIGUSR2)

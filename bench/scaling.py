@@ -145,12 +145,12 @@ def versions_cost(cluster: Cluster, database: str) -> float:
     """Return PostgreSQL's CPU for each list whose version is read."""
     base = database_at(cluster.url(database))
     with base.connection_context():
-        add = "INSERT INTO list (name, version, open, total, people, titles)"
+        add = "INSERT INTO list (name, version, open, total, people, revision)"
         add += f" SELECT 'x', 1, 0, 0, 1, 0 FROM generate_series(1, {MANY}) RETURNING id"
         numbers = [number for (number,) in base.execute_sql(add).fetchall()]
         before = cpu_of(cluster_process(cluster))
         for _ in range(TURNS * 10):
-            asked = "SELECT id, version, titles FROM list WHERE id = ANY(%s)"
+            asked = "SELECT id, version, revision FROM list WHERE id = ANY(%s)"
             base.execute_sql(asked, (numbers,)).fetchall()
         used = cpu_of(cluster_process(cluster)) - before
     return used / TURNS / 10 / MANY
