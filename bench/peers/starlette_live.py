@@ -29,9 +29,9 @@ async def live(socket: WebSocket) -> None:
 async def change(request: Request) -> Response:
     global version
     version += 1
-    news = text("changed")
+    changed = text("changed")
     for socket in [*sockets]:
-        await socket.send_text(news)
+        await socket.send_text(changed)
     return Response(status_code=204)
 
 
