@@ -8,7 +8,7 @@
 # make sample    make people.db.sample anew
 # make restore   put a backup (FILE=...) in the place of people.db
 # make picture   take the pictures in README.rst anew
-# make bench     measure beside a bare handler and beside peers; needs wrk, gcc for the slow disk
+# make bench     measure beside a bare handler and peers, draw docs/speed-*.svg; needs wrk and gcc
 
 PYTHON ?= python3
 PORT ?= 8888

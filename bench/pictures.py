@@ -119,7 +119,12 @@ def pictures(figures: dict[str, Any]) -> Iterator[Picture]:
         ]
         yield Picture("model", "requests a second", trials)
         steps = [
-            Bar(step["setup"], step["people"], f"{step['people']:,} ({step['busiest']})", GREY)
+            Bar(
+                step["setup"],
+                step["people"],
+                f"{step['people']:,} ({step['busiest'].removeprefix('the ')})",
+                GREY,
+            )
             for step in model["steps"]
         ]
         axis = "people (in brackets: what is busiest)"
@@ -163,7 +168,7 @@ def draw(picture: Picture) -> str:
                 (patch,) = axes.barh(y, bar.value, 0.7 * ROW, color=bar.colour)
                 patch.set_gid(f"{heading}|{bar.label}")
                 axes.text(-0.02, y, bar.label, ha="right", **place)
-                end = max(bar.value, bar.high or 0)
+                end = max(bar.value, bar.high or 0, bar.least or 0)
                 axes.annotate(bar.text, (end, y), (4, 0), textcoords="offset points", va="center")
                 if bar.low is not None and bar.high is not None:
                     spread = [[bar.value - bar.low], [bar.high - bar.value]]
@@ -178,7 +183,7 @@ def draw(picture: Picture) -> str:
         ends = [bar.high or bar.value for _, bars in picture.groups for bar in bars]
         if picture.log:
             axes.set_xscale("log")
-            axes.set_xlim(min(ends) / 2, max(ends) * (2 * max(ends) / min(ends)) ** 0.4)
+            axes.set_xlim(min(ends) / 2, max(ends) * (2 * max(ends) / min(ends)) ** 0.5)
             axes.xaxis.set_minor_formatter(lambda value, _: "")
         else:
             axes.set_xlim(0, 1.25 * max(ends))

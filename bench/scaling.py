@@ -269,7 +269,11 @@ def report(costs: Costs, slower: float, measured: dict[str, float]) -> None:
             for name, rate in simulated.items()
         ],
         "steps": [
-            {"setup": step.setup.name, "people": step.people, "busiest": next(iter(step.parts))}
+            {
+                "setup": step.setup.name,
+                "people": int(round_off(step.people)),
+                "busiest": next(iter(step.parts)),
+            }
             for step in computed
         ],
     }
