@@ -11,8 +11,8 @@ import pytest
 
 from bench.pictures import Picture, pictures
 from bench.table import BARE, FIGURES, PEERS, Table
-from checks.support.cast import ROOT
 
+ROOT = Path(__file__).parent.parent
 SVG = "{http://www.w3.org/2000/svg}"
 PICTURES = {picture.name: picture for picture in pictures(json.loads(FIGURES.read_text()))}
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from checks.support.cast import ROOT
 from config import read
 
+ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted(ROOT.glob("docs/*.rst"))]
 # What is copied to try the commands: all that `git clone` gives the app, and no environment.
 APP = ("app.py", "config.py", "server.py", "controllers", "models", "services", "views")
