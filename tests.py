@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from checks.support.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, inside, rows
+from checks.support.servers import ROOT, Server, inside
+from checks.support.visitors import PASSWORD, Row, Visitor, alerts, bare, rows
 
 TITLES = [
     "Buy milk",

@@ -23,8 +23,8 @@ from bench.simulation import HEARERS, Costs, steps, trials
 from bench.table import BARE, TABLE
 from bench.work import bare, end_all, house
 from checks.support.cluster import FOUND, Cluster
-from checks.test_news import REDIS, Redis
-from checks.test_several import NGINX, Nginx
+from checks.support.nginx import NGINX, Nginx
+from checks.support.redis_server import REDIS, Redis
 from models.postgres import database_at
 from services.hub import Presence
 

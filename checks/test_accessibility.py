@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from checks.support.cast import Server, Visitor
-from checks.test_script import Window, until
+from checks.support.browser import Window, until
+from checks.support.servers import Server
+from checks.support.visitors import Visitor
 
 AXE = Path(sys.prefix) / "node_modules/axe-core/axe.min.js"
 PAGES = (

@@ -12,10 +12,12 @@ from uuid import uuid4
 import pytest
 import requests
 
-from checks.support.cast import PASSWORD, ROOT, Server, Visitor, address, alerts, dump, inside
-from checks.test_api import Program
-from checks.test_live import Socket, play
-from checks.test_rules import BROWSER, House
+from checks.support.database import BROWSER
+from checks.support.database import Database as House
+from checks.support.programs import Program
+from checks.support.servers import ROOT, Server, address, dump, inside
+from checks.support.sockets import Socket, play
+from checks.support.visitors import PASSWORD, Visitor, alerts
 from controllers.account import device
 from controllers.base import path_without_key
 from models import (
@@ -46,7 +48,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A database of one's own."""
     made = House(tmp_path / "people.db")
     yield made
-    made.doors.close()
+    made.store.close()
 
 
 def person(server: Server, name: str = "ann") -> Visitor:

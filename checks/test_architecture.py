@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.support.cast import ROOT
+from checks.support.servers import ROOT
 from config import Config
 
 # Which of our modules a room may import; the most particular rule counts.

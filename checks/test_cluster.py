@@ -24,11 +24,13 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, websocket_connect
 
 from checks.support import cluster
-from checks.support.cast import Server, Visitor
-from checks.test_live import aside, play
-from checks.test_news import Redis, needs_postgresql, needs_redis
-from checks.test_postgres import KEY
-from checks.test_several import NGINX, OPTIONS, Nginx, at, place_of, until
+from checks.support.nginx import NGINX, Nginx, place_of
+from checks.support.redis_server import Redis
+from checks.support.servers import KEY, OPTIONS, Server
+from checks.support.sockets import aside, play
+from checks.support.visitors import Visitor, at
+from checks.support.waiting import until
+from checks.test_news import needs_postgresql, needs_redis
 
 WINDOWS = int(os.environ.get("WINDOWS") or 1000)
 WRITERS = 8  # each with a list of their own

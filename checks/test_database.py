@@ -18,7 +18,9 @@ from peewee import (
     SqliteDatabase,
 )
 
-from checks.support.cast import Server, Visitor, alerts, ask
+from checks.support.database import ask
+from checks.support.servers import Server
+from checks.support.visitors import Visitor, alerts
 from controllers.base import PageHandler
 from models.database import PreparedQuery, SqliteStore, db
 from models.errors import Unavailable

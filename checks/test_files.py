@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from checks.support.cast import Visitor, alerts, rows
+from checks.support.visitors import Visitor, alerts, rows
 from models import files
 
 TITLES = (

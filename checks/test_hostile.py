@@ -8,8 +8,9 @@ from urllib.parse import quote, urljoin, urlsplit
 import pytest
 import requests
 
-from checks.support.cast import Server, Visitor
-from checks.test_api import Program
+from checks.support.programs import Program
+from checks.support.servers import Server
+from checks.support.visitors import Visitor
 
 PAYLOADS = {
     "script": "<script>alert(1)</script>",

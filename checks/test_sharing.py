@@ -1,8 +1,7 @@
 """Sharing a list: who comes in, in which role, and who goes."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -10,16 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from checks.support.cast import PASSWORD, Server, Visitor, alerts, dump, inside
-from checks.test_api import Program
-from checks.test_script import Window, until
-from checks.test_together import live, see
-
-
-def join(owner: Visitor, other: Visitor, role: str = "editor") -> int:
-    """Share the owner's list with someone; return the status of the answer."""
-    fields = {"username": other.name, "role": role}
-    return owner.post(f"/lists/{owner.list}/members", **fields).status_code
+from checks.support.browser import Window, live, see, until
+from checks.support.programs import Program
+from checks.support.servers import Server, dump, inside
+from checks.support.visitors import PASSWORD, Visitor, alerts, join
+from checks.support.waiting import wait
 
 
 def people(visitor: Visitor, number: int) -> list[str]:
@@ -213,14 +207,6 @@ def test_what_is_new_is_counted(ann: Visitor, cy: Visitor) -> None:
     assert unread(cy, ann.list) == "1"
     cy.post(page, text="I see")
     assert unread(cy, ann.list) == "" and unread(ann, ann.list) == "1"
-
-
-def wait(told: Callable[[], bool]) -> None:
-    """Wait until something is so; ten seconds at most."""
-    end = time.monotonic() + 10
-    while not told():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def unread(visitor: Visitor, number: int) -> str:
