@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 
+pytest.register_assert_rewrite("checks.support")  # so that a failure there says what was found
+
 from checks.support import cluster
 from checks.support.browser import CHROMIUM, launch
 from checks.support.disk import Disk, build

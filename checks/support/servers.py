@@ -106,7 +106,7 @@ class Server:
         self.release()
         lines = self.log.read_text().splitlines()
         unexpected = [line for line in lines if not any(e in line for e in self.expected)]
-        assert unexpected == []
+        assert not unexpected, "\n".join(unexpected)
 
     def release(self) -> None:
         """Kill what is left of it."""
