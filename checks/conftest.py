@@ -17,12 +17,19 @@ from checks.support import cluster
 from checks.support.browser import CHROMIUM, launch
 from checks.support.disk import Disk, build
 from checks.support.nginx import NGINX, Nginx, Several
-from checks.support.servers import CLUSTERS, ENGINE, OPTIONS, ROOT, Server, start_engine
+from checks.support.servers import (
+    CLUSTERS,
+    ENGINE,
+    OF_SQLITE,
+    OPTIONS,
+    ROOT,
+    Server,
+    start_engine,
+    stop_engine,
+)
 from checks.support.visitors import Visitor, at, join
 from checks.support.waiting import until
 from models import migrations
-
-OF_SQLITE = "about SQLite itself"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,15 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config, "workerinput"
     )
     if config.getoption("engine") == "postgresql" and not distributes:
-        if not cluster.FOUND:
-            raise pytest.UsageError(cluster.MISSING)
         start_engine()
 
 
 def pytest_unconfigure() -> None:
     """Stop it."""
-    while CLUSTERS:
-        CLUSTERS.pop().stop()
+    stop_engine()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,12 +22,21 @@ from models.postgres import PostgresStore, database_at
 ROOT = Path(__file__).parent.parent.parent
 NUMBERS = itertools.count(1)
 CLUSTERS: list[cluster.Cluster] = []  # with --engine=postgresql, the one that all tests use
+OF_SQLITE = "about SQLite itself"  # why a test is skipped on another engine
 ENGINE = os.environ.get("ENGINE", "sqlite")  # or postgresql; pytest's --engine comes before it
 
 
 def start_engine() -> None:
     """Start the PostgreSQL server that all databases are in from now on."""
+    if not cluster.FOUND:
+        sys.exit(cluster.MISSING)
     CLUSTERS.append(cluster.Cluster(cluster.QUICK))
+
+
+def stop_engine() -> None:
+    """Stop it, if it was started."""
+    while CLUSTERS:
+        CLUSTERS.pop().stop()
 
 
 def address(path: Path) -> str:
