@@ -31,6 +31,8 @@ from checks.support.visitors import Visitor, at, join
 from checks.support.waiting import until
 from models import migrations
 
+INSTALL = "pip install -r checks/requirements.txt"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests run on another database engine."""
@@ -114,14 +116,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         shared.release()
 
 
+def tool(name: str) -> Any:
+    """Return a package that is in checks/requirements.txt only; skip the test without it."""
+    package = name.partition(".")[0]
+    return pytest.importorskip(name, reason=f"no {package}: {INSTALL}")
+
+
+@pytest.fixture
+def hypothesis() -> Any:
+    """What thinks of inputs that nobody would type."""
+    return tool("hypothesis")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Share one browser among the tests of a file; its event loop ends with them."""
     if CHROMIUM is None:
         pytest.skip("no chromium found: apt install chromium")
-    driver = pytest.importorskip(
-        "playwright.sync_api", reason="no playwright: pip install -r checks/requirements.txt"
-    )
+    driver = tool("playwright.sync_api")
     with driver.sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
