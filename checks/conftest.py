@@ -41,8 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL if it is the engine: one cluster for each process that runs tests."""
+    config.addinivalue_line("markers", "engine: depends on the engine, so it runs on each")
     config.addinivalue_line("markers", f"sqlite: {OF_SQLITE}, skipped on another engine")
-    config.addinivalue_line("markers", "engine: depends on the engine, so runs on each")
+    config.addinivalue_line("markers", "postgresql: about PostgreSQL itself, which it starts")
     distributes = getattr(config.option, "numprocesses", None) and not hasattr(
         config, "workerinput"
     )

@@ -13,6 +13,8 @@ from checks.support.servers import Server, inside
 from checks.support.visitors import PASSWORD, Visitor
 from controllers.base import POLICY
 
+pytestmark = pytest.mark.engine
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NOTHING = "999999999"  # an id that nothing has
 HEADERS = {

@@ -137,6 +137,7 @@ def test_writing_too_fast(strict: Server) -> None:
     assert [int(row.title) for row in ann.rows()] == [n for n, c in enumerate(codes) if c == 303]
 
 
+@pytest.mark.engine
 def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
     clock = datetime.now(UTC)
@@ -289,6 +290,7 @@ def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.engine
 def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     """The keeper prints a link, good once and for an hour; whoever has it is in."""
     server = start("--throttle=true")
@@ -317,6 +319,7 @@ def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     assert mine.get(third).status_code == 404
 
 
+@pytest.mark.engine
 def test_a_closed_door(start: Callable[..., Server]) -> None:
     """With --signup=closed only who has a link to a list may make an account."""
     house = start()
@@ -367,6 +370,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     assert cy.get(f"/lists/{ann.list}").status_code == again.get(shared).status_code == 404
 
 
+@pytest.mark.engine
 def test_nothing_is_left(house: House) -> None:
     """Of someone who goes, but what they did in the lists of others."""
     house.add("milk")
@@ -392,6 +396,7 @@ def test_nothing_is_left(house: House) -> None:
         house.do(members.put, person, new, f"gone:{house.bob.id}", "owner")
 
 
+@pytest.mark.engine
 def test_who_has_no_password(house: House) -> None:
     """As they come by single sign-on: they must have come a moment ago."""
     key = house.do(sessions.log_in, house.ann, BROWSER)
@@ -416,6 +421,7 @@ def test_who_has_no_password(house: House) -> None:
         house.do(account_closing.close, house.ann, "the old hash")
 
 
+@pytest.mark.engine
 def test_fifty_sessions(house: House) -> None:
     """Are enough: the one that was seen longest ago ends."""
     keys = [house.do(sessions.log_in, house.ann, BROWSER) for _ in range(51)]
@@ -423,6 +429,7 @@ def test_fifty_sessions(house: House) -> None:
     assert all(sessions.session_for(key, house.lookup) for key in keys[1:])
 
 
+@pytest.mark.engine
 def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Server) -> None:
     """Are on the account page, and ended there, but not the only way in."""
     issuer = "https://id.example.org"

@@ -28,6 +28,8 @@ from models.tables import Change, Job, List, Message, Person, ScheduledMessage, 
 from services.backups import BACKUPS, NIGHT, back_up, local_time, until_night
 from services.jobs import HOUR, Jobs, PeriodicJob, clean_up, units
 
+pytestmark = pytest.mark.engine
+
 Books = list[tuple[str, str]]
 
 

@@ -22,6 +22,8 @@ from checks.support.servers import ROOT, Server, address
 from checks.support.visitors import Visitor
 from checks.support.writers import WRITERS, Writer, examine
 
+pytestmark = pytest.mark.engine
+
 KILLS = int(os.environ.get("KILLS") or (30 if os.environ.get("CI") == "true" else 8))
 
 

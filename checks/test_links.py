@@ -11,6 +11,8 @@ from models import account_closing, cleanup, links, lists, messages, todos
 from models.clock import instant, moment
 from models.tables import Link, List, ListLink
 
+pytestmark = pytest.mark.engine
+
 A, B, C = (f"https://example.org/{name}" for name in "abc")
 
 

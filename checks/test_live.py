@@ -20,6 +20,8 @@ from checks.support.visitors import Visitor, version
 from models.tables import Person
 from services.hub import ALIVE, ASKED, TURNS, Hub, Subscriber
 
+pytestmark = pytest.mark.engine
+
 
 def test_a_change_is_told(ann: Visitor, cy: Visitor) -> None:
     """To every socket that watches the list, with its version; nothing to a stranger."""

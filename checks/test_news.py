@@ -14,7 +14,8 @@ from redis.backoff import DecorrelatedJitterBackoff
 from tornado.options import Error
 
 from checks.support import cluster
-from checks.support.redis_server import REDIS, Redis
+from checks.support.needs import needs_postgresql, needs_redis
+from checks.support.redis_server import Redis
 from checks.support.servers import KEY, Server
 from checks.support.sockets import Socket, aside, hear, play
 from checks.support.visitors import Visitor, at, join, version
@@ -29,9 +30,7 @@ MANY, SOON = (
     20,
     5,
 )  # changes, one after another; seconds: by the sweep alone each takes a half on the average
-needs_redis = pytest.mark.skipif(not REDIS, reason="no Redis found: apt install redis-server")
-needs_postgresql = pytest.mark.skipif(not cluster.FOUND, reason=cluster.MISSING)
-pytestmark = needs_redis
+pytestmark = [pytest.mark.postgresql, needs_redis]
 
 
 @pytest.fixture

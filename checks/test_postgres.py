@@ -30,6 +30,7 @@ from tornado.options import Error
 
 from checks.support import cluster
 from checks.support.database import ask
+from checks.support.needs import needs_postgresql
 from checks.support.programs import Program
 from checks.support.servers import KEY, NEWEST, ROOT, Server, numbers, refused
 from checks.support.sockets import UPGRADE, Client, Socket, aside, hear, held, play
@@ -55,7 +56,7 @@ from models.postgres import PostgresStore, exclusive, prepare
 from models.tables import Change, List, RateLimit, Session, Todo, User
 from services.postgres_lookup_cache import PostgresLookupCache
 
-pytestmark = pytest.mark.skipif(not cluster.FOUND, reason=cluster.MISSING)
+pytestmark = [pytest.mark.postgresql, needs_postgresql]
 BACK_WITHIN = 5  # seconds after the server is there again
 BY_ID = Lock(List.select(List.id).where(List.id == Param("id")))
 FAIL = Select((), (fn.fail(Param("code")),))

@@ -11,6 +11,8 @@ from checks.support.sockets import Socket, play
 from checks.support.visitors import Visitor
 from models.lists import REQUIRED_ROLE, ROLES
 
+pytestmark = pytest.mark.engine
+
 
 class Scene(NamedTuple):
     """A list, what is in it, and who tries."""

@@ -30,6 +30,8 @@ from models.database import db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Pruned, Quota
 from models.tables import Change, IdempotencyKey, List, Person, Session, Table, Todo
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:

@@ -8,12 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
+
 from checks.support.nginx import Several, place_of
 from checks.support.programs import Program
 from checks.support.servers import OPTIONS, Server, inside
 from checks.support.sockets import Socket, aside, hear, play
 from checks.support.visitors import Visitor, at, version
 from checks.support.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.engine
 
 
 async def ended(watching: Socket) -> int | None:

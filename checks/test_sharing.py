@@ -113,6 +113,7 @@ def link_of(ann: Visitor, role: str) -> str:
     return str(link.removeprefix(ann.server.url))
 
 
+@pytest.mark.engine
 def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server) -> None:
     """Whoever has one, in its role, after logging in; an ended one lets in nobody."""
     link = link_of(ann, "viewer")
@@ -144,6 +145,7 @@ def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server
     assert link.rpartition("/")[2] not in dump(server.database)
 
 
+@pytest.mark.engine
 def test_links_end_by_themselves(ann: Visitor, cy: Visitor, server: Server) -> None:
     """After seven days, and with their list."""
     link, gone = link_of(ann, "viewer"), link_of(ann, "viewer")
@@ -321,6 +323,7 @@ def test_drafts_stay(windows: list[Window]) -> None:
     until(theirs.page, f"{drafts} === 'half a todo,half a message'")
 
 
+@pytest.mark.engine
 def test_second_thoughts(windows: list[Window], server: Server) -> None:
     """What waits is in one's own windows alone, until it is taken back, or sent by itself."""
     mine, theirs = windows

@@ -254,6 +254,7 @@ def test_bad_manners(start: Callable[..., Server]) -> None:
     server.stop()  # nothing was logged
 
 
+@pytest.mark.engine
 def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_path: Path) -> None:
     """Though the collector looks no more at what many sockets hold."""
     (tmp_path / "inside").mkdir()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import requests
 
 from checks.support.programs import Program
@@ -23,6 +24,8 @@ from checks.support.servers import Server
 from checks.support.sockets import Subscriber
 from checks.support.visitors import Visitor, join
 from checks.support.writers import examine
+
+pytestmark = pytest.mark.engine
 
 SOAK = float(os.environ.get("SOAK", "15"))
 PEOPLE = 6

@@ -865,6 +865,7 @@ def doors(tmp_path: Path) -> Iterator[SqliteStore | PostgresStore]:
         yield doors
 
 
+@pytest.mark.engine
 def test_an_identity_is_one_persons(doors: SqliteStore | PostgresStore) -> None:
     """By its issuer and its subject, letter by letter."""
     ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
@@ -881,6 +882,7 @@ def test_an_identity_is_one_persons(doors: SqliteStore | PostgresStore) -> None:
     assert ask(doors.write, identities.find_or_create, "i", "s", "eve", "Things").result() == ann
 
 
+@pytest.mark.engine
 def test_a_name_like_the_wanted_one(doors: SqliteStore) -> None:
     """Free, and one that could have been taken here."""
     wanted = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import requests
 
 from checks.support.database import ask
@@ -18,6 +19,8 @@ from checks.support.waiting import wait
 from checks.support.writers import WRITERS, Writer, examine
 from models import lists, todos
 from models.tables import Person
+
+pytestmark = pytest.mark.engine
 
 
 def load(server: Server) -> list[Writer]:
