@@ -154,8 +154,8 @@ BELOW = {
     "app": ("server", "config", "controllers", "services", "models"),
     "server": ("config", "controllers", "services", "models"),
     "config": (),
-    "controllers": ("services", "models"),
-    "services": ("models",),
+    "controllers": ("config", "services", "models"),
+    "services": ("config", "models"),
     "models": (),
 }
 # Private names of libraries that are used all the same, each with the reason beside it.

@@ -83,7 +83,11 @@ class Server:
     """
 
     def __init__(
-        self, database: Path, *options: str, environment: dict[str, str] | None = None
+        self,
+        database: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        root: Path = ROOT,
     ) -> None:
         self.database = database
         self.log = Path(f"{database}.log-{next(NUMBERS)}")
@@ -96,7 +100,7 @@ class Server:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [*command, *options],
-                cwd=ROOT,
+                cwd=root,
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -106,7 +110,9 @@ class Server:
         ready, _, _ = select.select([self.process.stdout], [], [], 30)
         said = self.process.stdout.readline() if ready else ""
         self.url = said.rpartition(" ")[2].strip().rstrip("/")
-        assert self.url.startswith("http://"), self.log.read_text()
+        if not self.url.startswith("http://"):
+            self.release()
+            raise AssertionError(self.log.read_text())
 
     def stop(self) -> None:
         """Close it; fail unless it ended well and complained of nothing unexpected."""
