@@ -16,12 +16,8 @@ from tornado.web import RequestHandler, url
 import server
 from config import Config
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
-from controllers.base import (
-    MissingHandler,
-    StaticHandler,
-    apply_forwarded_headers,
-    path_without_key,
-)
+from controllers.base import MissingHandler, apply_forwarded_headers, path_without_key
+from controllers.static import StaticHandler
 from models import messages, password_resets, sessions, sqlite_to_postgres
 from models.database import SqliteStore
 from models.postgres import PostgresStore

@@ -853,12 +853,36 @@ class EveryAnswerTest(Tour):
         self.assertEqual(statuses, {200, 302, 303, 403, 404, 405, 422})
 
     def test_static_files_are_kept_by_their_hash(self) -> None:
-        """With it for years, without it not unasked."""
+        """With it for years, without it not unasked; modules that import each other share it."""
         page = self.ann.get("/lists").text
-        address = page.split('rel="stylesheet" href="')[1].split('"')[0]
-        self.assertIn("max-age=315360000", self.ann.get(address).headers["Cache-Control"])
-        bare_address = self.ann.get("/static/css/app.css")
-        self.assertEqual(bare_address.headers["Cache-Control"], "no-cache")
+        addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+        for address in addresses:
+            with self.subTest(address):
+                answer = self.ann.get(address)
+                self.assertEqual(answer.headers["Cache-Control"], "max-age=315360000, immutable")
+                again = self.ann.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+                self.assertEqual(again.status_code, 304)
+        scripts = {path.rpartition("/")[0] for path in addresses if path.endswith(".js")}
+        self.assertEqual(len(scripts), 1)
+        answer = self.ann.get("/static/css/app.css")
+        self.assertEqual(answer.headers["Cache-Control"], "no-cache")
+
+    def test_a_page_from_before_a_deploy(self) -> None:
+        """Gets the files there are, but may not keep them as those of its version."""
+        now = self.ann.get("/static/css/app.css")
+        old = self.ann.get("/static/css/0123456789abcdef/app.css")
+        self.assertEqual((old.status_code, old.text), (200, now.text))
+        self.assertEqual(old.headers["Cache-Control"], "no-cache")
+        self.assertTrue(old.headers["ETag"])
+        script = self.ann.get("/lists").text.split('src="/static/js/')[1].split("/")[0]
+        outside = "../../../../app.py", "..%2f..%2f..%2f..%2fapp.py", "//etc/passwd", "%00", "."
+        for folder in (f"/static/js/{script}/", "/static/js/0123456789abcdef/"):
+            for path in outside:
+                with self.subTest(folder + path):
+                    request = requests.Request("GET", "http://localhost").prepare()
+                    request.url = server.url + folder + path  # as is: requests would resolve it
+                    answer = self.ann.http.send(request, timeout=20)
+                    self.assertIn(answer.status_code, (403, 404))
 
     def test_the_cookies(self) -> None:
         """No script reads them, and other sites don't get them sent."""

@@ -20,7 +20,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp, p
 from tornado.iostream import StreamClosedError
 from tornado.log import app_log
 from tornado.netutil import is_valid_ip
-from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
+from tornado.web import HTTPError, RequestHandler, decode_signed_value
 
 from models import idempotency, members, rate_limits, sessions, users
 from models.errors import (
@@ -490,21 +490,6 @@ class MissingHandler(BaseHandler):
     def prepare(self) -> None:
         """Refuse."""
         raise NotFound
-
-
-class StaticHandler(BaseHandler, StaticFileHandler):
-    """The files of views/statics: with `?v=` kept for ever, without it asked for anew."""
-
-    def parse_url_path(self, url_path: str) -> str:
-        """Refuse NUL, on which the file system's functions raise."""
-        if "\0" in url_path:
-            raise NotFound
-        return super().parse_url_path(url_path)
-
-    def set_extra_headers(self, path: str) -> None:
-        """Keep browsers from guessing how long a copy is good."""
-        if "v" not in self.request.query_arguments:
-            self.set_header("Cache-Control", "no-cache")
 
 
 class PageHandler(BaseHandler):
