@@ -23,8 +23,8 @@ from bench.simulation import FETCHES, Costs, steps, trials
 from bench.table import BARE, OURS, TABLE, round_off
 from bench.work import app_server, bare_server, stop_all
 from checks.support.cluster import FOUND, Cluster
-from checks.test_news import REDIS, Redis
-from checks.test_several import NGINX, Nginx
+from checks.support.nginx import NGINX, Nginx
+from checks.support.redis_server import REDIS, Redis
 from models.postgres import database_at
 from services.hub import Presence
 

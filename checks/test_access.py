@@ -8,9 +8,12 @@ import pytest
 import requests
 
 from app import ADDRESSES, API_ADDRESSES, API_REST
-from checks.support.cast import PASSWORD, Server, Visitor, inside
-from checks.test_api import Program
+from checks.support.programs import Program
+from checks.support.servers import Server, inside
+from checks.support.visitors import PASSWORD, Visitor
 from controllers.base import POLICY
+
+pytestmark = pytest.mark.engine
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NOTHING = "999999999"  # an id that nothing has

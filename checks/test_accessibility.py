@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from checks.support.cast import ROOT, Server, Visitor
-from checks.test_script import Window, until
+from checks.support.browser import Window, until
+from checks.support.servers import ROOT, Server
+from checks.support.visitors import Visitor
 
 AXE = Path(sys.prefix) / "node_modules/axe-core/axe.min.js"
 PAGES = (

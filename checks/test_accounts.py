@@ -12,10 +12,12 @@ from uuid import uuid4
 import pytest
 import requests
 
-from checks.support.cast import PASSWORD, ROOT, Server, Visitor, address, alerts, dump, inside
-from checks.test_api import Program
-from checks.test_live import Socket, play
-from checks.test_rules import BROWSER, House
+from checks.support.database import BROWSER
+from checks.support.database import Database as House
+from checks.support.programs import Program
+from checks.support.servers import ROOT, Server, address, dump, inside
+from checks.support.sockets import Socket, play
+from checks.support.visitors import PASSWORD, Visitor, alerts
 from controllers.account import device
 from controllers.base import path_without_key
 from models import (
@@ -46,7 +48,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A database of one's own."""
     made = House(tmp_path / "people.db")
     yield made
-    made.doors.close()
+    made.store.close()
 
 
 def person(server: Server, name: str = "ann") -> Visitor:
@@ -135,6 +137,7 @@ def test_writing_too_fast(strict: Server) -> None:
     assert [int(row.title) for row in ann.rows()] == [n for n, c in enumerate(codes) if c == 303]
 
 
+@pytest.mark.engine
 def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
     clock = datetime.now(UTC)
@@ -287,6 +290,7 @@ def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.engine
 def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     """The keeper prints a link, good once and for an hour; whoever has it is in."""
     server = start("--throttle=true")
@@ -315,6 +319,7 @@ def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     assert mine.get(third).status_code == 404
 
 
+@pytest.mark.engine
 def test_a_closed_door(start: Callable[..., Server]) -> None:
     """With --signup=closed only who has a link to a list may make an account."""
     house = start()
@@ -365,6 +370,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     assert cy.get(f"/lists/{ann.list}").status_code == again.get(shared).status_code == 404
 
 
+@pytest.mark.engine
 def test_nothing_is_left(house: House) -> None:
     """Of someone who goes, but what they did in the lists of others."""
     house.add("milk")
@@ -390,6 +396,7 @@ def test_nothing_is_left(house: House) -> None:
         house.do(members.put, person, new, f"gone:{house.bob.id}", "owner")
 
 
+@pytest.mark.engine
 def test_who_has_no_password(house: House) -> None:
     """As they come by single sign-on: they must have come a moment ago."""
     key = house.do(sessions.log_in, house.ann, BROWSER)
@@ -414,6 +421,7 @@ def test_who_has_no_password(house: House) -> None:
         house.do(account_closing.close, house.ann, "the old hash")
 
 
+@pytest.mark.engine
 def test_fifty_sessions(house: House) -> None:
     """Are enough: the one that was seen longest ago ends."""
     keys = [house.do(sessions.log_in, house.ann, BROWSER) for _ in range(51)]
@@ -421,6 +429,7 @@ def test_fifty_sessions(house: House) -> None:
     assert all(sessions.session_for(key, house.lookup) for key in keys[1:])
 
 
+@pytest.mark.engine
 def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Server) -> None:
     """Are on the account page, and ended there, but not the only way in."""
     issuer = "https://id.example.org"

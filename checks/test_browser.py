@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from checks.support.cast import PASSWORD, Server, Visitor
+from checks.support.servers import Server
+from checks.support.visitors import PASSWORD, Visitor
 
 
 @pytest.fixture

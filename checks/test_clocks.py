@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from checks.support.cast import Server, Visitor
-from checks.test_disk import build
+from checks.support.disk import build
+from checks.support.servers import Server
+from checks.support.visitors import Visitor
 from models.clock import LASTING, Clock
 
 HOUR, UNTIL_2038 = 3600, 12 * 365 * 24 * 3600

@@ -24,20 +24,23 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, websocket_connect
 
 from checks.support import cluster
-from checks.support.cast import Server, Visitor
-from checks.test_live import aside, play
-from checks.test_news import Redis, needs_postgresql, needs_redis
-from checks.test_postgres import KEY
-from checks.test_several import NGINX, OPTIONS, Nginx, at, place_of, until
+from checks.support.needs import needs_nginx, needs_postgresql, needs_redis
+from checks.support.nginx import Nginx, place_of
+from checks.support.redis_server import Redis
+from checks.support.servers import KEY, OPTIONS, Server
+from checks.support.sockets import aside, play
+from checks.support.visitors import Visitor, at
+from checks.support.waiting import until
 
 WINDOWS = int(os.environ.get("WINDOWS") or 1000)
 WRITERS = 8  # each with a list of their own
 PACE = 0.25  # seconds between two todos of one writer: 4,000 news a second for all windows
 PLANTED = {502, 503, 504}  # what may be answered while something is broken
 pytestmark = [
+    pytest.mark.postgresql,
     needs_postgresql,
     needs_redis,
-    pytest.mark.skipif(not NGINX, reason="no nginx found: apt install nginx"),
+    needs_nginx,
 ]
 
 

@@ -18,13 +18,17 @@ from peewee import (
     SqliteDatabase,
 )
 
-from checks.support.cast import Server, Visitor, alerts, ask
+from checks.support.database import ask
+from checks.support.servers import Server
+from checks.support.visitors import Visitor, alerts
 from controllers.base import PageHandler
 from models.database import PreparedQuery, SqliteStore, db
 from models.errors import Unavailable
 from models.tables import List, User
 from services.lookup_cache import LookupCache
 from services.render_cache import RenderCache
+
+pytestmark = pytest.mark.sqlite
 
 
 @pytest.fixture
@@ -346,7 +350,6 @@ def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"people.db", "people.db.lock"}
 
 
-@pytest.mark.sqlite
 def test_a_full_disk(start: Callable[..., Server]) -> None:
     """Changes are refused with 503, reading goes on, and nothing need be restarted afterwards."""
     server = start()
@@ -376,7 +379,6 @@ def test_a_full_disk(start: Callable[..., Server]) -> None:
     server.stop()
 
 
-@pytest.mark.sqlite
 def test_a_database_locked_by_another_program(start: Callable[..., Server]) -> None:
     """Changes wait for it; reading does not, and neither do other pages."""
     server = start()

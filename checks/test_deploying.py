@@ -16,17 +16,19 @@ from uuid import uuid4
 import pytest
 import requests
 
-from checks.support.cast import ROOT, Server, Visitor
+from checks.support.nginx import NGINX, Nginx, Several, place_of
+from checks.support.servers import OPTIONS, ROOT, Server
+from checks.support.visitors import Visitor
+from checks.support.waiting import until
 from checks.test_architecture import MODULES
-from checks.test_several import NGINX, OPTIONS, House, Nginx, at, house, place_of, until  # noqa: F401
 from config import Config, read
 
 DEPLOY = ROOT / "deploy"
 
 
-def test_restarted_one_by_one(house: House, start: Callable[..., Server]) -> None:  # noqa: F811
+def test_restarted_one_by_one(several: Several, start: Callable[..., Server]) -> None:
     """Under load, and nobody notices: every form is answered, every page comes."""
-    servers, front, ann, bob = house
+    servers, front, ann, bob = several
     front.expected = "onnection refused"  # nginx passes over who is away
     statuses: list[int] = []
     asked, enough = [0, 0], threading.Event()
@@ -54,17 +56,17 @@ def test_restarted_one_by_one(house: House, start: Callable[..., Server]) -> Non
     assert len(ann.rows()) == sum(asked)
 
 
-def test_files_from_the_disk(house: House) -> None:  # noqa: F811
+def test_files_from_the_disk(several: Several) -> None:
     """Come from nginx as they come from the house, with the same headers, as long as it says."""
-    page = house.ann.get("/login").text
+    page = several.ann.get("/login").text
     for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
-        own = requests.get(house.servers[0].url + address, timeout=9)
-        disk = requests.get(house.front.url + address, timeout=9)
+        own = requests.get(several.servers[0].url + address, timeout=9)
+        disk = requests.get(several.front.url + address, timeout=9)
         assert disk.content == own.content and "Answered-By" not in disk.headers
         for name, value in own.headers.items():
             if name not in ("Server", "Date", "Etag", "Content-Length", "Expires", "Vary"):
                 assert disk.headers.get(name, "").lower() == value.lower(), name
-    bare = requests.get(f"{house.front.url}/static/js/main.js", timeout=9)
+    bare = requests.get(f"{several.front.url}/static/js/main.js", timeout=9)
     assert bare.headers["Cache-Control"] == "no-cache"
     assert bare.headers["Content-Encoding"] == "gzip"
     for outside in (
@@ -74,40 +76,26 @@ def test_files_from_the_disk(house: House) -> None:  # noqa: F811
         "/static/js/0123456789abcdef/../../../app.py",
         "/static/js/0123456789abcdef/..%2f..%2f..%2fapp.py",
     ):
-        answer = requests.Request("GET", house.front.url).prepare()
-        answer.url = house.front.url + outside
+        answer = requests.Request("GET", several.front.url).prepare()
+        answer.url = several.front.url + outside
         assert requests.Session().send(answer, timeout=9).status_code in (400, 403, 404)
 
 
-def test_numbers_stay_inside(house: House) -> None:  # noqa: F811
+def test_numbers_stay_inside(several: Several) -> None:
     """Whoever comes through nginx is told nothing of them."""
-    house.front.expected = "access forbidden by rule"
-    assert requests.get(f"{house.front.url}/metrics", timeout=9).status_code == 403
-    assert requests.get(f"{house.front.url}/healthz", timeout=9).status_code == 200
+    several.front.expected = "access forbidden by rule"
+    assert requests.get(f"{several.front.url}/metrics", timeout=9).status_code == 403
+    assert requests.get(f"{several.front.url}/healthz", timeout=9).status_code == 200
 
 
-def test_more_than_a_body(house: House) -> None:  # noqa: F811
+def test_more_than_a_body(several: Several) -> None:
     """Is refused by nginx before the house has to read it; an import may be long."""
-    house.front.expected = "client intended to send too large body"
+    several.front.expected = "client intended to send too large body"
     long = b"x" * 2_000_000
-    answer = house.ann.http.post(f"{house.front.url}/lists", long, timeout=9)
+    answer = several.ann.http.post(f"{several.front.url}/lists", long, timeout=9)
     assert answer.status_code == 413
-    answer = house.ann.http.post(f"{house.front.url}/account/import", long, timeout=9)
+    answer = several.ann.http.post(f"{several.front.url}/account/import", long, timeout=9)
     assert answer.status_code == 403 and answer.headers["Server"] != "nginx"  # for want of a token
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for localhost, and its key, that nobody has signed."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl found: apt install openssl")
-    made = tmp_path / "localhost.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command += ["-keyout", f"{made}.key", "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    return made
 
 
 @pytest.fixture

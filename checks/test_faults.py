@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from checks.support.cast import Server, Visitor, alerts
-from checks.test_api import Program
-from checks.test_disk import Disk
+from checks.support.disk import Disk
+from checks.support.programs import Program
+from checks.support.servers import Server
+from checks.support.visitors import Visitor, alerts
 from services.limits import RateLimitedLog
 
 pytestmark = pytest.mark.sqlite

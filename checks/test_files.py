@@ -10,10 +10,8 @@ from html import unescape
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as some
 
-from checks.support.cast import Visitor, alerts, rows
+from checks.support.visitors import Visitor, alerts, rows
 from models import files
 
 TITLES = (
@@ -209,39 +207,48 @@ def test_strangers_get_no_files(ann: Visitor, cy: Visitor) -> None:
     assert ann.get(f"/lists/{ann.list}.exe").status_code == 404
 
 
-@settings(deadline=None)
-@given(some.binary(max_size=300), some.sampled_from(["a.txt", "a.csv", "a.json", "a.zip", ""]))
-def test_no_file_breaks_the_reader(data: bytes, name: str) -> None:
+def test_no_file_breaks_the_reader(hypothesis: Any) -> None:
     """It understands, or refuses."""
-    try:
-        files.read(name, data)
-    except files.Invalid as reason:
-        assert reason.field == "file"
+    some = hypothesis.strategies
+    names = some.sampled_from(["a.txt", "a.csv", "a.json", "a.zip", ""])
+
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(some.binary(max_size=300), names)
+    def read(data: bytes, name: str) -> None:
+        try:
+            files.read(name, data)
+        except files.Invalid as reason:
+            assert reason.field == "file"
+
+    read()
 
 
-WRITTEN = some.fixed_dictionaries(
-    {
-        "title": some.text(min_size=1, max_size=40),
-        "notes": some.text(max_size=40),
-        "completed": some.booleans(),
-        "order": some.floats(-1e15, 1e15),
-        "created": some.just("2026-11-20T10:00:00.000Z"),
-    }
-)
-
-
-@settings(deadline=None)
-@given(some.lists(WRITTEN, max_size=5))
-def test_what_is_written_is_read(todos: list[Any]) -> None:
+def test_what_is_written_is_read(hypothesis: Any) -> None:
     """Whatever people typed, by CSV and by todo.txt."""
-    sound = []
-    for todo in todos:
-        with suppress(files.Invalid):
-            sound.append(files.checked(todo))
-    assume(sound)
-    for suffix, write in (("csv", files.write_csv), ("txt", files.write_txt)):
-        text = "".join(write([row | {"updated": row["created"]} for row in sound]))
-        (sheet,) = files.read(f"a.{suffix}", text.encode()).sheets
-        kept = ("title", "notes", "completed", *(["order"] if suffix == "csv" else []))
-        found = [{name: row[name] for name in kept} for row in sheet.todos]
-        assert found == [{name: row[name] for name in kept} for row in sound]
+    some = hypothesis.strategies
+    written = some.fixed_dictionaries(
+        {
+            "title": some.text(min_size=1, max_size=40),
+            "notes": some.text(max_size=40),
+            "completed": some.booleans(),
+            "order": some.floats(-1e15, 1e15),
+            "created": some.just("2026-11-20T10:00:00.000Z"),
+        }
+    )
+
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(some.lists(written, max_size=5))
+    def write_and_read(todos: list[Any]) -> None:
+        sound = []
+        for todo in todos:
+            with suppress(files.Invalid):
+                sound.append(files.checked(todo))
+        hypothesis.assume(sound)
+        for suffix, write in (("csv", files.write_csv), ("txt", files.write_txt)):
+            text = "".join(write([row | {"updated": row["created"]} for row in sound]))
+            (sheet,) = files.read(f"a.{suffix}", text.encode()).sheets
+            kept = ("title", "notes", "completed", *(["order"] if suffix == "csv" else []))
+            found = [{name: row[name] for name in kept} for row in sheet.todos]
+            assert found == [{name: row[name] for name in kept} for row in sound]
+
+    write_and_read()

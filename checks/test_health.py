@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import shutil
 import socket
 import sqlite3
@@ -20,18 +19,14 @@ import pytest
 import requests
 
 from app import App
-from checks.support.cast import ROOT, Server, Visitor
-from checks.test_sharing import wait
+from checks.support.servers import ROOT, Server, numbers
+from checks.support.visitors import Visitor
+from checks.support.waiting import wait
 from config import Config
 from controllers import base
 from server import start as start_server
 from server import stop as stop_server
 from services.metrics import Histogram, LoopMonitor, Metrics
-
-
-def numbers(text: str) -> dict[str, float]:
-    """Return what is told at /metrics."""
-    return {k: float(v) for k, v in re.findall(r"^([a-z_]+(?:\{.*?\})?) (\S+)$", text, re.M)}
 
 
 @pytest.mark.sqlite

@@ -8,8 +8,9 @@ from urllib.parse import quote, urljoin, urlsplit
 import pytest
 import requests
 
-from checks.support.cast import Server, Visitor
-from checks.test_api import Program
+from checks.support.programs import Program
+from checks.support.servers import Server
+from checks.support.visitors import Visitor
 
 PAYLOADS = {
     "script": "<script>alert(1)</script>",
@@ -226,13 +227,11 @@ def test_methods(ann: Visitor, method: str) -> None:
         assert sound(answer).status_code in (400, 401, 403, 405), path
 
 
-def test_anything_at_all(ann: Visitor, server: Server, ids: dict[str, int]) -> None:
+def test_anything_at_all(
+    ann: Visitor, server: Server, ids: dict[str, int], hypothesis: Any
+) -> None:
     """What comes to nobody's mind, in titles, notes, messages, names, and whole bodies."""
-    hypothesis = pytest.importorskip(
-        "hypothesis", reason="no hypothesis: pip install -r checks/requirements.txt"
-    )
-    from hypothesis import strategies as some
-
+    some = hypothesis.strategies
     program = Program(server, ann.name)
     anything = some.recursive(
         some.none() | some.booleans() | some.floats() | some.integers() | some.text(),

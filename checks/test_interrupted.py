@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from checks.test_disk import Disk, Trials
+from checks.support.disk import Disk, Trials
 from models import migrations, sessions
 
 pytestmark = pytest.mark.sqlite

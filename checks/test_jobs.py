@@ -16,16 +16,19 @@ from typing import Any
 import pytest
 import requests
 
-from checks.support.cast import ROOT, Server, Visitor, ask, inside
-from checks.test_health import numbers
-from checks.test_rules import House
-from checks.test_sharing import wait
+from checks.support.database import Database as House
+from checks.support.database import ask
+from checks.support.servers import ROOT, Server, inside, numbers
+from checks.support.visitors import Visitor
+from checks.support.waiting import wait
 from models import cleanup, lists, members, messages, sessions, todos
 from models.clock import clock, instant, moment
 from models.errors import Conflict, NotFound
 from models.tables import Change, Job, List, Message, Person, ScheduledMessage, Session, Table, Todo
 from services.backups import BACKUPS, NIGHT, back_up, local_time, until_night
 from services.jobs import HOUR, Jobs, PeriodicJob, clean_up, units
+
+pytestmark = pytest.mark.engine
 
 Books = list[tuple[str, str]]
 
@@ -35,7 +38,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A database of one's own."""
     made = House(tmp_path / "people.db")
     yield made
-    made.doors.close()
+    made.store.close()
 
 
 class Office:
@@ -46,13 +49,13 @@ class Office:
         self.told: Books = []
 
         async def write(unit: Callable[..., Any], *args: Any) -> Any:
-            return await asyncio.wrap_future(ask(house.doors.write, unit, *args))
+            return await asyncio.wrap_future(ask(house.store.write, unit, *args))
 
         def count(kind: str, result: str) -> None:
             self.told.append((kind.removeprefix("job: "), result))
 
         async def read(unit: Callable[..., Any], *args: Any) -> Any:
-            return await asyncio.wrap_future(ask(house.doors.read, unit, *args))
+            return await asyncio.wrap_future(ask(house.store.read, unit, *args))
 
         self.app: Any = SimpleNamespace(read=read, write=write, event=count, jobs=[])
         self.jobs = Jobs(self.app)
@@ -384,7 +387,7 @@ def test_backups(house: House, tmp_path: Path) -> None:
     for name in (*others, "people-2026-01-05.db.new"):
         (folder / name).touch()
     for _ in range(2):
-        back_up(house.doors.path, folder)
+        back_up(house.store.path, folder)
     today = f"people-{local_time():%Y-%m-%d}.db"
     copies = [f"people-2026-01-{day:02}.db" for day in range(11 - BACKUPS, 10)] + [today]
     assert sorted(file.name for file in folder.iterdir()) == sorted([*copies, *others])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tornado import locale
 
-from checks.support.cast import ROOT, Server, Visitor, alerts
+from checks.support.servers import ROOT, Server
+from checks.support.visitors import Visitor, alerts
 from controllers.base import best_locale
 from models.users import LANGUAGES
 

@@ -19,9 +19,10 @@ from tornado.httputil import HTTPInputError
 from tornado.tcpclient import TCPClient
 
 from app import App
-from checks.support.cast import PASSWORD, Server, Visitor
-from checks.test_live import Socket, aside, play
-from checks.test_script import Window, until
+from checks.support.browser import Window, until
+from checks.support.servers import Server
+from checks.support.sockets import Socket, aside, play
+from checks.support.visitors import PASSWORD, Visitor
 from config import Config
 from models import links
 from services import link_titles

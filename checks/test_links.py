@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from checks.test_rules import House
+from checks.support.database import Database as House
 from models import account_closing, cleanup, links, lists, messages, todos
 from models.clock import instant, moment
 from models.tables import Link, List, ListLink
+
+pytestmark = pytest.mark.engine
 
 A, B, C = (f"https://example.org/{name}" for name in "abc")
 
@@ -19,7 +21,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A database with Ann, who owns a list, Ed, who edits it, Bob, who reads it, and Cy."""
     made = House(tmp_path / "people.db")
     yield made
-    made.doors.close()
+    made.store.close()
 
 
 def claim(house: House, limit: int = 100, per_person: int | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,74 +11,16 @@ from typing import Any, cast
 
 import pytest
 import requests
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.httpclient import HTTPClientError
 
-from checks.support.cast import Server, Visitor
-from checks.test_api import Program
+from checks.support.programs import Program
+from checks.support.servers import Server
+from checks.support.sockets import Socket, aside, play
+from checks.support.visitors import Visitor, version
 from models.tables import Person
 from services.hub import ALIVE, ASKED, TURNS, Hub, Subscriber
 
-
-class Socket:
-    """A visitor's socket."""
-
-    def __init__(self, visitor: Visitor, **headers: str) -> None:
-        cookies = "; ".join(f"{c.name}={c.value}" for c in visitor.http.cookies)
-        address = visitor.server.url.replace("http", "ws") + "/live"
-        self.request = HTTPRequest(address, headers={"Cookie": cookies, **headers})
-
-    async def __aenter__(self) -> "Socket":
-        self.connection: WebSocketClientConnection = await websocket_connect(self.request)
-        self.closed = False
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        self.connection.close()
-        while not self.closed:  # what the loop leaves open when it ends, the collector complains of
-            await self.hear()
-
-    async def say(self, **message: Any) -> None:
-        """Send a message."""
-        await self.connection.write_message(json.dumps(message))
-
-    async def hear(self, *kinds: str) -> Any:
-        """Wait for news of these kinds; None when the socket is closed.
-
-        Without kinds, for any but that all is well and who is present, which come at any time.
-        """
-        while True:
-            text = await asyncio.wait_for(self.connection.read_message(), 10)
-            self.closed = text is None
-            message = text and json.loads(text)
-            kind = message and message["type"]
-            if kind is None or (kind in kinds if kinds else kind not in ("alive", "present")):
-                return message
-
-    async def watch(self, number: int, version: int = 0) -> Any:
-        """Watch a list; return what is answered."""
-        await self.say(type="watch", list=number, version=version)
-        return await self.hear()
-
-
-def version(visitor: Visitor) -> int:
-    """Return the version of a visitor's list."""
-    page = visitor.get(f"/lists/{visitor.list}").text
-    return int(page.split('data-version="')[1].split('"')[0])
-
-
-async def aside(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Do blocking work in a thread."""
-    return await asyncio.to_thread(lambda: work(*args, **kwargs))
-
-
-def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run a coroutine."""
-
-    async def main() -> None:
-        await scene()
-
-    asyncio.run(main())
+pytestmark = pytest.mark.engine
 
 
 def test_a_change_is_told(ann: Visitor, cy: Visitor) -> None:

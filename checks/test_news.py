@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, suppress
@@ -12,77 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis as Client
-from redis import RedisError
 from redis.backoff import DecorrelatedJitterBackoff
 from tornado.options import Error
 
 from checks.support import cluster
-from checks.support.cast import Server, Visitor
-from checks.test_deploying import certificate  # noqa: F401
-from checks.test_live import Socket, aside, play, version
-from checks.test_postgres import KEY, here, url  # noqa: F401
-from checks.test_several import at, hear, until
-from checks.test_sharing import join
+from checks.support.needs import needs_postgresql, needs_redis
+from checks.support.redis_server import Redis
+from checks.support.servers import KEY, Server
+from checks.support.sockets import Socket, aside, hear, play
+from checks.support.visitors import Visitor, at, join, version
+from checks.support.waiting import until
 from config import Config
 from models.postgres import database_at
 from services.change_feed import ChangeFeed
 from services.hub import Presence
 from services.redis_pubsub import WAITING, RedisPubSub
 
-REDIS = shutil.which("redis-server")
 MANY, SOON = (
     20,
     5,
 )  # changes, one after another; seconds: by the sweep alone each takes a half on the average
-needs_redis = pytest.mark.skipif(not REDIS, reason="no Redis found: apt install redis-server")
-needs_postgresql = pytest.mark.skipif(not cluster.FOUND, reason=cluster.MISSING)
-pytestmark = needs_redis
-
-
-class Redis:
-    """A server that keeps nothing."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        folder.mkdir()
-        self.folder, self.options = folder, options
-        self.port = cluster.free_port()
-        self.url = f"redis://:a-secret@127.0.0.1:{self.port}"
-        self.client = Client(port=self.port, password="a-secret")
-        self.start()
-
-    def start(self) -> None:
-        """Start it, again on the same port."""
-        command = [str(REDIS), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--requirepass", "a-secret", "--dir", str(self.folder), *self.options]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        """Say whether it is there."""
-        with suppress(RedisError):
-            return bool(self.client.ping())
-        return False
-
-    def kill(self) -> None:
-        """End it, without a farewell."""
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        """End it, if it isn't already, and what was connected."""
-        self.client.close()
-        self.kill()
-
-    def channels(self) -> list[Any]:
-        """Return the channels that anyone listens to."""
-        found: Any = self.client.pubsub_channels()
-        return list(found)
-
-    def listeners(self) -> int:
-        """Return how many processes listen."""
-        counts: Any = self.client.pubsub_numsub(*self.channels())
-        return sum(number for _, number in counts)
+pytestmark = [pytest.mark.postgresql, needs_redis]
 
 
 @pytest.fixture
@@ -109,7 +57,7 @@ def two(start: Callable[..., Server], *options: str, **more: Any) -> tuple[Visit
 
 
 @pytest.fixture
-def pair(start: Callable[..., Server], url: str, redis: Redis) -> tuple[Visitor, Visitor]:  # noqa: F811
+def pair(start: Callable[..., Server], url: str, redis: Redis) -> tuple[Visitor, Visitor]:
     """Two processes that hear each other by Redis."""
     ann, bob = two(start, f"--database={url}", KEY, f"--redis={redis.url}")
     until(lambda: redis.listeners() == 2)
@@ -290,7 +238,7 @@ async def together(socket: Socket, *people: Visitor) -> None:
 
 
 @needs_postgresql
-def test_who_is_here(pair: tuple[Visitor, Visitor], redis: Redis, url: str) -> None:  # noqa: F811
+def test_who_is_here(pair: tuple[Visitor, Visitor], redis: Redis, url: str) -> None:
     """Is heard by Redis, and when it is gone by the table; nobody vanishes meanwhile."""
     ann, bob = pair
     cy = at(ann, ann.server)
@@ -368,8 +316,8 @@ def test_two_houses_on_one_redis(
 @needs_postgresql
 def test_with_tls(
     start: Callable[..., Server],
-    url: str,  # noqa: F811
-    certificate: Path,  # noqa: F811
+    url: str,
+    certificate: Path,
     tmp_path: Path,
 ) -> None:
     """And a password, where the server has a name that its certificate says."""

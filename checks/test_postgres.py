@@ -29,15 +29,14 @@ from peewee import (
 from tornado.options import Error
 
 from checks.support import cluster
-from checks.support.cast import ROOT, Server, Visitor, ask
-from checks.test_api import Program
-from checks.test_health import numbers
-from checks.test_killed import Writer
-from checks.test_live import Socket, aside, play
-from checks.test_several import at, hear, until
-from checks.test_sharing import join
-from checks.test_slow import UPGRADE, Client, held
-from checks.test_startup import NEWEST, refused
+from checks.support.database import ask
+from checks.support.needs import needs_postgresql
+from checks.support.programs import Program
+from checks.support.servers import KEY, NEWEST, ROOT, Server, numbers, refused
+from checks.support.sockets import UPGRADE, Client, Socket, aside, hear, held, play
+from checks.support.visitors import Visitor, at, join
+from checks.support.waiting import until
+from checks.support.writers import Writer
 from config import Config, read
 from models import (
     account_closing,
@@ -57,20 +56,11 @@ from models.postgres import PostgresStore, exclusive, prepare
 from models.tables import Change, List, RateLimit, Session, Todo, User
 from services.postgres_lookup_cache import PostgresLookupCache
 
-pytestmark = pytest.mark.skipif(not cluster.FOUND, reason=cluster.MISSING)
-KEY = f"--cookie_secret={'k' * 64}"
+pytestmark = [pytest.mark.postgresql, needs_postgresql]
 BACK_WITHIN = 5  # seconds after the server is there again
 BY_ID = Lock(List.select(List.id).where(List.id == Param("id")))
 FAIL = Select((), (fn.fail(Param("code")),))
 FAILS, FAILS_LATER = PreparedQuery(FAIL), Later(FAIL)
-
-
-@pytest.fixture(scope="module")
-def here() -> Iterator[cluster.Cluster]:
-    """A cluster."""
-    made = cluster.Cluster(cluster.QUICK)
-    yield made
-    made.stop()
 
 
 @pytest.fixture
@@ -79,12 +69,6 @@ def own() -> Iterator[cluster.Cluster]:
     made = cluster.Cluster()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def url(here: cluster.Cluster) -> str:
-    """The address of an empty database."""
-    return here.make(f"d{uuid4().hex}")
 
 
 def name_in(url: str) -> str:

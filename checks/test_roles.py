@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from checks.support.cast import Server, Visitor
-from checks.test_api import Program
-from checks.test_live import Socket, play
+from checks.support.programs import Program
+from checks.support.servers import Server
+from checks.support.sockets import Socket, play
+from checks.support.visitors import Visitor
 from models.lists import REQUIRED_ROLE, ROLES
+
+pytestmark = pytest.mark.engine
 
 
 class Scene(NamedTuple):

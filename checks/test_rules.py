@@ -1,6 +1,5 @@
 """The rules of the models: who may do what, what it changes, and what it leaves to be read."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,9 @@ from typing import Any
 import pytest
 from playhouse.schema_diff import diff_models
 
-from checks.support.cast import ask, doors_to, dump
+from checks.support.database import BROWSER, ask
+from checks.support.database import Database as House
+from checks.support.servers import dump
 from models import (
     files,
     history,
@@ -27,73 +28,9 @@ from models import (
 from models.clock import instant
 from models.database import db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Pruned, Quota
-from models.tables import Change, IdempotencyKey, List, Member, Person, Session, Table, Todo
+from models.tables import Change, IdempotencyKey, List, Person, Session, Table, Todo
 
-BROWSER = sessions.Browser("127.0.0.1", "a browser")
-
-
-class House:
-    """A database with Ann, who owns a list, Ed, who edits it, Bob, who reads it, and Cy."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.doors = doors_to(path)
-        self.doors.open()
-        self.ann, self.ed, self.bob, self.cy = (
-            self.do(users.sign_up, name, None, None, "Things to do")
-            for name in ("ann", "ed", "bob", "cy")
-        )
-        self.list = self.do(lists.mine, self.ann)[0].id
-        for person, role in ((self.ed, "editor"), (self.bob, "viewer")):
-            values = {"list": self.list, "user": person.id, "role": role, "position": 2}
-            self.do(lambda values=values: Member.create(**values))
-
-    def do(self, unit: Any, *args: Any) -> Any:
-        """Run a unit of work and wait for it."""
-        return ask(self.doors.write, unit, *args).result()
-
-    def lookup(self, query: Any, **values: Any) -> Any:
-        """Look something up."""
-        return ask(self.doors.read, lambda: query(**values)).result()
-
-    def add(self, *titles: str) -> list[int]:
-        """Let Ann add todos."""
-        return [self.do(todos.add, self.ann, self.list, title)[0] for title in titles]
-
-    def changes(self) -> list[Any]:
-        """Return the list's changes: version, verb, kind, who, before, after."""
-
-        def unit() -> list[Any]:
-            rows = Change.select().where(Change.list == self.list).order_by(Change.id)
-            return [
-                (
-                    r.version,
-                    r.verb,
-                    r.kind,
-                    r.user.username,
-                    json.loads(r.before),
-                    json.loads(r.after),
-                )
-                for r in rows
-            ]
-
-        return self.do(unit)
-
-    def page(self, shown: str = "all") -> tuple[lists.ListAccess, todos.Rows]:
-        """Return the list as Ann sees it."""
-        return self.do(todos.rows, self.ann, self.list, shown)
-
-    def titles(self) -> list[str]:
-        """Return what is on the list, in order; completed todos have a tick before them."""
-        return ["✓" * row.completed + row.title for row in self.page()[1].rows]
-
-    def last(self) -> int:
-        """Return the id of the list's last change."""
-        return self.do(lambda: Change.select().order_by(Change.id.desc()).get().id)
-
-    def undo(self, change: int | None = None) -> Any:
-        """Let Ann take a change back, the last one if none is named."""
-        return self.do(history.undo, self.ann, change or self.last())
+pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
@@ -101,7 +38,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A house of one's own."""
     house = House(tmp_path / "people.db")
     yield house
-    house.doors.close()
+    house.store.close()
 
 
 def test_every_change_is_told(house: House) -> None:
@@ -715,5 +652,5 @@ def test_a_repeat_that_overlaps(house: House) -> None:
     for number in house.add(*map(str, range(20))):
         unit = partial(todos.delete, house.ann, number)
         once = partial(idempotency.once, house.ann, f"key {number}", "delete", unit)
-        both = [ask(house.doors.write, once) for _ in range(4)]
+        both = [ask(house.store.write, once) for _ in range(4)]
         assert {each.result() for each in both} == {house.list}

@@ -1,8 +1,7 @@
 """Sharing a list: who comes in, in which role, and who goes."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -10,16 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from checks.support.cast import PASSWORD, Server, Visitor, alerts, dump, inside
-from checks.test_api import Program
-from checks.test_script import Window, until
-from checks.test_together import live, see
-
-
-def join(owner: Visitor, other: Visitor, role: str = "editor") -> int:
-    """Share the owner's list with someone; return the status of the answer."""
-    fields = {"username": other.name, "role": role}
-    return owner.post(f"/lists/{owner.list}/members", **fields).status_code
+from checks.support.browser import Window, live, see, until
+from checks.support.programs import Program
+from checks.support.servers import Server, dump, inside
+from checks.support.visitors import PASSWORD, Visitor, alerts, join
+from checks.support.waiting import wait
 
 
 def people(visitor: Visitor, number: int) -> list[str]:
@@ -119,6 +113,7 @@ def link_of(ann: Visitor, role: str) -> str:
     return str(link.removeprefix(ann.server.url))
 
 
+@pytest.mark.engine
 def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server) -> None:
     """Whoever has one, in its role, after logging in; an ended one lets in nobody."""
     link = link_of(ann, "viewer")
@@ -150,6 +145,7 @@ def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server
     assert link.rpartition("/")[2] not in dump(server.database)
 
 
+@pytest.mark.engine
 def test_links_end_by_themselves(ann: Visitor, cy: Visitor, server: Server) -> None:
     """After seven days, and with their list."""
     link, gone = link_of(ann, "viewer"), link_of(ann, "viewer")
@@ -213,14 +209,6 @@ def test_what_is_new_is_counted(ann: Visitor, cy: Visitor) -> None:
     assert unread(cy, ann.list) == "1"
     cy.post(page, text="I see")
     assert unread(cy, ann.list) == "" and unread(ann, ann.list) == "1"
-
-
-def wait(told: Callable[[], bool]) -> None:
-    """Wait until something is so; ten seconds at most."""
-    end = time.monotonic() + 10
-    while not told():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def unread(visitor: Visitor, number: int) -> str:
@@ -335,6 +323,7 @@ def test_drafts_stay(windows: list[Window]) -> None:
     until(theirs.page, f"{drafts} === 'half a todo,half a message'")
 
 
+@pytest.mark.engine
 def test_second_thoughts(windows: list[Window], server: Server) -> None:
     """What waits is in one's own windows alone, until it is taken back, or sent by itself."""
     mine, theirs = windows

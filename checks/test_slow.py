@@ -19,25 +19,32 @@ import requests
 
 import server as server_module
 from app import App
-from checks.support.cast import Server, Visitor
-from checks.test_health import numbers
-from checks.test_sharing import wait
+from checks.support.servers import Server, numbers
+from checks.support.sockets import (
+    CLOSE,
+    CONNECTIONS,
+    CONTINUED,
+    FINAL,
+    PING,
+    PONG,
+    TEXT,
+    UPGRADE,
+    Client,
+    frame,
+    held,
+)
+from checks.support.visitors import Visitor
+from checks.support.waiting import wait
 from config import Config
 from server import start as start_server
 from server import stop as stop_server
 
-CONNECTIONS = Path("/proc/net/tcp")
 CUT_WITHIN = 35  # seconds
 EACH = 2  # of a kind
 CROWD = 120  # sockets, of which most are no more looked at by the collector when they go
 TICKS = os.sysconf("SC_CLK_TCK")
-UPGRADE = (
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-)
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 LONG, CHUNKED = "Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"
-CONTINUED, TEXT, CLOSE, PING, PONG, FINAL = 0, 1, 8, 9, 10, 0x80  # RFC 6455, 5.2
 INSIDE = """
 import gc, signal, sys
 def tell(*anything):
@@ -50,73 +57,6 @@ signal.signal(signal.SIGUSR1, tell)
 """  # what the server says of itself when it is asked
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # of TLS, and no more of it
 pytestmark = pytest.mark.skipif(not CONNECTIONS.exists(), reason="only Linux tells who is held")
-
-
-def frame(kind: int, data: bytes = b"") -> bytes:
-    """Return a frame as a client sends it; the mask is of zeros."""
-    size = len(data)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
-    return bytes([kind]) + length + bytes(4) + data
-
-
-def held(port: int) -> set[int]:
-    """Return the ports of the clients whose connections the server on `port` still has."""
-    found = set()
-    for line in CONNECTIONS.read_text().splitlines()[1:]:
-        fields = line.split()
-        ours, theirs = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
-        if ours == port and fields[9] != "0":  # its inode: what nobody has open, has none
-            found.add(theirs)
-    return found
-
-
-class Client:
-    """Someone with bad manners, and a connection."""
-
-    def __init__(self, visitor: Visitor, *, room: int = 0) -> None:
-        place = urlsplit(visitor.server.url)
-        self.cookie = "; ".join(f"{c.name}={c.value}" for c in visitor.http.cookies)
-        self.list = visitor.list
-        self.socket = socket.socket()
-        if room:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
-        self.socket.connect((place.hostname, place.port))
-        self.socket.setblocking(False)
-        self.port = self.socket.getsockname()[1]
-
-    async def send(self, data: bytes | str) -> None:
-        """Send it all."""
-        data = data.encode() if isinstance(data, str) else data
-        await asyncio.get_running_loop().sock_sendall(self.socket, data)
-
-    async def read(self) -> bytes:
-        """Return what comes next."""
-        return await asyncio.get_running_loop().sock_recv(self.socket, 65536)
-
-    async def ask(self, line: str, rest: str = "\r\n", *, known: bool = True) -> None:
-        """Send a request, or the beginning of one."""
-        cookie = f"Cookie: {self.cookie}\r\n" if known else ""
-        await self.send(f"{line} HTTP/1.1\r\nHost: x\r\n{cookie}{rest}")
-
-    async def drip(self, text: str, end: str = "x") -> None:
-        """Send a text a byte a second, and then its end for ever."""
-        for number in range(10**6):
-            await self.send(text[number : number + 1] or end)
-            await asyncio.sleep(1)
-
-    async def enter(self) -> None:
-        """Open a WebSocket that watches the list."""
-        await self.ask("GET /live", UPGRADE + "\r\n")
-        assert (await self.read()).startswith(b"HTTP/1.1 101")
-        await self.send(frame(FINAL | TEXT, b'{"type":"watch","list":%d,"version":0}' % self.list))
-
-    async def flood(self, data: bytes) -> None:
-        """Send the same without end, as fast as it is taken, and read."""
-        while True:
-            await self.send(data * 100)
-            with suppress(BlockingIOError):
-                self.socket.recv(65536)
-            await asyncio.sleep(0.01)
 
 
 Act = Callable[[Client], Awaitable[None]]
@@ -314,6 +254,7 @@ def test_bad_manners(start: Callable[..., Server]) -> None:
     server.stop()  # nothing was logged
 
 
+@pytest.mark.engine
 def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_path: Path) -> None:
     """Though the collector looks no more at what many sockets hold."""
     (tmp_path / "inside").mkdir()

@@ -16,13 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import requests
 
-from checks.support.cast import Server, Visitor
-from checks.test_api import Program
-from checks.test_killed import examine
-from checks.test_sharing import join
-from checks.test_stopping import Subscriber
+from checks.support.programs import Program
+from checks.support.servers import Server
+from checks.support.sockets import Subscriber
+from checks.support.visitors import Visitor, join
+from checks.support.writers import examine
+
+pytestmark = pytest.mark.engine
 
 SOAK = float(os.environ.get("SOAK", "15"))
 PEOPLE = 6

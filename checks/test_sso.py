@@ -28,7 +28,9 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from tornado.options import Error
 from tornado.web import create_signed_value
 
-from checks.support.cast import ROOT, Server, Visitor, alerts, ask, doors_to
+from checks.support.database import ask
+from checks.support.servers import ROOT, Server, store_for
+from checks.support.visitors import Visitor, alerts
 from config import Config, read
 from models import identities, users
 from models.database import SqliteStore
@@ -858,11 +860,12 @@ def test_a_provider_has_a_name() -> None:
 @pytest.fixture
 def doors(tmp_path: Path) -> Iterator[SqliteStore | PostgresStore]:
     """A database of one's own."""
-    with closing(doors_to(tmp_path / "people.db")) as doors:
+    with closing(store_for(tmp_path / "people.db")) as doors:
         doors.open()
         yield doors
 
 
+@pytest.mark.engine
 def test_an_identity_is_one_persons(doors: SqliteStore | PostgresStore) -> None:
     """By its issuer and its subject, letter by letter."""
     ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
@@ -879,6 +882,7 @@ def test_an_identity_is_one_persons(doors: SqliteStore | PostgresStore) -> None:
     assert ask(doors.write, identities.find_or_create, "i", "s", "eve", "Things").result() == ann
 
 
+@pytest.mark.engine
 def test_a_name_like_the_wanted_one(doors: SqliteStore) -> None:
     """Free, and one that could have been taken here."""
     wanted = {

@@ -20,7 +20,9 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.options import Error
 
 from app import TEMPLATES, App
-from checks.support.cast import ROOT, Server, Visitor, ask
+from checks.support.database import ask
+from checks.support.servers import NEWEST, ROOT, Server, refused
+from checks.support.visitors import Visitor
 from config import Config, read
 from models import migrations, sessions, todos, users
 from models.database import SqliteStore
@@ -34,26 +36,6 @@ pytestmark = pytest.mark.sqlite
 
 # Root may write anything; without its capabilities it is like anyone else.
 PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-
-
-def refused(*options: str, prefix: list[str] | None = None) -> str:
-    """Start the app where it can't start; return the one line that it says on the way out."""
-    # Tornado leaves the socket that it can't bind for the collector to close.
-    warnings = ["-W", "error", "-W", "ignore:unclosed <socket:ResourceWarning"]
-    command = [*(prefix or []), sys.executable, *warnings, "app.py", "--port=0"]
-    ran = subprocess.run(
-        [*command, "--logging=warning", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
-    assert ran.stderr.count("\n") == 1 and ran.stderr.startswith("afazeres: "), ran.stderr
-    return ran.stderr
-
-
-NEWEST = max(int(step.name[:4]) for step in migrations.STEPS.glob("[0-9]*.py"))
 
 
 def steps_and(folder: Path, source: str) -> tuple[Path, Path]:

@@ -1,6 +1,5 @@
 """Stopping under load and starting with much: everything under way is answered, nothing is lost."""
 
-import asyncio
 import signal
 import sys
 import threading
@@ -9,42 +8,19 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import requests
-from tornado.websocket import websocket_connect
 
-from checks.support.cast import Server, Visitor, ask, doors_to, inside
-from checks.test_health import numbers
-from checks.test_killed import WRITERS, Writer, examine
-from checks.test_live import Socket
-from checks.test_sharing import wait
+from checks.support.database import ask
+from checks.support.servers import Server, inside, numbers, store_for
+from checks.support.sockets import Subscriber
+from checks.support.visitors import Visitor
+from checks.support.waiting import wait
+from checks.support.writers import WRITERS, Writer, examine
 from models import lists, todos
 from models.tables import Person
 
-
-class Subscriber(threading.Thread):
-    """Has windows open, and notes with which code they were closed."""
-
-    def __init__(self, visitor: Visitor, windows: int) -> None:
-        super().__init__()
-        self.visitor, self.windows = visitor, windows
-        self.open = threading.Event()
-        self.codes: list[int | None] = []
-
-    def run(self) -> None:
-        """Open them, and wait until all are closed."""
-        asyncio.run(self.watch())
-
-    async def watch(self) -> None:
-        """Watch."""
-        request = Socket(self.visitor).request
-        sockets = [await websocket_connect(request) for _ in range(self.windows)]
-        self.open.set()
-        for each in sockets:
-            while await each.read_message() is not None:
-                pass
-        self.codes = [each.close_code for each in sockets]
-        for each in sockets:
-            each.close()
+pytestmark = pytest.mark.engine
 
 
 def load(server: Server) -> list[Writer]:
@@ -120,7 +96,7 @@ def test_started_with_very_much(start: Callable[..., Server], tmp_path: Path) ->
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(doors_to(server.database)) as doors:
+    with closing(store_for(server.database)) as doors:
         doors.open()
         for number in range(100):  # one by one: each locks ann's row for long
             ask(doors.write, fill_lists, Person(1, ann.name), number).result()

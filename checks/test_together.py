@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from checks.support.cast import Server, Visitor
-from checks.test_script import PRESENT, Window, until
+from checks.support.browser import PRESENT, Window, live, see, until
+from checks.support.servers import Server
+from checks.support.visitors import Visitor
 
 # Ways in which a window may hear the news, when the others are blocked on the way.
 BLOCKED = """
@@ -33,16 +34,6 @@ def pair(browser: Any, ann: Visitor) -> Iterator[list[Window]]:
     yield windows
     for window in windows:
         window.close()
-
-
-def live(window: Window) -> None:
-    """Wait until a window hears the news."""
-    until(window.page, "document.body.dataset.live === 'on'")
-
-
-def see(window: Window, *titles: str) -> None:
-    """Wait until a window shows this."""
-    until(window.page, f"(want) => String({PRESENT}) === String(want)", arg=[*titles])
 
 
 def test_a_change_is_in_the_other_window(pair: list[Window]) -> None:

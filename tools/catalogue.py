@@ -15,7 +15,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from tornado.template import Loader
 
-from checks.support.cast import ROOT
+from checks.support.servers import ROOT
 from models.users import LANGUAGES
 
 FOLDER = ROOT / "views/languages"

@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from checks.support.cast import ask
+from checks.support.database import ask
 from models import lists, members, messages, todos, users
 from models.database import SqliteStore
 from models.tables import Member, Person

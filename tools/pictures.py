@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from checks.support.cast import ROOT, Server, launch
+from checks.support.browser import launch
+from checks.support.servers import ROOT, Server
 
 
 def take(folder: Path) -> None:
