@@ -30,7 +30,7 @@ WAYS: dict[str, tuple[str, Callable[[Disk], Any]]] = {
 }
 START = """
 def work():
-    doors = SqliteStore(path)
+    doors = SqliteStore(path, open_file)
     doors.open()
     sessions.signing_key(path)
     doors.close()

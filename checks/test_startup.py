@@ -25,6 +25,7 @@ from config import Config, read
 from models import migrations, sessions, todos, users
 from models.database import SqliteStore
 from models.errors import StartupError, Unavailable
+from models.migrations import open_file
 from models.tables import Person
 from server import start as start_server
 from server import stop as stop_server
@@ -75,7 +76,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 def house(tmp_path: Path) -> Path:
     """A database with someone and something in it, closed."""
     path = tmp_path / "people.db"
-    with closing(SqliteStore(path)) as doors:
+    with closing(SqliteStore(path, open_file)) as doors:
         doors.open()
         ann = ask(doors.write, users.sign_up, "ann", None, None, "Things to do").result()
         for number in range(300):
@@ -422,7 +423,7 @@ def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: 
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(SqliteStore(server.database)) as doors:
+    with closing(SqliteStore(server.database, open_file)) as doors:
         doors.open()
         person = Person(1, ann.name)
         adding = [ask(doors.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]
