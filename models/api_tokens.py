@@ -33,7 +33,7 @@ class Token(Table):
     expires = CharField(24, null=True)
 
 
-BEARER = PreparedQuery(
+BEARER = PreparedQuery(  # at each request of a program, as `sessions.LIVE` at others
     Token.select(Token.last_used, Token.scope, *PERSON)
     .join(User)
     .where(

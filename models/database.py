@@ -115,6 +115,17 @@ class PendingChanges(threading.local):
 pending = PendingChanges()
 
 
+def sqlite_at(path: Path) -> SqliteDatabase:
+    """Return the database in that file, to read and write."""
+    return SqliteDatabase(
+        f"file:{quote(str(path))}?mode=rw",  # one that is gone isn't made again
+        uri=True,
+        # FULL: what was acknowledged survives a power cut; with NORMAL the last commits don't.
+        pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
+        autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
+    )
+
+
 class SqliteStore:
     """Reading and writing one SQLite file, from any thread.
 
@@ -138,15 +149,9 @@ class SqliteStore:
         """Prepare and open the file, and start the threads. Raises StartupError."""
         self.path = self.path.resolve()  # two names of a file have one lock and one key
         self._lock = self.prepare(self.path)
-        place = f"file:{quote(str(self.path))}?mode=rw"  # one that is gone isn't made again
-        self._db = SqliteDatabase(
-            place,
-            uri=True,
-            # FULL: what was acknowledged survives a power cut; with NORMAL the last commits don't.
-            pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
-            autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
-        )
+        self._db = sqlite_at(self.path)
         db.initialize(self._db)
+        place = self._db.database
         shared: dict[str, Any] = {"thread_safe": False, "check_same_thread": False}
         self._lookups = SqliteDatabase(
             place, uri=True, pragmas={"query_only": 1}, timeout=0, **shared

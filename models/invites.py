@@ -14,7 +14,7 @@ from models.clock import instant, moment, now
 from models.database import unit
 from models.errors import Invalid, NotFound, Quota
 from models.sessions import hash_of
-from models.tables import List, Person, Table, User
+from models.tables import List, Member, Person, Table, User
 from models.text import N_
 
 INVITES_LIMIT = 20  # of one list
@@ -83,6 +83,8 @@ def invited(key: str) -> Invited:
     """Return what a link leads to. Raises NotFound when it is unknown or has ended."""
     query: Any = Invite.select(List.id, List.name, Invite.role, User.username)
     query = query.join(List).join_from(Invite, User).where(List.deleted_at.is_null())
+    made = (Member.list == Invite.list) & (Member.user == Invite.user)
+    query = query.join_from(Invite, Member, on=made).where(Member.role == "owner")
     for row in query.where(Invite.hash == hash_of(key), Invite.expires > now()).tuples():
         return Invited(*row)
     raise NotFound

