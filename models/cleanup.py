@@ -80,10 +80,13 @@ def expired() -> list[Rule]:
     rules += [(table, table.list.in_(dead)) for table in of_lists]
     for rule in EXPIRED:
         rules += rule()
+    conditions: dict[Any, Any] = {}
+    for table, condition in rules:  # each table is searched once
+        conditions[table] = conditions[table] | condition if table in conditions else condition
     unneeded = List.deleted_at < gone
     for table in of_lists:
         unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
-    return [*rules, (List, unneeded)]
+    return [*conditions.items(), (List, unneeded)]
 
 
 def delete_expired(number: int) -> bool:
