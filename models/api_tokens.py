@@ -117,6 +117,6 @@ def token_in(authorization: str) -> str:
 
 
 def touch(authorization: str) -> None:
-    """Note that the token is in use."""
+    """Store that the token is in use."""
     digest = hash_of(token_in(authorization))
     Token.update(last_used=now()).where(Token.hash == digest).execute()

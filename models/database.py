@@ -165,15 +165,8 @@ class SqliteStore:
         self._log = open(f"{self.path}-wal", "rb")  # noqa: SIM115  see _count
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._reading = [
-            threading.Thread(target=self._read_until_closed, name="reader", daemon=True)
-            for _ in range(self.readers)
-        ]
-        self._writing = threading.Thread(
-            target=self._write_until_closed, name="writer", daemon=True
-        )
-        for thread in (*self._reading, self._writing):
-            thread.start()
+        self._reading = [start_thread(self._read_until_closed) for _ in range(self.readers)]
+        self._writing = start_thread(self._write_until_closed)
 
     def close(self) -> None:
         """Finish every unit that was handed in, then close the file."""
@@ -361,15 +354,19 @@ class SqliteStore:
             self._db.close()
 
 
+def start_thread(run: Callable[..., None], *args: Any) -> threading.Thread:
+    """Start a thread that a process which ends in an error doesn't wait for."""
+    thread = threading.Thread(target=run, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
 def is_of_engine(error: Exception) -> bool:
     """Say whether it is the engine's fault (locked, full, broken) rather than a mistake in SQL."""
+    if isinstance(error, (IntegrityError, ProgrammingError, DataError)):
+        return False
     code = getattr(error.__context__, "sqlite_errorcode", None)
-    mistakes = (IntegrityError, ProgrammingError, DataError)
-    return (
-        isinstance(error, DatabaseError)
-        and not isinstance(error, mistakes)
-        and code != SQLITE_ERROR
-    )
+    return isinstance(error, DatabaseError) and code != SQLITE_ERROR
 
 
 def call_back(callback: Callable[..., object], outcome: tuple[Any, ...]) -> None:

@@ -201,7 +201,7 @@ def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord) -> 
         new = todo | {"deleted_at": None if old else now()}
         if old:
             for name, field in todos.FIELDS.items():
-                new |= field.undo(seen, todo, person, old.get(name))
+                new |= field.undo(person, seen, todo, old.get(name))
         pairs.append((todo, new))
     todos.rewrite(person, seen, inverse_verb(change), pairs)
 

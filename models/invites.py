@@ -1,4 +1,4 @@
-"""Invite links: whoever has one can join a list.
+"""Invite links: anyone who has one can join a list.
 
 The key in a link is shown once, to who makes it; the database has only its hash.
 """
@@ -23,7 +23,7 @@ SENTENCES = {"join member": (N_("Joined the list by invite link"), "")}  # for `
 
 
 class Invite(Table):
-    """A way into a list for whoever has the link; `hash` is the SHA-256 of the key in it."""
+    """A link by which anyone can join a list; `hash` is the SHA-256 of the key in it."""
 
     list = ForeignKeyField(List, backref="+")
     user = ForeignKeyField(User, backref="+", index=False)

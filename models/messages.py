@@ -152,7 +152,7 @@ def due() -> list[int]:
 
 
 def send(held_id: int) -> None:
-    """Say what was held back; whoever may no longer say anything there has said nothing."""
+    """Send a delayed message, unless its author may no longer write there."""
     rows: Any = ScheduledMessage.select(
         ScheduledMessage.list, ScheduledMessage.text, User.id, User.username
     ).join(User)
@@ -187,7 +187,7 @@ def take_back(person: Person, message_id: int) -> int:
 
 
 def read(person: Person, list_id: int, message_id: int) -> None:
-    """Note that `person` has read the conversation up to a message."""
+    """Store that `person` has read the conversation up to a message."""
     place = (
         Member.user == person.id,
         Member.list == list_id,
@@ -198,7 +198,7 @@ def read(person: Person, list_id: int, message_id: int) -> None:
 
 @unit
 def read_all(person: Person, list_id: int) -> None:
-    """Note that `person` has read the whole conversation."""
+    """Store that `person` has read the whole conversation."""
     last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar()
     read(person, list_id, last or 0)
 

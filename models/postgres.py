@@ -8,7 +8,6 @@ a statement that a connection runs for the sixth time.
 """
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -33,6 +32,7 @@ from models.database import (
     call_back,
     db,
     pending,
+    start_thread,
 )
 from models.errors import StartupError, Unavailable, Uncertain
 from models.migrations import APPLICATION_ID, STEPS, newest_of
@@ -164,12 +164,8 @@ class PostgresStore:
         db.initialize(self._db)
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
         self._to_look_up: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._working = [
-            threading.Thread(target=self._run_until_closed, args=(q,), name=name, daemon=True)
-            for q, name in [*[(self._work, "worker")] * self.threads, (self._to_look_up, "lookups")]
-        ]
-        for thread in self._working:
-            thread.start()
+        queues = [self._work] * self.threads + [self._to_look_up]
+        self._working = [start_thread(self._run_until_closed, each) for each in queues]
 
     def close(self) -> None:
         """Finish every unit that was handed in, then let go of the database."""
@@ -196,7 +192,7 @@ class PostgresStore:
         self._to_look_up.put(("", (unit, answer)))
 
     def snapshot_id(self) -> str:
-        """Return what differs once anyone, here or elsewhere, has committed (in a `peep`)."""
+        """Return what differs once anyone, here or elsewhere, has committed (in `lookup`)."""
         return str(value_of(self._db, "SELECT pg_current_snapshot()::text"))
 
     def waiting(self) -> int:
@@ -236,7 +232,7 @@ class PostgresStore:
                     self._forget_connection()
                 unknown = lost and ended and mode == WRITING  # what became of its COMMIT
                 if (lost or code in (*RETRYABLE, STALE)) and not unknown and tries < TRIES:
-                    time.sleep(0.01 * (code in RETRYABLE))  # whoever was in the way goes first
+                    time.sleep(0.01 * (code in RETRYABLE))  # what was in the way goes first
                     continue
                 if unknown:
                     return None, as_unavailable(error, Uncertain)
@@ -265,6 +261,6 @@ class PostgresStore:
         self._away = ""
 
     def _forget_connection(self) -> None:
-        """Assume nothing of a connection that failed: the thread's next unit opens another."""
+        """Close a connection that failed: the thread's next unit opens another."""
         with suppress(DatabaseError, InterfaceError):
             self._db.close()

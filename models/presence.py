@@ -30,7 +30,7 @@ ELSEWHERE = PreparedQuery(
 
 
 def store(process: str, places: Collection[tuple[int, int]]) -> None:
-    """Note who has which list open in a process, as ids of lists and people; nobody else has."""
+    """Store who has which list open in a process, as ids of lists and people; nobody else has."""
     at = now()
     old = Presence.at < instant(moment() - BELIEVED_FOR)
     Presence.delete().where((Presence.process == process) | old).execute()

@@ -41,7 +41,7 @@ LIVE = PreparedQuery(  # at each request: 10 us; 260 as a plain query (2026-11)
 
 
 class Browser(NamedTuple):
-    """What is noted of a session's browser: its IP address, and what it calls itself."""
+    """What is stored of a session's browser: its IP address, and what it calls itself."""
 
     address: str
     agent: str
@@ -169,13 +169,13 @@ def session_for(key: str, lookup: Callable[..., list[Any]]) -> Visit | None:
 
 @functools.lru_cache(maxsize=1)
 def limits(second: int) -> tuple[str, ...]:
-    """Return since when a session was opened, used and noted to be used, if it is in order; now."""
+    """Return since when a session was opened, used and marked as used to be valid; and now."""
     then = datetime.fromtimestamp(second, UTC)
     return tuple(instant(then - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
 
 
 def touch(key: str) -> None:
-    """Note that the session of `key` is in use."""
+    """Store that the session of `key` is in use."""
     Session.update(last_seen=now()).where(Session.hash == hash_of(key)).execute()
 
 

@@ -159,7 +159,7 @@ class Change(Table):
 
 
 class IdempotencyKey(Table):
-    """What the unit of work with this key returned, as JSON, for whoever sends it again."""
+    """What the unit of work with this key returned, as JSON, for when it is sent again."""
 
     user = ForeignKeyField(User, backref="+", index=False)
     key = CharField(255)

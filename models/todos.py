@@ -65,7 +65,7 @@ WIDTH = len(lists.ACCESS_COLUMNS)
 
 
 class Row(NamedTuple):
-    """A todo as its list's page shows it; `who` added it, completed it, and shall do it.
+    """A todo as its list's page shows it; `who` added it, completed it, and should do it.
 
     These are names, or None; in a list that isn't shared, all are.
     """
@@ -189,7 +189,7 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
     for name, field in FIELDS.items():
         value = fields.get(name)
         if value is not None:
-            columns = field.clean(seen, todo, person, value)
+            columns = field.clean(person, seen, todo, value)
             if any(todo[column] != columns[column] for column in columns):
                 new = new | columns
                 verbs.append(field.verb if value or not field.unset else field.unset)
@@ -204,50 +204,50 @@ def ticked(person: Person, completed: bool) -> Columns:
     return {"completed_at": now(), "completed_by": person.id} if completed else UNTICKED
 
 
-def clean_title(seen: lists.ListAccess, todo: Columns, person: Person, title: str) -> Columns:
-    return {"title": text.line("title", title, TITLE_LIMIT)}
-
-
-def clean_notes(seen: lists.ListAccess, todo: Columns, person: Person, notes: str) -> Columns:
-    return {"notes": text.several("notes", notes, NOTES_LIMIT)}
-
-
-def clean_completed(
-    seen: lists.ListAccess, todo: Columns, person: Person, completed: bool
-) -> Columns:
-    return {} if completed == bool(todo["completed_at"]) else ticked(person, completed)
-
-
-def clean_order(seen: lists.ListAccess, todo: Columns, person: Person, order: float) -> Columns:
-    return {"position": float(order)}
-
-
-def clean_assigned(seen: lists.ListAccess, todo: Columns, person: Person, name: str) -> Columns:
-    columns = undo_assigned(seen, todo, person, name)
-    if name and not columns["assigned_to"]:
-        raise Invalid("assigned", "This person isn't a member of this list.")
-    return columns
-
-
-def undo_assigned(
-    seen: lists.ListAccess, todo: Columns, person: Person, name: str | None
-) -> Columns:
-    """Assign the todo to the member of that name; to nobody when there is none any more."""
-    return {"assigned_to": member_named(seen.id, name or "")}
+Clean = Callable[[Person, lists.ListAccess, Columns, Any], Columns]
 
 
 class Field(NamedTuple):
     """A field of a todo: what people and programs set, and undo sets back.
 
-    `clean` takes the list, the todo's columns, who is acting and a value, and returns the columns
-    with which the todo has it; or raises Invalid. `undo` does so with a value of before.
-    `verb` is what history calls it, `unset` for an empty value if that differs.
+    `clean` takes who is acting, the list, the todo's columns and a value, and returns the columns
+    with which the todo has that value; or raises Invalid. `undo` does so with a value of before.
+    `verb` is what history calls it, `unset` where the value is empty, if that differs.
     """
 
     verb: str
-    clean: Callable[[lists.ListAccess, Columns, Person, Any], Columns]
-    undo: Callable[[lists.ListAccess, Columns, Person, Any], Columns]
+    clean: Clean
+    undo: Clean
     unset: str = ""
+
+
+def clean_title(person: Person, seen: lists.ListAccess, todo: Columns, title: str) -> Columns:
+    return {"title": text.line("title", title, TITLE_LIMIT)}
+
+
+def clean_notes(person: Person, seen: lists.ListAccess, todo: Columns, notes: str) -> Columns:
+    return {"notes": text.several("notes", notes, NOTES_LIMIT)}
+
+
+def clean_completed(person: Person, seen: lists.ListAccess, todo: Columns, to: bool) -> Columns:
+    return {} if to == bool(todo["completed_at"]) else ticked(person, to)
+
+
+def clean_order(person: Person, seen: lists.ListAccess, todo: Columns, order: float) -> Columns:
+    return {"position": float(order)}
+
+
+def clean_assigned(person: Person, seen: lists.ListAccess, todo: Columns, name: str) -> Columns:
+    number = member_named(seen.id, name)
+    if name and not number:
+        raise Invalid("assigned", "This person isn't a member of this list.")
+    return {"assigned_to": number}
+
+
+def undo_assigned(
+    person: Person, seen: lists.ListAccess, todo: Columns, name: str | None
+) -> Columns:
+    return {"assigned_to": member_named(seen.id, name or "")}  # nobody, if they have left
 
 
 # By the name that forms, programs and change rows use. Extras add theirs in app.py.
@@ -410,7 +410,7 @@ def find(
 def rewrite(
     person: Person, seen: lists.ListAccess, verb: str, pairs: list[tuple[Columns, Columns]]
 ) -> list[lists.Described]:
-    """Write todos, given as they are and as they shall be, as one change; return them.
+    """Write todos, given as they are and as they will be, as one change; return them.
 
     No todos, no change.
     """

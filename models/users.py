@@ -19,7 +19,7 @@ from models.text import N_
 USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
-judging = threading.Lock()  # zxcvbn keeps the words of whoever it judges in a global
+judging = threading.Lock()  # zxcvbn keeps the words of the one it judges in a global
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
@@ -73,7 +73,7 @@ def hash_password(password: str, *own_words: str) -> str:
     if len(password) < 8:
         raise Invalid("password", "A password needs at least 8 characters.")
     text.check("password", password, PASSWORD_LIMIT)
-    from zxcvbn import zxcvbn  # 13 MB, for whoever chooses a password
+    from zxcvbn import zxcvbn  # 13 MB, only to choose a password
 
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast

@@ -37,9 +37,9 @@ TALK = [
 
 def furnish(path: Path) -> None:
     """Make the database at `path`, which must not exist."""
-    with closing(SqliteStore(path, open_file)) as doors:
-        doors.open()
-        ask(doors.write, move_in).result()
+    with closing(SqliteStore(path, open_file)) as store:
+        store.open()
+        ask(store.write, move_in).result()
 
 
 def move_in() -> None:

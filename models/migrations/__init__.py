@@ -32,7 +32,7 @@ def newest_of(steps: Path) -> int:
 def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
     """Make sure that `path` is a sound database of today's schema; return the held lock beside it.
 
-    All processes on the file share the lock; whoever makes or upgrades it must be alone. Raises
+    All processes on the file share the lock; to make or upgrade it, one must be alone. Raises
     StartupError, having touched nothing, when the file isn't ours, is damaged, newer or unwritable.
     """
     with refusing(path):
