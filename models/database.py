@@ -46,6 +46,7 @@ SQLITE_ERROR, SQLITE_IOERR, SQLITE_FULL, DAMAGED = 1, 10, 13, (11, 26)
 FAILURES = 3  # of fsync, one after another, before the process gives up
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
+LOCKING: Any = "FOR NO KEY UPDATE"  # of PostgreSQL
 
 
 class ParamName(str):
@@ -83,14 +84,17 @@ class PreparedQuery:
         return cursor.fetchall() if cursor.description else []
 
 
-def lock(query: Any) -> None:
+def lock(query: Any, **values: Any) -> None:
     """Keep others from changing or locking the rows of a query until COMMIT.
 
     What is checked before something is written must be locked before it is read. Rows that refer to
-    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time.
+    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time. The query
+    may be a prepared one, made with LOCKING.
     """
-    if db.obj.for_update:
-        list(query.for_update("FOR NO KEY UPDATE").tuples())
+    if db.obj.for_update and isinstance(query, PreparedQuery):
+        query(**values)
+    elif db.obj.for_update:
+        list(query.for_update(LOCKING).tuples())
 
 
 def unit(function: Callable[P, T]) -> Callable[P, T]:

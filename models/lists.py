@@ -10,7 +10,7 @@ from peewee import fn
 
 from models import database, text
 from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery, pending, unit
+from models.database import LOCKING, Param, PreparedQuery, pending, unit
 from models.errors import Forbidden, NotFound, Quota
 from models.tables import Change, List, Member, Person, User
 
@@ -49,6 +49,7 @@ MINE = PreparedQuery(OWN.order_by(Member.position, Member.id))
 FIRST = PreparedQuery(MINE.query.limit(1))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
+LOCK = PreparedQuery(List.select(List.id).where(List.id == Param("list")).for_update(LOCKING))
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
 RECORD = PreparedQuery(Change.insert({name: Param(name) for name in COLUMNS}))
 STEP = PreparedQuery(
@@ -102,7 +103,7 @@ def get_for(
 
 def lock(list_id: int) -> None:
     """Lock the list until COMMIT, before it is read."""
-    database.lock(List.select(List.id).where(List.id == list_id))
+    database.lock(LOCK, list=list_id)
 
 
 def lock_person(person: Person) -> None:

@@ -7,7 +7,7 @@ from peewee import Tuple, fn
 
 from models import database, lists, text, users
 from models.clock import now
-from models.database import Param, PreparedQuery, unit
+from models.database import LOCKING, Param, PreparedQuery, unit
 from models.errors import Invalid, NotFound, Quota
 from models.tables import CALLED, Change, List, Member, Person, Todo, User
 
@@ -36,6 +36,8 @@ FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     .join(Member)
     .where(Todo.id == Param("todo"), Member.user == Param("person"), List.deleted_at.is_null())
 )
+LIST_OF = Todo.select(Todo.list).where(Todo.id == Param("todo"))
+LOCK = PreparedQuery(List.select(List.id).where(List.id == LIST_OF).for_update(LOCKING))
 CHANGING = ("title", "notes", "completed_at", "updated", "version", "completed_by")
 GIVEN = ("list", "created", "added_by", *CHANGING)
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Param("list"))
@@ -386,8 +388,7 @@ def written(list_id: int, versions: list[int]) -> list[Columns]:
 
 def lock(todo_id: int) -> None:
     """Lock the list of a todo until COMMIT, before it is read."""
-    there = Todo.select(Todo.list).where(Todo.id == todo_id)
-    database.lock(List.select(List.id).where(List.id == there))
+    database.lock(LOCK, todo=todo_id)
 
 
 def find(
