@@ -18,7 +18,21 @@ from config import Config
 from controllers import account, api, auth, files, health, history, lists, live, sso, todos
 from controllers.base import MissingHandler, apply_forwarded_headers, path_without_key
 from controllers.static import StaticHandler
-from models import messages, password_resets, sessions, sqlite_to_postgres
+from models import (
+    account_closing,
+    cleanup,
+    invites,
+    links,
+    members,
+    messages,
+    migrations,
+    password_resets,
+    presence,
+    sessions,
+    sqlite_to_postgres,
+)
+from models import history as changes
+from models import todos as todo_verbs
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from services import backups, jobs, link_titles, metrics, oidc, redis_pubsub
@@ -108,11 +122,21 @@ class Engine(NamedTuple):
 
 
 ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(lambda c: SqliteStore(c.database_path), LookupCache, ChangeFeed),
+    "sqlite": Engine(
+        lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache, ChangeFeed
+    ),
     "postgresql": Engine(
         lambda c: PostgresStore(c.database), PostgresLookupCache, PostgresChangeFeed
     ),
 }
+# What extras add to the models: see there.
+members.AFTER_ROLE_CHANGE[:] = [invites.end_links, messages.skip_earlier]
+sessions.AFTER_PASSWORD_CHANGE[:] = [password_resets.delete_all]
+account_closing.AFTER[:] = [links.delete_unused]
+cleanup.EXPIRED[:] = [password_resets.expired, invites.expired, messages.expired, links.expired]
+cleanup.FUTURE[:] = [presence.fix_future, links.fix_future]
+changes.SENTENCES |= invites.SENTENCES | messages.SENTENCES
+todo_verbs.ADDRESS_TITLES[:] = [links.known]
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [

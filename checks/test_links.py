@@ -9,7 +9,8 @@ import pytest
 from checks.support.database import Database as House
 from models import account_closing, cleanup, links, lists, messages, todos
 from models.clock import instant, moment
-from models.tables import Link, List, ListLink
+from models.links import Link, ListLink
+from models.tables import List
 
 pytestmark = pytest.mark.engine
 
@@ -70,7 +71,7 @@ def test_what_is_written_is_asked_for(house: House) -> None:
     house.add(f"read {A}.", f"({A}) and {B}", "milk")
     todo = house.add("bread")[0]
     assert claim(house) == [A, B]
-    house.do(todos.edit, house.ed, todo, f"bread {C}")
+    house.do(todos.edit, house.ed, todo, title=f"bread {C}")
     house.do(todos.complete, house.ann, todo)
     house.do(
         messages.say, house.ed, house.list, f"{A}\nsee ftp://x/ http:// https://example.org/d!"

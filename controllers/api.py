@@ -359,7 +359,7 @@ class OfListHandler(ApiHandler):
 
     def lock(self) -> None:
         """Lock the list."""
-        lists.LOCK(list=self.number)
+        lists.lock(self.number)
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return the list's version and itself."""
@@ -459,7 +459,7 @@ class TodoHandler(ApiHandler):
 
     def lock(self) -> None:
         """Lock its list."""
-        todos.LOCK(todo=int(self.path_args[0]))
+        todos.lock(int(self.path_args[0]))
 
     def current(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""

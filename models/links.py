@@ -4,13 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from peewee import fn
+from peewee import BigIntegerField, CharField, ForeignKeyField, fn
 
+from models import database
 from models.clock import instant, moment, now
-from models.database import Later, Lock, Param, PreparedQuery
-from models.tables import Link, List, ListLink, Message, Person, Todo
+from models.database import Param, PreparedQuery
+from models.messages import Message
+from models.tables import List, Person, Table, Todo, User
 
 # Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
 LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
@@ -21,11 +23,39 @@ PAUSES = (timedelta(minutes=10), timedelta(hours=2), timedelta(days=1), AGAIN)  
 LEASE = timedelta(minutes=5)  # that whoever asks has, before another process does
 MINUTE = timedelta(minutes=1)
 
-ADD = Later(
+
+class Link(Table):
+    """An address that someone wrote, and the title of its page, null until it is known.
+
+    It was `asked` for last at an instant, is `due` at another, and `tries` have failed in a row.
+    """
+
+    blank: ClassVar[dict[str, Any] | None] = {}
+    address = CharField(2000, unique=True)
+    title = CharField(200, null=True)
+    user = ForeignKeyField(User, backref="+", index=False)
+    tries = BigIntegerField(default=0)
+    asked = CharField(24, default="", index=True)
+    due = CharField(24, index=True)
+
+
+class ListLink(Table):
+    """A list with a todo or a message in which a link is, or was."""
+
+    link = ForeignKeyField(Link, backref="+", index=False)
+    list = ForeignKeyField(List, backref="+")
+
+    class Meta:
+        indexes = ((("link", "list"), True),)
+
+
+ADD = PreparedQuery(
     Link.insert(address=Param("address"), user=Param("user"), due=Param("due")).on_conflict_ignore()
 )
 LINKED = Link.select(Link.id, Param("list").cast("BIGINT")).where(Link.address == Param("address"))
-MENTION = Later(ListLink.insert_from(LINKED, [ListLink.link, ListLink.list]).on_conflict_ignore())
+MENTION = PreparedQuery(
+    ListLink.insert_from(LINKED, [ListLink.link, ListLink.list]).on_conflict_ignore()
+)
 WAITING = PreparedQuery(Link.select(Link.id).where(Link.due <= Param("now")).limit(1))
 KNOWN = PreparedQuery(
     Link.select(Link.address, Link.title)
@@ -35,12 +65,12 @@ KNOWN = PreparedQuery(
 SAME = (Link.id == Param("link")) & (Link.address == Param("address"))
 FOUND = PreparedQuery(Link.select(Link.title, Link.tries).where(SAME))
 NEW = {name: Param(name) for name in ("title", "tries", "due")}
-STORE = Later(Link.update(NEW).where(Link.id == Param("link")))
-HERE = List.id.in_(ListLink.select(ListLink.list).where(ListLink.link == Param("link")))
-LOCK = Lock(List.select(List.id).where(HERE).order_by(List.id))
-NEWEST = PreparedQuery(List.select(fn.COALESCE(fn.MAX(List.titles), 0)))
+STORE = PreparedQuery(Link.update(NEW).where(Link.id == Param("link")))
+NEWEST = PreparedQuery(List.select(fn.COALESCE(fn.MAX(List.revision), 0)))
 NEWS = PreparedQuery(
-    List.select(List.titles, List.id).where(List.titles > Param("after")).order_by(List.titles)
+    List.select(List.revision, List.id)
+    .where(List.revision > Param("after"))
+    .order_by(List.revision)
 )
 
 
@@ -132,10 +162,9 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
             if title and title != before:
                 arrived.append(number)
     here = ListLink.select(ListLink.list).where(ListLink.link.in_(arrived))
-    for number in arrived:
-        LOCK(link=number)
     if arrived:
-        List.update(titles=newest() + 1).where(List.id.in_(here)).execute()
+        database.lock(List.select(List.id).where(List.id.in_(here)).order_by(List.id))
+        List.update(revision=newest() + 1).where(List.id.in_(here)).execute()
 
 
 def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
@@ -146,3 +175,18 @@ def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
 def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int]]:
     """Return the number and the list of each arrival after one; they are not changes of a list."""
     return lookup(NEWS, after=after)
+
+
+def delete_unused() -> None:
+    """Delete the links of lists that were emptied; see `account_closing.AFTER`."""
+    Link.delete().where(Link.id.not_in(ListLink.select(ListLink.link))).execute()
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
+    return [(Link, Link.id.not_in(ListLink.select(ListLink.link)))]
+
+
+def fix_future(at: str, soon: str) -> None:
+    """Bring back what was stored while the clock was set too late; see `cleanup.FUTURE`."""
+    Link.update(asked="", due=at).where(Link.asked > soon).execute()

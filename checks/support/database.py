@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,9 @@ class Database:
             values = {"list": self.list, "user": person.id, "role": role, "position": 2}
             self.do(lambda values=values: Member.create(**values))
 
-    def do(self, unit: Any, *args: Any) -> Any:
+    def do(self, unit: Any, *args: Any, **fields: Any) -> Any:
         """Run a unit of work and wait for it."""
-        return ask(self.store.write, unit, *args).result()
+        return ask(self.store.write, partial(unit, *args, **fields)).result()
 
     def lookup(self, query: Any, **values: Any) -> Any:
         """Look something up."""

@@ -17,6 +17,7 @@ from peewee import sqlite3  # another copy of SQLite in one process would end it
 from checks.support import cluster
 from models import migrations
 from models.database import SqliteStore
+from models.migrations import open_file
 from models.postgres import PostgresStore, database_at
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,7 +47,7 @@ def address(path: Path) -> str:
 
 def store_for(path: Path) -> SqliteStore | PostgresStore:
     """Return a store of that database, not yet open."""
-    return PostgresStore(address(path)) if CLUSTERS else SqliteStore(path)
+    return PostgresStore(address(path)) if CLUSTERS else SqliteStore(path, open_file)
 
 
 @contextmanager
