@@ -6,7 +6,6 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,7 +16,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from checks.support.cast import Server, Visitor
 from checks.test_api import Program
 from models.tables import Person
-from services.hub import ALIVE, ASKED, TURNS, Hub, Subscriber
+from services.hub import AT_ONCE, Hub, message
+from services.subscriber import Subscriber
 
 
 class Socket:
@@ -367,7 +367,7 @@ def test_one_broken_watcher_robs_nobody() -> None:
     """Whatever it raises; and who leaves while others are told is no trouble."""
 
     class Broken(Subscriber):
-        def tell(self, news: Any) -> None:
+        def send(self, news: Any) -> None:
             raise ZeroDivisionError
 
     async def scene() -> None:
@@ -377,7 +377,7 @@ def test_one_broken_watcher_robs_nobody() -> None:
         hub.announce(7, 42, "todo")
         watchers[1].end()
         heard = await asyncio.gather(*(each.wait(5) for each in watchers[2:]))
-        assert {news[0].version for news in heard} == {42}
+        assert {news[0].fields["version"] for news in heard} == {42}
         assert watchers[1] not in hub.watchers[7]
 
     play(scene)
@@ -397,49 +397,79 @@ def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> Non
 
     async def scene() -> None:
         hub.heartbeat = heartbeat  # type: ignore[method-assign]
-        hub.open()
+        await hub.open()
         await asyncio.wait_for(again.wait(), 10)
-        hub.keeping.cancel()
+        hub.close()
 
     play(scene)
     assert "The hub's heartbeat has failed" in caplog.text
 
 
-def test_every_socket_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many they are; who hasn't answered when it comes again is ended."""
+class Reader:
+    """Someone who notes what is sent to them, and when the event loop turned in between."""
 
-    class Silent:
-        answered = True
-        tell: Any
-        stream: Any
+    person = Person(1, "ann")
+    key = "a session"
 
-    hub = Hub(cast(Any, None))
-    asked: list[int] = []
-    ended: list[int] = []
-    for number in range(20_000):
-        each: Any = Silent()
-        each.tell = lambda news, n=number: asked.append(n)
-        each.stream = SimpleNamespace(close=lambda n=number: ended.append(n))
-        hub.sockets[each] = 0
-    for now in (ASKED + 1, 2 * ASKED + 2):
-        clock = SimpleNamespace(monotonic=lambda now=now: now)
-        monkeypatch.setattr("controllers.live.time", clock)
-        for _ in range(ALIVE * TURNS):
-            hub.ping()
-        assert asked == [*range(20_000)]
-    assert ended == asked
+    def __init__(self, sent: list[str]) -> None:
+        self.watched: set[int] = set()
+        self.sent = sent
+
+    def send(self, news: Any) -> None:
+        self.sent.append(news.kind)
+
+
+def test_others_have_their_turn() -> None:
+    """While many are told of a change, the event loop turns after some of them."""
+    sent: list[str] = []
+
+    async def scene() -> None:
+        hub = Hub(cast(Any, None))
+        for _ in range(10 * AT_ONCE):
+            hub.subscribe(cast(Any, Reader(sent)), 7, opens=True)
+        hub.announce(7, 42, "todo")
+        while len(sent) < 10 * AT_ONCE:
+            before = len(sent)
+            await asyncio.sleep(0)
+            assert len(sent) - before <= AT_ONCE
+
+    play(scene)
+    assert {*sent} == {"changed"}
+
+
+def test_who_only_listens() -> None:
+    """Hears of changes, not of what concerns those who have the list open; who counts as open."""
+    open_one, listening = list[str](), list[str]()
+
+    async def scene() -> None:
+        hub = Hub(cast(Any, None))
+        watchers: list[Any] = [Reader(open_one), Reader(listening)]
+        for watcher in watchers:
+            hub.subscribe(watcher, 7, opens=watcher is watchers[0])
+        assert dict(hub.opened) == {(7, 1): 1}
+        hub.broadcast(message("present", 7, open_only=True, people=["ann"]))
+        hub.announce(7, 42, "todo")
+        await asyncio.sleep(0.01)
+        hub.subscribe(watchers[1], 7, opens=True)
+        assert dict(hub.opened) == {(7, 1): 2}
+        for watcher in watchers:
+            hub.disconnect(watcher)
+        assert not hub.opened and not hub.watchers and not hub.versions
+
+    play(scene)
+    assert (open_one, listening) == (["present", "changed"], ["changed"])
 
 
 def test_news_that_were_missed() -> None:
     """May have been of who may read the list: that is looked at again."""
     hub = Hub(None)  # type: ignore[arg-type]
-    hub.watchers[7].add("someone")
+    hub.watchers[7][cast(Any, "someone")] = True
     hub.schedule_broadcast = hub.broadcast = lambda *news: None  # type: ignore[method-assign]
     hub.know(7, 41)
     hub.announce(7, 42, "todo")
-    assert not hub.unsure
+    assert not hub.unchecked
     hub.announce(7, 44, "todo")
-    assert hub.unsure == {7}
+    assert hub.unchecked == {7}
 
 
 def test_without_uvloop(start: Callable[..., Server], tmp_path: Path) -> None:

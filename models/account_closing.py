@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from models import lists, members, todos, users
+from models.presence import Presence
 from models.tables import (
     Change,
     IdempotencyKey,
@@ -15,7 +16,6 @@ from models.tables import (
     Message,
     PasswordReset,
     Person,
-    Presence,
     RateLimit,
     ScheduledMessage,
     Session,

@@ -11,6 +11,7 @@ from peewee import fn
 
 from models import idempotency, links, lists, sessions
 from models.clock import instant, moment, now
+from models.presence import Presence
 from models.tables import (
     Change,
     IdempotencyKey,
@@ -22,7 +23,6 @@ from models.tables import (
     Member,
     Message,
     PasswordReset,
-    Presence,
     RateLimit,
     ScheduledMessage,
     Session,

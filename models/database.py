@@ -146,6 +146,7 @@ class SqliteStore:
         self.groups: deque[int] = deque(maxlen=100)  # sizes of the last commits
         self.failures = 0  # of fsync, since something was committed
         self.on_fatal: Callable[[str], None] = log.critical  # told why, when no more can be written
+        self.on_changes: Callable[[list[tuple[int, int, str]]], None] = lambda changes: None
 
     def open(self) -> None:
         """Open the file, made or upgraded if need be, and start the threads.
@@ -284,12 +285,18 @@ class SqliteStore:
         """Run the units in one transaction and, once it is committed, answer each."""
         self.groups.append(len(group))
         outcomes: list[UnitResult]
+        changes: list[tuple[int, int, str]] = []
         try:
             self._check_files()
             if self._db.is_closed():
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
-                outcomes = [self._attempt(unit) for unit, _ in group]
+                outcomes = []
+                for unit, _ in group:
+                    pending.changes = []
+                    outcomes.append(self._attempt(unit))
+                    if outcomes[-1][1] is None:
+                        changes += pending.changes
             self.failures = 0
         except Unavailable as error:
             outcomes = [(None, error)] * len(group)
@@ -300,6 +307,9 @@ class SqliteStore:
             refused = self._refusal(error)
             outcomes = [(None, refused)] * len(group)
             self._count(refused)
+            changes = []
+        if changes:
+            call_back(lambda *_: self.on_changes(changes), (None, None))
         for (_, answer), outcome in zip(group, outcomes, strict=True):
             call_back(answer, outcome)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -65,8 +65,6 @@ ONE = ROLE_OF.where(List.id == Param("list"), Member.user == Param("person"))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
 FIRST = PreparedQuery(MINE.query.limit(1))
-WATCHED = List.select(List.id, List.version, List.titles)
-VERSIONS = PreparedQuery(WATCHED.where(List.id == fn.ANY(Param("lists"))))
 LOCK = Lock(List.select(List.id).where(List.id == Param("list")))
 LOCK_PERSON = Lock(User.select(User.id).where(User.id == Param("person")))
 COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
@@ -199,12 +197,10 @@ def first(person: Person, lookup: Callable[..., list[Any]]) -> ListAccess:
     raise NotFound
 
 
-def versions(numbers: tuple[int, ...], lookup: Callable[..., list[Any]]) -> list[tuple[int, ...]]:
-    """Return ids of lists, their versions, and the numbers by which titles of links arrived.
-
-    That is for those with these ids (on PostgreSQL).
-    """
-    return lookup(VERSIONS, lists=[*numbers])
+def versions(list_ids: Collection[int]) -> list[tuple[int, int, int]]:
+    """Return id, version and revision of those of these lists that exist."""
+    watched: Any = List.select(List.id, List.version, List.titles)
+    return list(watched.where(List.id.in_([*list_ids])).tuples())
 
 
 def one(person: Person, list_id: int, lookup: Callable[..., list[Any]]) -> ListAccess:

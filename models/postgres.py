@@ -9,7 +9,6 @@ first rather than fail; one snapshot for a unit that reads.
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -199,7 +198,7 @@ class PostgresStore:
     def __init__(self, url: str, threads: int = 8) -> None:
         self.url = url
         self.threads = threads
-        self.news: deque[tuple[int, int, str]] = deque()  # what was committed: see `PendingChanges`
+        self.on_changes: Callable[[list[tuple[int, int, str]]], None] = lambda changes: None
         self._away, self._try_at = "", 0.0  # why the server can't be reached, and when to try
 
     def open(self) -> None:
@@ -272,7 +271,8 @@ class PostgresStore:
                     if not self._db.is_connection_usable():
                         raise Unavailable("a statement failed, and its unit went on")
                     ended = True  # but for what waits for COMMIT
-                self.news.extend(pending.changes)
+                if pending.changes:
+                    self.on_changes(pending.changes)
                 return result, None
             except Exception as error:  # whatever it is, it belongs to the caller of this unit
                 code = code_of(error)

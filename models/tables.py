@@ -143,15 +143,6 @@ class Invite(Table):
     expires = CharField(24)
 
 
-class Presence(Table):
-    """Who has a list open in one of the house's processes, as of the instant `at`."""
-
-    process = CharField(32)
-    list = ForeignKeyField(List, backref="+", index=False)
-    user = ForeignKeyField(User, backref="+", index=False)
-    at = CharField(24)
-
-
 class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 

@@ -21,6 +21,7 @@ class PostgresLookupCache(LookupCache):
     up again while the next is the same, which is asked after the requests that it is good for came.
     """
 
+    poll_every = 1
     store: PostgresStore  # type: ignore[assignment]
 
     def __init__(self, store: PostgresStore) -> None:
