@@ -64,7 +64,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """
         self.stream = super().detach()
         if self.app.config.throttle:
-            self.stream.read_bytes = self.read_bytes  # type: ignore[assignment,method-assign]
+            self.stream.read_bytes = self.read_bytes  # type: ignore[method-assign]
         return self.stream
 
     async def read_bytes(self, num_bytes: int, partial: bool = False) -> bytes:
