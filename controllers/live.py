@@ -6,6 +6,7 @@ its own rights, language and filter. So a lost message costs nothing: the next o
 
 import asyncio
 import json
+from collections.abc import Awaitable
 
 from tornado.iostream import IOStream
 from tornado.web import HTTPError
@@ -67,13 +68,18 @@ class LiveHandler(WebSocketHandler, PageHandler):
             self.stream.read_bytes = self.read_bytes  # type: ignore[method-assign]
         return self.stream
 
-    async def read_bytes(self, num_bytes: int, partial: bool = False) -> bytes:
+    def read_bytes(self, num_bytes: int, partial: bool = False) -> Awaitable[bytes]:
         """Read a part of a frame; close the socket when its frames come too fast."""
         try:
             self.pace.step(id(self))
         except TooMany:
             self.close(1008, "too many messages")
-            await asyncio.sleep(0.001)  # it may send for 5 s, till it has read and answered that
+            return self.read_slowly(num_bytes, partial)
+        return IOStream.read_bytes(self.stream, num_bytes, partial)
+
+    async def read_slowly(self, num_bytes: int, partial: bool) -> bytes:
+        """Read what comes until the page has read the farewell, which Tornado awaits for 5 s."""
+        await asyncio.sleep(0.001)
         return await IOStream.read_bytes(self.stream, num_bytes, partial)
 
     def open(self, *args: str, **kwargs: str) -> None:
@@ -167,8 +173,11 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def on_close(self) -> None:
         """Leave the hub, which it may never have joined."""
-        self.pending.clear()
-        self.pace.left.pop(id(self), None)
         if self in self.app.hub.sockets:
             self.app.hub.sockets.discard(self)
             self.app.hub.disconnect(self)
+            self.pending.clear()
+            self.pace.left.pop(id(self), None)
+            # What refers back to it would keep it till the collector comes, which takes long.
+            vars(self.stream).pop("read_bytes", None)
+            self.stream.error = None

@@ -17,14 +17,10 @@ from services.lookup_cache import LookupCache
 ALIVE = 20  # seconds between two messages that say no more than that the line is alive
 AT_ONCE = 25  # watchers that are sent to before the event loop turns: it is held for half a ms
 SESSION_ENDED = 4401  # the close code of a socket; up to 4999 they are free (RFC 6455, 7.4.2)
-GOING_AWAY = 1001
 
 
 class Message(NamedTuple):
-    """What watchers of a list are sent. `data` is JSON, encoded once for all of them.
-
-    With `open_only` it is for those who have the list open, not for those who only listen.
-    """
+    """JSON for the watchers of a list, encoded once for all; or only for who has the list open."""
 
     list: int
     kind: str
@@ -50,14 +46,9 @@ class Watcher(Protocol):
     key: str
     watched: set[int]
 
-    def send(self, news: Message) -> None:
-        """Send a message, or keep it: of those of one kind about one list the last is enough."""
-
-    def wake(self) -> None:
-        """Check now whether it may go on."""
-
-    def end(self, code: int) -> None:
-        """End it, for the reason that a close code of sockets gives."""
+    def send(self, news: Message) -> None: ...  # now or later: the last of a kind is enough
+    def wake(self) -> None: ...  # check whether it may go on
+    def end(self, code: int) -> None: ...  # for the reason that a close code of sockets gives
 
 
 class Hub:
@@ -79,10 +70,6 @@ class Hub:
         self.as_of: object = None  # the snapshot of the database when sessions were checked
         self.closed = False
 
-    async def open(self) -> None:
-        """Start the heartbeat."""
-        self.beating = asyncio.create_task(self.run())
-
     def connect(self, watcher: Watcher) -> None:
         """Add a watcher to those of its session."""
         if watcher.key:
@@ -92,10 +79,9 @@ class Hub:
         """Remove a watcher, which may never have been connected, and all that it watches."""
         for list_id in [*watcher.watched]:
             self.unsubscribe(watcher, list_id)
-        if (others := self.sessions.get(watcher.key)) is not None:
-            others.discard(watcher)
-            if not others:
-                del self.sessions[watcher.key]
+        self.sessions[watcher.key].discard(watcher)
+        if not self.sessions[watcher.key]:
+            del self.sessions[watcher.key]
 
     def subscribe(self, watcher: Watcher, list_id: int, *, opens: bool) -> None:
         """Send a watcher what happens to a list, which its person may read, and has open or not."""
@@ -177,44 +163,40 @@ class Hub:
         """Remove the watchers of a list who may not read it any more; they are sent `gone`."""
         await asyncio.sleep(0)  # what was looked up in this turn may be older than the change
         people = [*{watcher.person for watcher in self.watchers.get(list_id, ())}]
-        may = await asyncio.gather(*[self.may_read(person, list_id) for person in people])
-        out = {person for person, still in zip(people, may, strict=True) if not still}
+        looking = [self.lookups(lists.one, person, list_id) for person in people]
+        found = await asyncio.gather(*looking, return_exceptions=True)
+        out = {who for who, each in zip(people, found, strict=True) if isinstance(each, NotFound)}
+        if any(isinstance(each, Unavailable) for each in found):
+            self.unavailable.add(list_id)  # they stay until it can be looked up
         removed = [each for each in self.watchers.get(list_id, ()) if each.person in out]
         for watcher in removed:
             self.unsubscribe(watcher, list_id)
         await self.send(message("gone", list_id), removed)
 
-    async def may_read(self, person: Person, list_id: int) -> bool:
-        """Say whether a person may read a list; yes while that can't be looked up."""
-        try:
-            await self.lookups(lists.one, person, list_id)
-        except NotFound:
-            return False
-        except Unavailable:
-            self.unavailable.add(list_id)
-        return True
+    async def open(self) -> None:
+        """Start the heartbeat."""
+        self.beating = asyncio.create_task(self.run())
 
     async def run(self) -> None:
-        """Check once a second what may have ended; every ALIVE seconds say that lines are alive."""
+        """Call `heartbeat` once a second."""
         for second in count(1):
             await asyncio.sleep(1)
             try:
-                alive = second % ALIVE == 0
-                await self.heartbeat(anyway=alive)
-                if alive:
-                    await self.send(ALIVE_MESSAGE, [*self.sockets])
+                await self.heartbeat(anyway=second % ALIVE == 0)
             except Exception:  # the next time may go well
                 app_log.exception("The hub's heartbeat has failed")
 
     async def heartbeat(self, *, anyway: bool) -> None:
         """End the watchers of sessions that have ended, in this process or another.
 
-        That is looked up when anyone has committed, and now and then `anyway`: time ends sessions.
+        That is looked up when anyone has committed, and every ALIVE seconds `anyway`, as time ends
+        sessions, too. Then sockets are also sent that the line is alive.
         """
-        if self.unavailable:
-            self.unchecked |= self.unavailable
-            self.unavailable.clear()
-            self.schedule_broadcast()
+        if anyway:
+            await self.send(ALIVE_MESSAGE, [*self.sockets])
+        self.unchecked |= self.unavailable
+        self.unavailable.clear()
+        self.schedule_broadcast()
         with suppress(Unavailable):  # everyone stays until it can be looked up
             snapshot = await self.lookups.snapshot_id()
             if snapshot == self.as_of and not anyway:
@@ -222,10 +204,8 @@ class Hub:
             keys = [*self.sessions]
             for begin in range(0, len(keys), AT_ONCE):
                 some = keys[begin : begin + AT_ONCE]
-                open_ones = await asyncio.gather(
-                    *[self.lookups(sessions.session_for, key) for key in some]
-                )
-                for key, session in zip(some, open_ones, strict=True):
+                looking = [self.lookups(sessions.session_for, key) for key in some]
+                for key, session in zip(some, await asyncio.gather(*looking), strict=True):
                     if not session:
                         self.end_session(key)
             self.as_of = snapshot
@@ -237,16 +217,14 @@ class Hub:
 
     def recheck_access(self, person: Person) -> None:
         """Have a person's watchers check whether they may go on: one of their tokens has ended."""
-        for watchers in self.watchers.values():
-            for watcher in watchers:
-                if watcher.person.id == person.id:
-                    watcher.wake()
+        for watcher in set[Watcher]().union(*self.watchers.values()):
+            if watcher.person.id == person.id:
+                watcher.wake()
 
     def close(self) -> None:
         """End every watcher."""
         self.closed = True
         if self.beating:
             self.beating.cancel()
-        watchers = {each for here in self.watchers.values() for each in here}
-        for watcher in watchers | self.sockets:
-            watcher.end(GOING_AWAY)
+        for watcher in self.sockets.union(*self.watchers.values()):
+            watcher.end(1001)  # going away

@@ -29,16 +29,14 @@ class RedisPubSub:
     """
 
     def __init__(self, app: BaseApp) -> None:
-        self.app = app
-        self.process = secrets.token_hex(16)
+        self.app, self.process = app, secrets.token_hex(16)
         self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE)
         self.up, self.down = False, False  # neither before it is known
         self.task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, and again whenever that fails; without --redis, do nothing."""
-        url = self.app.config.redis
-        if not url:
+        if not (url := self.app.config.redis):
             return
         from redis.asyncio import Redis, retry  # 5 MB that few installations need
         from redis.backoff import DecorrelatedJitterBackoff, NoBackoff
@@ -98,19 +96,17 @@ class RedisPubSub:
         match message:
             case ["connected" | "alive", self.process]:
                 if not self.up:
-                    self.tell("connected")
+                    self.receive_as("connected")
                 if self.down:
                     log.warning("Redis is back")
                 self.up, self.down = True, False
             case ["connected", str()]:
-                self.tell("connected")
-            case ["change", list_id, version, kind]:
-                self.tell("change", list_id, version, kind)
-            case ["presence", process, places]:
-                self.tell("presence", process, places)
+                self.receive_as("connected")
+            case ["change", _, _, _] | ["presence", _, _]:
+                self.receive_as(*message)
 
-    def tell(self, topic: str, *words: Any) -> None:
-        """Call the receiver of a topic, if there is one."""
+    def receive_as(self, topic: str, *words: Any) -> None:
+        """Call the receiver of a topic, if the application has one."""
         if receiver := self.app.receivers.get(topic):
             receiver(*words)
 
@@ -122,7 +118,7 @@ class RedisPubSub:
             reason = " ".join(str(error).split()) or type(error).__name__
             log.warning("Redis is down, updates may take a second longer: %s", reason)
         self.up, self.down, self.queue = False, True, asyncio.Queue(QUEUE)
-        self.tell("disconnected")
+        self.receive_as("disconnected")
 
     async def close(self) -> None:
         """Send what is queued, and disconnect; redis-py may swallow a cancellation or two."""
