@@ -1,20 +1,28 @@
 """News as they come: by socket, by stream, by poll; what hostile and broken clients get."""
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import requests
 from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import (
+    WebSocketClientConnection,
+    WebSocketClosedError,
+    websocket_connect,
+)
 
 from checks.support.cast import Server, Visitor
 from checks.test_api import Program
+from controllers.live import LiveHandler
 from models.tables import Person
 from services.hub import AT_ONCE, Hub, message
 from services.subscriber import Subscriber
@@ -435,6 +443,85 @@ def test_others_have_their_turn() -> None:
 
     play(scene)
     assert {*sent} == {"changed"}
+
+
+def a_socket(sent: list[bytes]) -> tuple[Any, list["asyncio.Future[None]"]]:
+    """Return a handler whose messages are written when a future is done, one for each of them."""
+    handler: Any = object.__new__(LiveHandler)
+    handler.writing, handler.pending, handler.starting = None, {}, set()
+    writes: list[asyncio.Future[None]] = []
+
+    def write_message(data: bytes) -> "asyncio.Future[None]":
+        sent.append(data)
+        writes.append(asyncio.get_running_loop().create_future())
+        return writes[-1]
+
+    handler.write_message = write_message
+    return handler, writes
+
+
+def test_a_slow_reader() -> None:
+    """Is sent the last message of each kind when it has read the one before, and no others."""
+    sent: list[bytes] = []
+    news = [message("changed", 7, version=number) for number in range(100)]
+    present, other = message("present", 7, people=[]), message("changed", 8, version=1)
+
+    async def scene() -> None:
+        handler, writes = a_socket(sent)
+        for each in (news[0], present, *news[1:], other):
+            handler.send(each)
+        assert sent == [news[0].data] and len(handler.pending) == 3
+        for number in range(4):
+            writes[number].set_result(None)
+            await asyncio.sleep(0)
+        assert len(writes) == 4 and not handler.pending and not handler.writing
+
+    play(scene)
+    assert sent == [news[0].data, present.data, news[99].data, other.data]
+
+
+def test_a_socket_that_dies(caplog: pytest.LogCaptureFixture) -> None:
+    """At once or while it is written to: nothing is raised, kept or logged."""
+    sent: list[bytes] = []
+
+    async def scene() -> None:
+        handler, writes = a_socket(sent)
+        handler.send(message("changed", 7, version=1))
+        handler.send(message("changed", 7, version=2))
+        writes[0].set_exception(WebSocketClosedError())
+        await asyncio.sleep(0)
+        assert not handler.pending and not handler.writing
+        handler.write_message = Mock(side_effect=WebSocketClosedError)
+        handler.send(message("changed", 7, version=3))
+
+    play(scene)
+    gc.collect()  # which would tell of an exception that nobody has looked at
+    assert len(sent) == 1 and not caplog.records
+
+
+def test_the_answer_comes_before_the_news() -> None:
+    """What happens to a list while its version is looked up is said after that."""
+    sent: list[bytes] = []
+
+    async def scene() -> None:
+        handler, writes = a_socket(sent)
+        handler.person, handler.watched = Person(1, "ann"), set()
+        handler.hub = hub = Hub(cast(Any, None))
+        hub.sockets.add(handler)
+
+        async def lookup(unit: Any, person: Person, list_id: int) -> Any:
+            if handler.watched:
+                handler.send(message("changed", list_id, version=43))
+            await asyncio.sleep(0)
+            return SimpleNamespace(version=42)
+
+        handler.lookup = lookup
+        await handler.watch(7, opens=True)
+        writes[0].set_result(None)
+        await asyncio.sleep(0)
+
+    play(scene)
+    assert [json.loads(data)["type"] for data in sent] == ["watching", "changed"]
 
 
 def test_who_only_listens() -> None:

@@ -649,8 +649,8 @@ def test_what_was_looked_up_is_never_stale(doors: PostgresStore, ann: Any) -> No
         with pytest.raises(NotFound):
             await lookups(nobody)
         with pytest.MonkeyPatch.context() as patch:  # as of one moment, whatever else is written
-            patch.setattr(doors, "moment", lambda: "the same")
-            patch.setattr("services.bridge.time", SimpleNamespace(time=lambda: 1.0))
+            patch.setattr(doors, "snapshot_id", lambda: "the same")
+            patch.setattr("services.postgres_lookup_cache.time", SimpleNamespace(time=lambda: 1.0))
             asked.clear()
             for _ in range(5):
                 assert await lookups(unit) == "Jardim"

@@ -41,3 +41,8 @@ def visible(process: str, users: Collection[int]) -> tuple[dict[int, str], list[
     elsewhere: Any = Presence.select(Presence.list, User.username).join(User)
     fresh = elsewhere.where(User.presence, Presence.process != process, Presence.at > since)
     return dict(named.tuples()), list(fresh.tuples())
+
+
+def fix_future(at: str, soon: str) -> None:
+    """Forget what was stored while the clock was set too late; see `cleanup.FUTURE`."""
+    Presence.delete().where(Presence.at > soon).execute()

@@ -37,7 +37,8 @@ class ChangeFeed:
         loop = asyncio.get_running_loop()
 
         def on_changes(changes: list[tuple[int, int, str]]) -> None:  # runs in the store's threads
-            loop.call_soon_threadsafe(self.announce, changes)
+            if changes:
+                loop.call_soon_threadsafe(self.announce, changes)
 
         self.app.store.on_changes = on_changes
         self.task = asyncio.create_task(self.run())
