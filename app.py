@@ -15,7 +15,19 @@ from tornado.web import RequestHandler, url
 
 import server
 from config import Config
-from controllers import account, api, auth, files, health, history, lists, live, sso, todos
+from controllers import (
+    account,
+    api,
+    auth,
+    files,
+    health,
+    history,
+    lists,
+    live,
+    live_fallbacks,
+    sso,
+    todos,
+)
 from controllers.base import MissingHandler, apply_forwarded_headers, path_without_key
 from controllers.static import StaticHandler
 from models import (
@@ -27,19 +39,19 @@ from models import (
     messages,
     migrations,
     password_resets,
-    presence,
     sessions,
     sqlite_to_postgres,
 )
 from models import history as changes
+from models import presence as presence_rows
 from models import todos as todo_verbs
 from models.database import SqliteStore
 from models.postgres import PostgresStore
-from services import backups, jobs, link_titles, metrics, oidc, redis_pubsub
+from services import backups, jobs, link_titles, metrics, oidc, presence, redis_pubsub
 from services.active_requests import ActiveRequests
 from services.app_base import BaseApp
 from services.bridge import HashPool, ThreadBridge
-from services.change_feed import ChangeFeed, PostgresChangeFeed
+from services.change_feed import ChangeFeed
 from services.hub import Hub
 from services.jobs import HOUR, PeriodicJob
 from services.limits import RateLimitedLog, TokenBucket
@@ -94,8 +106,8 @@ ADDRESSES: list[Any] = [
     (r"/metrics", health.MetricsHandler),
     # news
     (r"/live", live.LiveHandler),
-    (r"/live/events", live.EventsHandler),
-    (r"/live/poll", live.PollHandler),
+    (r"/live/events", live_fallbacks.EventsHandler),
+    (r"/live/poll", live_fallbacks.PollHandler),
 ]
 API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (r"/api/todos", api.FirstTodosHandler),
@@ -118,23 +130,18 @@ class Engine(NamedTuple):
 
     store: Callable[[Config], Any]
     lookups: Callable[[Any], Any]
-    change_feed: Callable[[BaseApp], Any]
 
 
 ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(
-        lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache, ChangeFeed
-    ),
-    "postgresql": Engine(
-        lambda c: PostgresStore(c.database), PostgresLookupCache, PostgresChangeFeed
-    ),
+    "sqlite": Engine(lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache),
+    "postgresql": Engine(lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the models: see there.
 members.AFTER_ROLE_CHANGE[:] = [invites.end_links, messages.skip_earlier]
 sessions.AFTER_PASSWORD_CHANGE[:] = [password_resets.delete_all]
 account_closing.AFTER[:] = [links.delete_unused]
 cleanup.EXPIRED[:] = [password_resets.expired, invites.expired, messages.expired, links.expired]
-cleanup.FUTURE[:] = [presence.fix_future, links.fix_future]
+cleanup.FUTURE[:] = [presence_rows.fix_future, links.fix_future]
 changes.SENTENCES |= invites.SENTENCES | messages.SENTENCES
 todo_verbs.ADDRESS_TITLES[:] = [links.known]
 # What runs beside requests: each is made with the App, opened after the database, in this order,
@@ -143,6 +150,7 @@ SERVICES: list[Any] = [
     metrics.Metrics,
     metrics.LoopMonitor,
     redis_pubsub.RedisPubSub,
+    presence.Presence,
     oidc.Provider,
     link_titles.LinkTitles,
     jobs.Jobs,
@@ -174,7 +182,9 @@ class App(BaseApp):
         self.lookups = engine.lookups(self.store)
         self.bridge = ThreadBridge()
         self.hub = Hub(self.lookups)
-        self.change_feed = engine.change_feed(self)
+        self.receivers = {}
+        self.publish = lambda *message: False
+        self.change_feed = ChangeFeed(self)
         self.hash_pool = HashPool()
         self.active_requests = ActiveRequests()
         self.render_cache = RenderCache()
@@ -204,6 +214,8 @@ class App(BaseApp):
             default_handler_class=MissingHandler,
             login_url="/login",
             websocket_max_message_size=64 * 1024,
+            websocket_ping_interval=20,
+            websocket_ping_timeout=8,  # and 5 s more for a farewell: who is silent goes in 33 s
             # Against forged posts: a token in each form, and the browser's word where it is from
             # (ASVS 3.5.1).
             xsrf_cookies=True,

@@ -66,7 +66,7 @@ class Server(HTTPServer):
     def on_close(self, server_conn: Any) -> None:
         """Forget a connection."""
         self.asking.pop(server_conn.stream, None)
-        server_conn.stream.error = None  # whose traceback leads back to it: see `Hub.settle`
+        server_conn.stream.error = None  # whose traceback refers back to it
         super().on_close(server_conn)
 
     @property

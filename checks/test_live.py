@@ -1,6 +1,7 @@
 """News as they come: by socket, by stream, by poll; what hostile and broken clients get."""
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -8,17 +9,21 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import requests
 from tornado.httpclient import HTTPClientError
+from tornado.websocket import WebSocketClosedError
 
 from checks.support.programs import Program
 from checks.support.servers import Server
 from checks.support.sockets import Socket, aside, play
 from checks.support.visitors import Visitor, version
+from controllers.live import LiveHandler
 from models.tables import Person
-from services.hub import ALIVE, ASKED, TURNS, Hub, Subscriber
+from services.hub import AT_ONCE, Hub, message
+from services.subscriber import Subscriber
 
 pytestmark = pytest.mark.engine
 
@@ -309,7 +314,7 @@ def test_one_broken_watcher_robs_nobody() -> None:
     """Whatever it raises; and who leaves while others are told is no trouble."""
 
     class Broken(Subscriber):
-        def tell(self, news: Any) -> None:
+        def send(self, news: Any) -> None:
             raise ZeroDivisionError
 
     async def scene() -> None:
@@ -319,7 +324,7 @@ def test_one_broken_watcher_robs_nobody() -> None:
         hub.announce(7, 42, "todo")
         watchers[1].end()
         heard = await asyncio.gather(*(each.wait(5) for each in watchers[2:]))
-        assert {news[0].version for news in heard} == {42}
+        assert {news[0].fields["version"] for news in heard} == {42}
         assert watchers[1] not in hub.watchers[7]
 
     play(scene)
@@ -339,49 +344,158 @@ def test_a_fault_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> Non
 
     async def scene() -> None:
         hub.heartbeat = heartbeat  # type: ignore[method-assign]
-        hub.open()
+        await hub.open()
         await asyncio.wait_for(again.wait(), 10)
-        hub.keeping.cancel()
+        hub.close()
 
     play(scene)
     assert "The hub's heartbeat has failed" in caplog.text
 
 
-def test_every_socket_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many they are; who hasn't answered when it comes again is ended."""
+class Reader:
+    """Someone who notes what is sent to them, and when the event loop turned in between."""
 
-    class Silent:
-        answered = True
-        tell: Any
-        stream: Any
+    person = Person(1, "ann")
+    key = "a session"
 
-    hub = Hub(cast(Any, None))
-    asked: list[int] = []
-    ended: list[int] = []
-    for number in range(20_000):
-        each: Any = Silent()
-        each.tell = lambda news, n=number: asked.append(n)
-        each.stream = SimpleNamespace(close=lambda n=number: ended.append(n))
-        hub.sockets[each] = 0
-    for now in (ASKED + 1, 2 * ASKED + 2):
-        clock = SimpleNamespace(monotonic=lambda now=now: now)
-        monkeypatch.setattr("controllers.live.time", clock)
-        for _ in range(ALIVE * TURNS):
-            hub.ping()
-        assert asked == [*range(20_000)]
-    assert ended == asked
+    def __init__(self, sent: list[str]) -> None:
+        self.watched: set[int] = set()
+        self.sent = sent
+
+    def send(self, news: Any) -> None:
+        self.sent.append(news.kind)
+
+
+def test_others_have_their_turn() -> None:
+    """While many are told of a change, the event loop turns after some of them."""
+    sent: list[str] = []
+
+    async def scene() -> None:
+        hub = Hub(cast(Any, None))
+        for _ in range(10 * AT_ONCE):
+            hub.subscribe(cast(Any, Reader(sent)), 7, opens=True)
+        hub.announce(7, 42, "todo")
+        while len(sent) < 10 * AT_ONCE:
+            before = len(sent)
+            await asyncio.sleep(0)
+            assert len(sent) - before <= AT_ONCE
+
+    play(scene)
+    assert {*sent} == {"changed"}
+
+
+def a_socket(sent: list[bytes]) -> tuple[Any, list["asyncio.Future[None]"]]:
+    """Return a handler whose messages are written when a future is done, one for each of them."""
+    handler: Any = object.__new__(LiveHandler)
+    handler.writing, handler.pending, handler.starting = None, {}, set()
+    writes: list[asyncio.Future[None]] = []
+
+    def write_message(data: bytes) -> "asyncio.Future[None]":
+        sent.append(data)
+        writes.append(asyncio.get_running_loop().create_future())
+        return writes[-1]
+
+    handler.write_message = write_message
+    return handler, writes
+
+
+def test_a_slow_reader() -> None:
+    """Is sent the last message of each kind when it has read the one before, and no others."""
+    sent: list[bytes] = []
+    news = [message("changed", 7, version=number) for number in range(100)]
+    present, other = message("present", 7, people=[]), message("changed", 8, version=1)
+
+    async def scene() -> None:
+        handler, writes = a_socket(sent)
+        for each in (news[0], present, *news[1:], other):
+            handler.send(each)
+        assert sent == [news[0].data] and len(handler.pending) == 3
+        for number in range(4):
+            writes[number].set_result(None)
+            await asyncio.sleep(0)
+        assert len(writes) == 4 and not handler.pending and not handler.writing
+
+    play(scene)
+    assert sent == [news[0].data, present.data, news[99].data, other.data]
+
+
+def test_a_socket_that_dies(caplog: pytest.LogCaptureFixture) -> None:
+    """At once or while it is written to: nothing is raised, kept or logged."""
+    sent: list[bytes] = []
+
+    async def scene() -> None:
+        handler, writes = a_socket(sent)
+        handler.send(message("changed", 7, version=1))
+        handler.send(message("changed", 7, version=2))
+        writes[0].set_exception(WebSocketClosedError())
+        await asyncio.sleep(0)
+        assert not handler.pending and not handler.writing
+        handler.write_message = Mock(side_effect=WebSocketClosedError)
+        handler.send(message("changed", 7, version=3))
+
+    play(scene)
+    gc.collect()  # which would tell of an exception that nobody has looked at
+    assert len(sent) == 1 and not caplog.records
+
+
+def test_the_answer_comes_before_the_news() -> None:
+    """What happens to a list while its version is looked up is said after that."""
+    sent: list[bytes] = []
+
+    async def scene() -> None:
+        handler, writes = a_socket(sent)
+        handler.person, handler.watched = Person(1, "ann"), set()
+        handler.hub = hub = Hub(cast(Any, None))
+        hub.sockets.add(handler)
+
+        async def lookup(unit: Any, person: Person, list_id: int) -> Any:
+            if handler.watched:
+                handler.send(message("changed", list_id, version=43))
+            await asyncio.sleep(0)
+            return SimpleNamespace(version=42)
+
+        handler.lookup = lookup
+        await handler.watch(7, opens=True)
+        writes[0].set_result(None)
+        await asyncio.sleep(0)
+
+    play(scene)
+    assert [json.loads(data)["type"] for data in sent] == ["watching", "changed"]
+
+
+def test_who_only_listens() -> None:
+    """Hears of changes, not of what concerns those who have the list open; who counts as open."""
+    open_one, listening = list[str](), list[str]()
+
+    async def scene() -> None:
+        hub = Hub(cast(Any, None))
+        watchers: list[Any] = [Reader(open_one), Reader(listening)]
+        for watcher in watchers:
+            hub.subscribe(watcher, 7, opens=watcher is watchers[0])
+        assert dict(hub.opened) == {(7, 1): 1}
+        hub.broadcast(message("present", 7, open_only=True, people=["ann"]))
+        hub.announce(7, 42, "todo")
+        await asyncio.sleep(0.01)
+        hub.subscribe(watchers[1], 7, opens=True)
+        assert dict(hub.opened) == {(7, 1): 2}
+        for watcher in watchers:
+            hub.disconnect(watcher)
+        assert not hub.opened and not hub.watchers and not hub.versions
+
+    play(scene)
+    assert (open_one, listening) == (["present", "changed"], ["changed"])
 
 
 def test_news_that_were_missed() -> None:
     """May have been of who may read the list: that is looked at again."""
     hub = Hub(None)  # type: ignore[arg-type]
-    hub.watchers[7].add("someone")
+    hub.watchers[7][cast(Any, "someone")] = True
     hub.schedule_broadcast = hub.broadcast = lambda *news: None  # type: ignore[method-assign]
     hub.know(7, 41)
     hub.announce(7, 42, "todo")
-    assert not hub.unsure
+    assert not hub.unchecked
     hub.announce(7, 44, "todo")
-    assert hub.unsure == {7}
+    assert hub.unchecked == {7}
 
 
 def test_without_uvloop(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,8 @@ from checks.support.visitors import Visitor, at, join, version
 from checks.support.waiting import until
 from config import Config
 from models.postgres import database_at
-from services.change_feed import ChangeFeed
-from services.hub import Presence
-from services.redis_pubsub import WAITING, RedisPubSub
+from services.presence import PROCESSES, Presence
+from services.redis_pubsub import QUEUE, RedisPubSub
 
 MANY, SOON = (
     20,
@@ -164,25 +164,22 @@ def test_redis_is_gone(pair: tuple[Visitor, Visitor], redis: Redis, fault: str) 
 
 HOSTILE: list[Any] = [
     *(b"", b"\xff\xfe", b"{", b"null", b"7", b"[" * 100_000, b"1" * 5000, b"[]", b"[NaN,1,2]"),
-    *([None] * 3, [1], [1, 2], [1, 2, 3], [1.5, 1, "todo"], ["1", 2, "todo"], [True, True, True]),
+    *([None] * 3, [1], [1, 2], ["change"], ["change", 1, 2], ["changes", 1, 2, "todo"]),
+    *(["change", *words] for words in ([1.5, 1, "todo"], ["1", 2, "todo"], [True, True, True])),
+    *(["change", *words] for words in ([{}, [], {}], [[], 1, "todo"], [1, 2, "todo", 4])),
+    *(["change", *words] for words in ([0, 0, "todo"], [-1, -1, "todo"], [10**30, 10**30, "list"])),
     *(
-        [0, 0, "title"],
-        [10**30, 1, "title"],
-        [0, 0, "todo"],
-        [-1, -1, "todo"],
-        [10**30, 10**30, "list"],
-        [1, 2, "todo", 4],
         {"list": 1},
+        {"change": 1},
+        ["connected"],
+        ["connected", 7],
+        ["connected", "x"],
+        ["alive", {}],
     ),
-    *(["x", "y"], ["x", {}], ["x", [1]], ["x", ["ab"]], ["x", [[1]]], ["x", [[[], []]]]),
-    *(
-        ["x", [[1, 2, 3]]],
-        ["x", [["1", "me"]]],
-        ["x", [[True, "me"]]],
-        ["x", [[1, None]]],
-        ["x", None],
-    ),
-    ["x", [[1, "m" * 2_000_000]]],
+    *(["presence"], ["presence", "x"], ["presence", {}, []], ["presence", [], [[1, "me"]]]),
+    *(["presence", "x", places] for places in ("y", {}, [1], ["ab"], [[1]], [[[], []]], None, 7)),
+    *(["presence", "x", [place]] for place in ([1, 2, 3], ["1", "me"], [True, "me"], [1, None])),
+    ["presence", "x", [[1, "m" * 2_000_000]]],
 ]
 
 
@@ -196,7 +193,9 @@ def test_what_anyone_may_say(pair: tuple[Visitor, Visitor], redis: Redis) -> Non
     def shout() -> None:
         kinds = ("todo", "list", "member", "title", "", "x" * 1000)
         of_it = [
-            [ann.list, number, kind] for kind in kinds for number in (-1, 0, 1, 10**15, 10**30)
+            ["change", ann.list, number, kind]
+            for kind in kinds
+            for number in (-1, 0, 1, 10**15, 10**30)
         ]
         for each in HOSTILE + of_it * 3:
             text = each if isinstance(each, bytes) else json.dumps(each).encode()
@@ -385,8 +384,7 @@ def test_what_is_no_address() -> None:
 
 def test_the_end_may_have_to_be_said_twice() -> None:
     """As redis-py swallows a cancellation that comes while it connects."""
-    company = Presence(None)  # type: ignore[arg-type]
-    carrier = RedisPubSub("redis://nowhere", ChangeFeed(None, print), company)  # type: ignore[arg-type]
+    pubsub = RedisPubSub(SimpleNamespace(receivers={}))  # type: ignore[arg-type]
 
     async def deaf() -> None:
         for _ in range(2):
@@ -394,25 +392,24 @@ def test_the_end_may_have_to_be_said_twice() -> None:
                 await asyncio.sleep(60)
 
     async def scene() -> None:
-        carrier.riding = asyncio.create_task(deaf())
+        pubsub.task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await asyncio.wait_for(carrier.close(), 10)
-        assert carrier.riding.done()
+        await asyncio.wait_for(pubsub.close(), 10)
+        assert pubsub.task.done()
 
     asyncio.run(scene())
 
 
 def test_who_publishes_never_waits() -> None:
     """What Redis doesn't take in time is left out; nobody is believed to be in it for ever."""
-    company = Presence(None)  # type: ignore[arg-type]
-    carrier = RedisPubSub("redis://nowhere", ChangeFeed(None, print), company)  # type: ignore[arg-type]
-    carrier.say(7, 42, "todo")
-    assert carrier.queue.qsize() == 0
-    asyncio.run(carrier.take([company.process]))
-    for number in range(WAITING + 10):
-        carrier.say(7, number, "todo")
-    assert carrier.queue.qsize() == WAITING
-    for number in range(1000):
-        company.hear(f"{number}", [[7, "ann"]])
-    assert len(company.heard) == 100
+    app: Any = SimpleNamespace(receivers={})
+    pubsub, presence = RedisPubSub(app), Presence(app)
+    assert not pubsub.publish("change", 7, 42, "todo") and pubsub.queue.qsize() == 0
+    pubsub.dispatch(["alive", pubsub.process])
+    for number in range(QUEUE + 10):
+        assert pubsub.publish("change", 7, number, "todo")
+    assert pubsub.queue.qsize() == QUEUE
+    for number in range(10 * PROCESSES):
+        pubsub.dispatch(["presence", f"{number}", [[7, "ann"]]])
+    assert len(presence.heard) == PROCESSES
     assert DecorrelatedJitterBackoff(1, 0.05).compute(10**9) <= 1  # after years without it

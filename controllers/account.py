@@ -162,7 +162,6 @@ class CloseHandler(AccountPageHandler):
         """Close it, when the password is right."""
         await self.check_password()
         await self.commit_untracked(account_closing.close, self.current_user, self.verified_hash)
-        self.app.change_feed.schedule_poll()
         self.app.hub.end_session(self.session_key())
         self.app.hub.recheck_access(self.current_user)
         self.drop_cookie("session")

@@ -37,7 +37,7 @@ from models.errors import (
     Unavailable,
 )
 from models.text import N_
-from services.hub import Subscriber
+from services.subscriber import Subscriber
 
 T = TypeVar("T")
 

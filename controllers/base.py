@@ -321,7 +321,6 @@ class BaseHandler(RequestHandler):
         try:
             return await answer
         finally:
-            app.change_feed.schedule_poll()
             if person and app.bridge.last.get(person.id) is answer:
                 del app.bridge.last[person.id]
 

@@ -1,270 +1,183 @@
-"""Live: the hub, and its three doors: WebSocket, event stream, long poll.
+"""The WebSocket that tells pages which of their lists have changed: see `services.hub`.
 
-The news are only that a list has another version; each page then fetches its rows as itself, with
+A message says only that a list has another version; each page then fetches its rows as itself, with
 its own rights, language and filter. So a lost message costs nothing: the next one shows it.
 """
 
 import asyncio
 import json
-import re
-import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
-from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
+from tornado.iostream import IOStream
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from controllers.base import ID, PageHandler
 from controllers.schema import STRICT
-from models import lists, sessions
+from models import lists
 from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
-from services.hub import ALL_IS_WELL, Hub, Message, Subscriber, message
+from services.hub import Message, message
 from services.limits import TokenBucket
 
-POLL = 25  # seconds that a poll waits
 PER_PERSON, PER_ADDRESS = 20, 100  # sockets
 RATE, BURST = 20, 100  # frames that a socket may send in a second, and at once
-BUFFER = 1024 * 1024  # bytes that a slow reader may leave unread
+READS = 3  # of the stream, for a frame: its head, its mask, its content
 LISTS = 50  # that one socket may watch
 
 
-class Protocol(WebSocketProtocol13):
-    """Tornado's, but every frame counts: pings and empty parts of messages could come for ever."""
-
-    handler: "LiveHandler"
-
-    def _receive_frame(self) -> Coroutine[Any, Any, None]:
-        """Take in the next frame."""
-        return super()._receive_frame() if self.handler.may_come() else self.slowly()
-
-    async def slowly(self) -> None:
-        """Take in the next frame of someone who was told to go: the farewell may be behind many."""
-        await asyncio.sleep(0.001)
-        await super()._receive_frame()
-
-
 class LiveHandler(WebSocketHandler, PageHandler):
-    """The first door: one socket for all the lists that a page watches."""
+    """One socket for all the lists that a page watches."""
+
+    pace = TokenBucket(READS * RATE, READS * BURST)  # by socket
 
     async def prepare(self) -> None:
-        """Let in who is logged in, and not too often; who asks from elsewhere gets 403 later."""
+        """Raise HTTPError 401 without a session, 429 for too many sockets.
+
+        Tornado refuses other origins after this.
+        """
         self.current_user = await self.find_person()
         if self.current_user is None:
             raise HTTPError(401)
         self.person: Person = self.current_user
-        self.hub: Hub = self.app.hub
+        self.hub = self.app.hub
         if self.app.config.throttle:
-            mine = [s for s in self.hub.sockets if s.person.id == self.person.id]
-            near = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
-            if len(mine) >= PER_PERSON or len(near) >= PER_ADDRESS:
+            same_person = [s for s in self.hub.sockets if s.person.id == self.person.id]
+            same_address = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
+            if len(same_person) >= PER_PERSON or len(same_address) >= PER_ADDRESS:
                 raise HTTPError(429)
         self.key = self.session_key()
         self.address = self.request.remote_ip
         self.watched: set[int] = set()
-        self.present: set[int] = set()
-        self.bad = 0
-        self.pace = TokenBucket(RATE, BURST)
-        self.late: dict[tuple[int, str], Message] = {}
-        self.answered = True
+        self.starting: set[int] = set()  # lists of which the page doesn't know the version yet
+        self.mistakes = 0
+        self.writing: asyncio.Future[None] | None = None
+        self.pending: dict[tuple[int, str], Message] = {}
 
     async def head(self, *args: str) -> None:
-        """There is nothing to look at."""
+        """Raise HTTPError 405, as there is no page."""
         raise HTTPError(405)
 
+    def detach(self) -> IOStream:
+        """Return the stream, so that its reads count: empty parts of messages reach no hook.
+
+        They could come without end, as could pings, which Tornado answers without waiting.
+        """
+        self.stream = super().detach()
+        if self.app.config.throttle:
+            self.stream.read_bytes = self.read_bytes  # type: ignore[method-assign]
+        return self.stream
+
+    def read_bytes(self, num_bytes: int, partial: bool = False) -> Awaitable[bytes]:
+        """Read a part of a frame; close the socket when its frames come too fast."""
+        try:
+            self.pace.step(id(self))
+        except TooMany:
+            self.close(1008, "too many messages")
+            return self.read_slowly(num_bytes, partial)
+        return IOStream.read_bytes(self.stream, num_bytes, partial)
+
+    async def read_slowly(self, num_bytes: int, partial: bool) -> bytes:
+        """Read what comes until the page has read the farewell, which Tornado awaits for 5 s."""
+        await asyncio.sleep(0.001)
+        return await IOStream.read_bytes(self.stream, num_bytes, partial)
+
     def open(self, *args: str, **kwargs: str) -> None:
-        """Begin."""
-        self.set_nodelay(True)
-        connection: Any = self.ws_connection
-        self.stream: IOStream = connection.stream
-        self.stream.max_write_buffer_size = BUFFER
+        """Join the hub, unless the visitor has gone meanwhile or the server closes."""
         if self.stream.closed():
-            return  # it went before it was let in
-        self.hub.sockets[self] = time.monotonic()
+            return
+        self.set_nodelay(True)
+        self.hub.sockets.add(self)
         self.hub.connect(self)
-        self.hub.settle()
         if self.hub.closed:
             self.close(1001)
 
-    def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        """Return who speaks with this browser, None for a version that Tornado doesn't know."""
-        found: Any = super().get_websocket_protocol()
-        return found and Protocol(self, False, found.params)
-
-    def may_come(self) -> bool:
-        """Count a frame, and say whether it may come; end when too many do."""
-        self.hub.settle()
-        try:
-            if self.app.config.throttle:
-                self.pace.step(self.person.id)
-        except TooMany:
-            self.close(1008, "too many messages")
-            return False
-        return True
-
-    def on_pong(self, data: bytes) -> None:
-        """Note that it is there."""
-        self.answered = True
-
     async def on_message(self, data: str | bytes) -> None:
-        """Watch a list, or watch it no more."""
+        """Watch a list, or stop that; close after three messages that can't be read."""
+        while self.writing:
+            await asyncio.wait([self.writing])  # none of the answers replaces another
+        if self.ws_connection is None:
+            return  # it is closing, and what it still sends isn't answered
         try:
             asked = STRICT.decode(data if isinstance(data, str) else data.decode())
-            kind, number = asked["type"], asked["list"]
-            version = asked.get("version", 0)  # who says none only listens
+            kind, list_id = asked["type"], asked["list"]
+            version = asked.get("version", 0)
             if type(version) is not int or version < 0 or kind not in ("watch", "unwatch"):
                 raise ValueError
-            if not ID.fullmatch(json.dumps(number)):
+            if not ID.fullmatch(json.dumps(list_id)):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
             self.send(message("error", status=400))
-            self.bad += 1
-            if self.bad >= 3:
+            self.mistakes += 1
+            if self.mistakes >= 3:
                 self.close(1008, "not understood")
             return
         if kind == "unwatch":
-            self.hub.unsubscribe(self, number)
-            return
+            self.hub.unsubscribe(self, list_id)
+        elif list_id not in self.watched and len(self.watched) >= LISTS:
+            self.send(message("error", list_id, status=429))
+        else:
+            await self.watch(list_id, opens="version" in asked)
+
+    async def watch(self, list_id: int, *, opens: bool) -> None:
+        """Answer with the version of a list, and send its news from then on."""
+        self.starting.add(list_id)
         try:
-            await self.lookup(lists.one, self.person, number)
+            await self.lookup(lists.one, self.person, list_id)
             if self not in self.hub.sockets:
                 return  # it has closed meanwhile
-            if len(self.watched | {number}) > LISTS:
-                self.send(message("error", number, status=429))
-                return
-            self.hub.subscribe(self, number, present="version" in asked)
-            await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
-            seen = await self.lookup(lists.one, self.person, number)
-            self.hub.know(number, seen.version)
-            self.send(message("watching", number, version=seen.version))
+            self.hub.subscribe(self, list_id, opens=opens)
+            await asyncio.sleep(0)  # and look it up again, in another turn: no change is missed
+            access = await self.lookup(lists.one, self.person, list_id)
+            self.hub.know(list_id, access.version)
+            answer = message("watching", list_id, version=access.version)
         except (NotFound, Unavailable) as error:
-            self.hub.unsubscribe(self, number)
+            self.hub.unsubscribe(self, list_id)
             status = 404 if isinstance(error, NotFound) else 503
-            self.send(message("error", number, status=status))
-
-    def send(self, news: Message) -> None:
-        """Send a message; to a slow reader the last of its kind, when it has read the others.
-
-        The frame goes straight to the socket, five times as fast as by `write_message`.
-        """
-        try:
-            if self.late or self.stream.writing():
-                if not self.late:
-                    self.stream.write(b"").add_done_callback(lambda _: self.catch_up())
-                self.late[news.list, news.kind] = news
-                return
-            try:  # which costs a third of suppress()
-                sent = self.stream.socket.send(news.frame)
-            except BlockingIOError:
-                sent = 0
-            if sent < len(news.frame):
-                self.stream.write(news.frame[sent:])
-        except (OSError, AttributeError, StreamBufferFullError):  # gone, or it will never read
-            self.stream.close()
-
-    def catch_up(self) -> None:
-        """Send what had to wait."""
-        late, self.late = self.late, {}
-        for news in late.values():
+            answer = message("error", list_id, status=status)
+        finally:
+            self.starting.discard(list_id)
+        held = {key: self.pending.pop(key) for key in [*self.pending] if key[0] == list_id}
+        for news in (answer, *held.values()):
             self.send(news)
 
-    def end(self) -> None:
-        """End, as the session has ended."""
-        self.close(4401, "the session has ended")
+    def send(self, news: Message) -> None:
+        """Send a message when those before have been sent; of those of a kind that wait, the last.
+
+        So a slow reader costs no memory, and the ping ends one that never reads.
+        """
+        if self.writing or news.list in self.starting:
+            self.pending[news.list, news.kind] = news
+            return
+        try:
+            self.writing = self.write_message(news.data)
+        except WebSocketClosedError:
+            return  # on_close follows
+        self.writing.add_done_callback(self.on_written)
+
+    def on_written(self, written: "asyncio.Future[None]") -> None:
+        """Send what has waited, unless the socket has died."""
+        self.writing = None
+        if written.cancelled() or written.exception():
+            self.pending.clear()
+        pending, self.pending = self.pending, {}
+        for news in pending.values():
+            self.send(news)
+
+    def wake(self) -> None:
+        """Do nothing: a socket belongs to a session, whose end closes it."""
+
+    def end(self, code: int) -> None:
+        """Close it."""
+        self.close(code)
 
     def on_close(self) -> None:
-        """Count it out, if it ever was in."""
-        hub: Hub = self.app.hub
-        if self in hub.sockets:
-            self.stream.error = None  # whose traceback leads back to it: see `Hub.settle`
-            del hub.sockets[self]
-            hub.disconnect(self)
-            for list_id in [*self.watched]:
-                hub.unsubscribe(self, list_id)
-
-
-class WaitingHandler(PageHandler):
-    """What the other two doors share: one list, from a version on."""
-
-    public = True  # who is not logged in gets 401 here, and no page to log in
-    gone = False
-
-    async def begin(self) -> tuple[Subscriber, Message | None]:
-        """Return a watcher, and the news that there are already. Raises NotFound."""
-        if self.current_user is None:
-            raise HTTPError(401)
-        # What Tornado asks of forms only, and of sockets: is the page that asks one of ours?
-        if self._check_cross_origin(self.check_trusted_origin):
-            raise HTTPError(403)
-        asked = self.get_query_argument("list", "")
-        known = self.request.headers.get("Last-Event-ID") or self.get_query_argument("version", "")
-        if not ID.fullmatch(asked) or not re.fullmatch("[0-9]{1,15}", known):
-            raise HTTPError(400)
-        number = int(asked)
-        hub: Hub = self.app.hub
-        await self.lookup(lists.one, self.current_user, number)
-        if self.gone:
-            raise HTTPError(400)
-        self.watcher = Subscriber(hub, number, self.current_user, self.session_key())
-        try:
-            await asyncio.sleep(0)  # and look again, in another turn: so no news is missed
-            version = (await self.lookup(lists.one, self.current_user, number)).version
-        except BaseException:
-            self.watcher.end()
-            raise
-        hub.know(number, version)
-        news = message("changed", number, version=version) if version != int(known) else None
-        return self.watcher, news
-
-    async def head(self, *args: str) -> None:
-        """Answer at once, as there is no body that could come later."""
-        (await self.begin())[0].end()
-
-    def on_connection_close(self) -> None:
-        """End with the page."""
-        super().on_connection_close()
-        self.gone = True
-        if watcher := getattr(self, "watcher", None):
-            watcher.end()
-
-
-class EventsHandler(WaitingHandler):
-    """The second door: an event stream, for where sockets can't get through."""
-
-    async def get(self) -> None:
-        """Send the news as they come."""
-        watcher, first = await self.begin()
-        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
-        news = [first or ALL_IS_WELL]
-        try:
-            while True:
-                for each in news:
-                    number = f"id: {each.version}\n" if each.version else ""
-                    self.write(f"{number}data: {each.text}\n\n")
-                await self.flushed()
-                if watcher.ended or not await self.lookup(sessions.session_for, watcher.key):
-                    return
-                news = await watcher.wait() or [ALL_IS_WELL]
-        except StreamClosedError:
-            pass  # the page has gone
-        finally:
-            watcher.end()
-
-
-class PollHandler(WaitingHandler):
-    """The third door: an answer when there are news, or after a while."""
-
-    async def get(self) -> None:
-        """Wait for news."""
-        watcher, first = await self.begin()
-        try:
-            news = [first] if first else await watcher.wait(POLL)
-        finally:
-            watcher.end()
-        if news:
-            self.set_header("Content-Type", "application/json; charset=utf-8")
-            self.finish(f"[{','.join(each.text for each in news)}]")
-        else:
-            self.set_status(204)
+        """Leave the hub, which it may never have joined."""
+        if self in self.app.hub.sockets:
+            self.app.hub.sockets.discard(self)
+            self.app.hub.disconnect(self)
+            self.pending.clear()
+            self.pace.left.pop(id(self), None)
+            # What refers back to it would keep it till the collector comes, which takes long.
+            vars(self.stream).pop("read_bytes", None)
+            self.stream.error = None

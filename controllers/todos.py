@@ -13,6 +13,7 @@ from models.clock import clock
 from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
+from services.presence import Presence
 from services.render_cache import RenderCache
 
 LIST_VERBS: dict[str, Callable[..., None]] = {
@@ -164,7 +165,7 @@ class ListPageHandler(PageHandler):
         seen = next((seen for seen in mine if seen.id == list_id), None)
         if seen is None:
             raise NotFound
-        here = self.app.hub.others(list_id, person.username)
+        here = self.app.service(Presence).others(list_id, person.username)
         age = clock.seconds() // history.RECENT.seconds
         place = PageContext(seen, shown, mine, unread, digest, here, age)
         language = self.locale.code

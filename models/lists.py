@@ -189,7 +189,7 @@ def first(person: Person, lookup: Callable[..., list[Any]]) -> ListAccess:
     raise NotFound
 
 
-def versions(numbers: Collection[int], lookup: object = None) -> list[tuple[int, int, int]]:
+def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
     """Return id, version and revision of the lists with these ids."""
     found: Any = List.select(List.id, List.version, List.revision).where(List.id.in_([*numbers]))
     return list(found.tuples())

@@ -1,20 +1,19 @@
-"""Who has which list open, as other processes know it."""
+"""Who has which list open, as the processes tell each other where there is no Redis."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 from peewee import CharField, ForeignKeyField
 
 from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery
 from models.tables import List, Table, User
 
-BELIEVED_FOR = timedelta(seconds=40)  # how long another process is believed who is there
+BELIEVED_FOR = timedelta(seconds=40)  # how long what another process has stored counts
 
 
 class Presence(Table):
-    """Who has a list open in one of the server's processes, as of the instant `at`."""
+    """A user who had a list open in a process at the instant `at`."""
 
     process = CharField(32)
     list = ForeignKeyField(List, backref="+", index=False)
@@ -22,15 +21,8 @@ class Presence(Table):
     at = CharField(24)
 
 
-ELSEWHERE = PreparedQuery(
-    Presence.select(Presence.list, User.username)
-    .join(User)
-    .where(User.presence, Presence.process != Param("process"), Presence.at > Param("since"))
-)
-
-
 def store(process: str, places: Collection[tuple[int, int]]) -> None:
-    """Store who has which list open in a process, as ids of lists and people; nobody else has."""
+    """Replace what a process has stored by these ids of lists and users."""
     at = now()
     old = Presence.at < instant(moment() - BELIEVED_FOR)
     Presence.delete().where((Presence.process == process) | old).execute()
@@ -39,10 +31,16 @@ def store(process: str, places: Collection[tuple[int, int]]) -> None:
         Presence.insert_many(rows).execute()
 
 
-def elsewhere(process: str, lookup: Callable[..., list[Any]]) -> list[tuple[int, str]]:
-    """Return list and name of those who have one open in another process."""
+def visible(process: str, users: Collection[int]) -> tuple[dict[int, str], list[tuple[int, str]]]:
+    """Return the names of those of `users` who show where they are, and who is in other processes.
+
+    That is a list and a name each. Who has switched it off is in neither.
+    """
+    named: Any = User.select(User.id, User.username).where(User.id.in_([*users]), User.presence)
     since = instant(moment() - BELIEVED_FOR)
-    return lookup(ELSEWHERE, process=process, since=since)
+    elsewhere: Any = Presence.select(Presence.list, User.username).join(User)
+    fresh = elsewhere.where(User.presence, Presence.process != process, Presence.at > since)
+    return dict(named.tuples()), list(fresh.tuples())
 
 
 def fix_future(at: str, soon: str) -> None:

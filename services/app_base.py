@@ -38,6 +38,8 @@ class BaseApp(Application):
     error_log: RateLimitedLog
     services: dict[type[Any], Any]
     jobs: list[Any]
+    publish: Callable[..., bool]  # a topic and its message to other processes; False if it can't
+    receivers: dict[str, Callable[..., None]]  # by topic: takes what other processes publish
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
 

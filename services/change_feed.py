@@ -1,141 +1,104 @@
-"""Carries news: which lists have changed, through this process or another on the same database."""
+"""Which lists have changed, by this process or another on the same database."""
 
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from models import history, links, lists
+from models import lists
 from models.errors import Unavailable
+from services.hub import message
 
+REST = 20  # after a look that took some time, it isn't looked again for so many times as long
 log = logging.getLogger(__name__)
-PERIOD = 0.05  # seconds between two looks for what other processes did; one takes 3 us
-SWEEP = 1  # seconds between two looks at the versions of all lists that are watched
-
-News = Callable[[int, int, str], None]  # takes a list, its version, and the kind of the change
 
 
 class ChangeFeed:
-    """Looks whether anyone has committed, and tells `announce` of each change since, in order.
+    """Announces to the hub what is committed.
 
-    And of lists for whose links titles have arrived: these have the kind "title", and no version.
-    What this process commits it is told at once: see `BaseHandler.commit`.
+    The store tells what this process has committed; it is announced in the same turn or the next.
+    What others have committed shows in the versions of the lists that are watched here. They are
+    looked up when anyone has committed, every `LookupCache.poll_every` seconds at most, and at
+    once when a notification by Redis says so.
     """
 
     def __init__(self, app: Any) -> None:
-        self.store: Any = app.store
-        self.announce: News = app.hub.announce
-        self.publish: Callable[..., object] = lambda *news: None  # for other processes
-        self.called = False
+        self.app = app
+        self.revisions: dict[int, int] = {}  # of watched lists, the last that was announced
+        self.notified: set[int] = set()  # lists that another process says it has changed
+        self.hint = asyncio.Event()
+        self.as_of: object = None  # the snapshot of the database at the last look
+        self.task: asyncio.Task[None] | None = None
+        app.receivers["change"] = self.on_notification
 
     async def open(self) -> None:
-        """Begin with what comes from now on."""
-        self.last = history.newest(self.store.lookup)
-        self.titled = links.newest(self.store.lookup)
-        self.as_of = 0
-        self.riding = asyncio.get_running_loop().create_task(self.run())
+        """Start with what is committed from now on."""
+        loop = asyncio.get_running_loop()
 
-    def schedule_poll(self) -> None:
-        """Look in this turn of the event loop, once however many ask."""
-        if not self.called:
-            self.called = True
-            asyncio.get_running_loop().call_soon(self.poll)
+        def on_changes(changes: list[tuple[int, int, str]]) -> None:  # runs in the store's threads
+            if changes:
+                loop.call_soon_threadsafe(self.announce, changes)
+
+        self.app.store.on_changes = on_changes
+        self.task = asyncio.create_task(self.run())
+
+    def announce(self, changes: list[tuple[int, int, str]]) -> None:
+        """Tell the watchers here, and other processes, of changes: list, version and kind."""
+        for change in changes:
+            self.app.hub.announce(*change)
+            self.app.publish("change", *change)
+
+    def on_notification(self, list_id: object, version: object, kind: object) -> None:
+        """Look at a list soon, if another process seems to have changed it; anyone may say that."""
+        known = self.app.hub.versions.get(list_id) if type(list_id) is int else None
+        if known is not None and type(version) is int and version > known:
+            self.notified.add(list_id)  # type: ignore[arg-type]
+            self.hint.set()
 
     async def run(self) -> None:
-        """Look every now and then."""
+        """Look for what others have committed, again and again."""
+        rest = 0.0
         while True:
-            await asyncio.sleep(PERIOD)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(self.app.lookups.poll_every, rest)):
+                    await self.hint.wait()
+            self.hint.clear()
+            begun = time.monotonic()
             try:
-                self.poll()
-                await self.poll_versions()
-            except Exception:  # the next look may go well, and no news for ever would be worse
+                await self.poll()
+            except Unavailable:
+                pass  # the next look may find it
+            except Exception:  # and no news for ever would be worse
                 log.exception("Looking for changes has failed")
+            rest = REST * (time.monotonic() - begun)
 
-    async def on_notification(self, list_id: int, version: int, kind: str) -> None:
-        """Look at once, as another process says that it has committed this."""
-        self.poll()
-
-    def poll(self) -> None:
-        """Announce what was committed since the last look; what can't be read now comes later."""
-        own, self.called = self.called, False
-        try:
-            commits = self.store.commits()
-            if commits == self.as_of:
-                return
-            news = history.news(self.last, self.store.lookup)
-            titled = links.news(self.titled, self.store.lookup)
-        except Unavailable:
-            self.as_of = 0  # another connection counts from the start
+    async def poll(self) -> None:
+        """Look at the lists that were notified, or else at all that are watched."""
+        notified, self.notified = self.notified, set()
+        if notified:
+            await self.poll_versions(notified)
             return
-        self.as_of = commits
-        for number, list_id, version, kind in news:
-            self.last = number
-            self.announce(list_id, version, kind)
-            if own:
-                self.publish(list_id, version, kind)
-        for number, list_id in titled:
-            self.titled = number
-            self.announce(list_id, 0, "title")
+        snapshot = await self.app.lookups.snapshot_id()
+        if snapshot != self.as_of:
+            await self.poll_versions({*self.app.hub.versions})
+            self.as_of = snapshot
 
-    async def poll_versions(self) -> None:
-        """Look for what `look` can't see."""
+    async def poll_versions(self, list_ids: set[int]) -> None:
+        """Announce what is new on some lists. Raises Unavailable."""
+        watched = self.app.hub.versions
+        if not list_ids:
+            return
+        for list_id, version, revision in await self.app.read(lists.versions, [*list_ids]):
+            if version > watched.get(list_id, version):
+                self.app.hub.announce(list_id, version, "list")  # of whatever kind it was
+            if revision > self.revisions.get(list_id, 0):
+                self.revisions[list_id] = revision
+                self.app.hub.broadcast(message("titles", list_id))
+        self.revisions = {n: revision for n, revision in self.revisions.items() if n in watched}
 
     async def close(self) -> None:
-        """End."""
-        self.riding.cancel()
-        await asyncio.wait([self.riding])
-
-
-class PostgresChangeFeed(ChangeFeed):
-    """The same on PostgreSQL, where changes don't get their ids in the order of their commits.
-
-    What this process commits is reported by `store.on_changes`. What others commit shows in the versions of the lists that are `watched` here, which `lookups` finds.
-    """
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        self.watched: Mapping[int, int] = app.hub.versions
-        self.arrived: dict[int, int] = {}  # by list: when the last title of a link came
-        self.lookups = app.lookups
-        self.committed: deque[tuple[int, int, str]] = deque()
-        self.store.on_changes = self.committed.extend
-
-    async def open(self) -> None:
-        """Begin with what comes from now on."""
-        self.swept = time.monotonic()
-        self.riding = asyncio.get_running_loop().create_task(self.run())
-
-    def poll(self) -> None:
-        """Announce what this process has committed since the last look."""
-        self.called = False
-        while self.committed:
-            news = self.committed.popleft()
-            self.announce(*news)
-            self.publish(*news)
-
-    async def on_notification(self, list_id: int, version: int, kind: str) -> None:
-        """Look at this list; what is said of it is only a reason to do so."""
-        known = self.watched.get(list_id)
-        if known is not None and (version > known or kind == "title"):
-            await self.find([list_id])
-
-    async def poll_versions(self) -> None:
-        """Announce what others have committed, of whatever kind it was."""
-        if time.monotonic() - self.swept < SWEEP or not self.watched:
-            return
-        self.swept = time.monotonic()
-        self.arrived = {number: at for number, at in self.arrived.items() if number in self.watched}
-        await self.find(self.watched)
-
-    async def find(self, numbers: Iterable[int]) -> None:
-        """Announce what has changed on some lists."""
-        with suppress(Unavailable):  # the next sweep may find it
-            for list_id, version, revision in await self.lookups(lists.versions, tuple(numbers)):
-                if version > self.watched.get(list_id, version):
-                    self.announce(list_id, version, "list")
-                if revision > self.arrived.get(list_id, 0):
-                    self.arrived[list_id] = revision
-                    self.announce(list_id, 0, "title")
+        """Stop looking."""
+        if self.task:
+            self.task.cancel()
+            await asyncio.wait([self.task])

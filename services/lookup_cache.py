@@ -13,9 +13,12 @@ T = TypeVar("T")
 class LookupCache:
     """Looks things up by key, on the event loop itself, and remembers them until anyone commits.
 
-    Whether anyone did is asked once in a turn of the loop. A request is read after its turn began,
-    so what it is told is never older than what was acknowledged before it was sent.
+    Nothing else is read on the loop: a look-up takes microseconds, a tenth of the way to another
+    thread and back. Whether anyone has committed is asked once in a turn of the loop. A request is
+    read after its turn began, so what it gets is never older than what was acknowledged before.
     """
+
+    poll_every = 0.05  # seconds between two looks whether anyone has committed; one takes 3 us
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
@@ -24,11 +27,11 @@ class LookupCache:
         self.asked = False
 
     async def __call__(self, unit: Callable[..., T], *args: Any) -> T:
-        """Return what `unit` answers, a function of a model that takes a `look`."""
+        """Return what `unit` returns, a function of a model that takes a `lookup`."""
         try:
             if not self.asked:
                 self.asked = True
-                asyncio.get_running_loop().call_soon(self.ask_again)
+                asyncio.get_running_loop().call_soon(self.begin_turn)
                 now = self.store.commits(), int(clock.seconds())  # by which sessions end, too
                 if now != self.as_of:
                     self.known.clear()
@@ -42,8 +45,8 @@ class LookupCache:
             self.as_of = (0, 0)
             raise
 
-    def ask_again(self) -> None:
-        """Begin another turn."""
+    def begin_turn(self) -> None:
+        """Ask again from now on."""
         self.asked = False
 
     async def snapshot_id(self) -> object:

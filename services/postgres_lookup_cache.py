@@ -9,78 +9,73 @@ from typing import Any, TypeVar
 from models.database import PreparedQuery, UnitResult
 from models.errors import NotFound
 from models.postgres import PostgresStore
+from services.bridge import ThreadBridge
 from services.lookup_cache import LookupCache
 
 T = TypeVar("T")
 
 
 class PostgresLookupCache(LookupCache):
-    """The same for a database that is asked in a thread, for all requests of a turn at once.
+    """Looks things up in a thread, for all requests of a turn at once, and remembers them.
 
-    Two equal snapshots of PostgreSQL see equal data. So what is known as of one need not be looked
-    up again while the next is the same, which is asked after the requests that it is good for came.
+    What is remembered counts while PostgreSQL's snapshot, asked for after the requests came, is the
+    same as before: two equal ones see equal data. Measured with 32 people who ask at the same time
+    and nobody who writes, that gives 14 times as many look-ups a second as to ask for each of them;
+    with one person, or with 100 commits a second, as many.
     """
 
+    poll_every = 1
     store: PostgresStore  # type: ignore[assignment]
 
     def __init__(self, store: PostgresStore) -> None:
         super().__init__(store)  # type: ignore[arg-type]
         self.as_of: tuple[str, int] = ("", 0)  # type: ignore[assignment]
+        self.bridge = ThreadBridge()
         self.waiting: list[tuple[Any, asyncio.Future[Any]]] = []
-        self.asking: asyncio.Task[None] | None = None
+        self.running: asyncio.Task[None] | None = None
 
     async def __call__(self, unit: Callable[..., T], *args: Any) -> T:
-        """Return what `unit` answers, a function of a model that takes a `look`."""
-        key = (unit, args)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self.waiting.append((key, future))
-        if not self.asking:
-            self.asking = loop.create_task(self.ask())
+        """Return what `unit` returns, a function of a model that takes a `lookup`."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.waiting.append(((unit, args), future))
+        if not self.running:
+            self.running = asyncio.create_task(self.run())
         return await future
 
-    async def ask(self) -> None:
-        """Answer those who wait, and those who come meanwhile after them."""
-        loop = asyncio.get_running_loop()
+    async def run(self) -> None:
+        """Look up what is waiting, and then what has come meanwhile."""
         while self.waiting:
             waiting, self.waiting = self.waiting, []
             keys = {key for key, _ in waiting}
-            done: asyncio.Future[UnitResult] = loop.create_future()
-
-            def answered(*outcome: Any, done: asyncio.Future[UnitResult] = done) -> None:
-                loop.call_soon_threadsafe(done.set_result, outcome)
-
-            self.store.lookup(partial(self.find, keys, self.known, self.as_of), answered)
-            answer, error = await done
-            if error is None:
-                moment, found = answer
-                if moment != self.as_of:
-                    self.as_of, self.known = moment, {}
-                self.known |= {key: result for key, (result, no) in found.items() if no is None}
+            try:
+                found = await self.bridge.of(self.store.lookup, partial(self.find, keys))
+            except Exception as failure:  # it belongs to those who wait
+                found = dict.fromkeys(keys, (None, failure))
             for key, future in waiting:
-                result, refusal = (None, error) if error else found[key]
+                result, error = found[key]
                 if future.cancelled():
                     continue
-                if refusal:
-                    future.set_exception(refusal)
+                if error:
+                    future.set_exception(error)
                 else:
                     future.set_result(result)
-        self.asking = None
+        self.running = None
 
-    def find(self, keys: set[Any], known: dict[Any, Any], as_of: tuple[str, int]) -> Any:
-        """Return the moment, and an outcome for each key (in a thread)."""
-        now = (self.store.snapshot_id(), int(time.time()))
+    def find(self, keys: set[Any]) -> dict[Any, UnitResult]:
+        """Return the outcome of each look-up; runs in the store's thread, one at a time."""
+        now = (self.store.snapshot_id(), int(time.time()))  # sessions end by the second
+        if now != self.as_of:
+            self.known, self.as_of = {}, now
         found: dict[Any, UnitResult] = {}
         for key in keys:
             unit, args = key
             try:
-                if now == as_of and key in known:
-                    found[key] = (known[key], None)
-                else:
-                    found[key] = (unit(*args, lookup=PreparedQuery.__call__), None)
-            except NotFound as refusal:
-                found[key] = (None, refusal)
-        return now, found
+                if key not in self.known:
+                    self.known[key] = unit(*args, lookup=PreparedQuery.__call__)
+                found[key] = (self.known[key], None)
+            except NotFound as error:
+                found[key] = (None, error)
+        return found
 
     async def snapshot_id(self) -> object:
         """Return what differs when anyone has committed since."""

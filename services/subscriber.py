@@ -1,0 +1,59 @@
+"""Waits for news of one list: what event streams and long polls have in place of a socket."""
+
+import asyncio
+
+from models.tables import Person
+from services.hub import ALIVE, Hub, Message
+
+
+class Subscriber:
+    """A watcher of one list. Of messages that come while it is busy, it keeps the last of a kind.
+
+    Without the key of a session, as for programs, its person doesn't have the list open.
+    """
+
+    def __init__(self, hub: Hub, list_id: int, person: Person, key: str = "") -> None:
+        self.hub = hub
+        self.person = person
+        self.key = key
+        self.watched: set[int] = set()
+        self.in_company = False
+        self.came = asyncio.Event()
+        self.news: dict[str, Message] = {}
+        self.ended = False
+        hub.subscribe(self, list_id, opens=bool(key))
+        hub.connect(self)
+        if hub.closed:
+            self.end()
+
+    def send(self, news: Message) -> None:
+        """Keep a message; that nobody else is there is no news to who never had company."""
+        if news.kind == "present":
+            alone = {*news.fields["people"]} <= {self.person.username}
+            if alone and not self.in_company:
+                return
+            self.in_company = not alone
+        self.news[news.kind] = news
+        self.came.set()
+        if news.kind == "gone":
+            self.end()
+
+    async def wait(self, seconds: float = ALIVE) -> list[Message]:
+        """Wait for messages; return none when none came, or when it was woken or ended."""
+        try:
+            await asyncio.wait_for(self.came.wait(), seconds)
+        except TimeoutError:
+            return []
+        self.came.clear()
+        news, self.news = self.news, {}
+        return [*news.values()]
+
+    def wake(self) -> None:
+        """Let `wait` return."""
+        self.came.set()
+
+    def end(self, code: int = 0) -> None:
+        """Let `wait` return, and receive nothing more."""
+        self.ended = True
+        self.came.set()
+        self.hub.disconnect(self)
