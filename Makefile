@@ -1,7 +1,7 @@
 # make run       set up and serve http://127.0.0.1:8888/ (PORT=8888)
 # make test      set up and run every test
 # make soak      an hour of everything at once, with kills (SOAK=60 for a minute)
-# make test-postgresql  the same on PostgreSQL, a server of its own: needs Debian's postgresql
+# make test-postgresql  what depends on the engine, on a PostgreSQL server of its own
 # make check     format, lint and types; changes nothing
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
@@ -14,6 +14,9 @@
 PYTHON ?= python3
 PORT ?= 8888
 BIN = .venv/bin
+# Two processes for two cores, which share no test file. Where there are more: make test WORKERS=8
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 NODE_TEST = axe-core@4 oidc-provider@9
 NODE_BENCH = express@5 better-sqlite3@12 @node-rs/argon2@2 ws@8
 
@@ -23,13 +26,13 @@ run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 soak: .venv/test
 	SOAK=$(or $(SOAK),3600) $(BIN)/python -m pytest -s checks/test_soak.py
 
 test-postgresql: .venv/test
-	$(BIN)/python -m pytest --engine=postgresql
+	$(PYTEST) --engine=postgresql -m engine
 
 check: .venv/test
 	$(BIN)/ruff format --check
