@@ -140,7 +140,7 @@ class ImportHandler(PageHandler):
             values["several"] = len(reading.sheets)
         mine = await self.lookup(lists.mine, self.current_user)
         writable = [one for one in mine if one.may("change")]
-        self.render("account/import.html", lists=writable, **values)
+        self.render("files/import.html", lists=writable, **values)
 
     @redisplay_if_invalid
     async def post(self) -> None:

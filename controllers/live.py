@@ -15,8 +15,8 @@ from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
+from controllers.api.schema import STRICT
 from controllers.base import ID, PageHandler
-from controllers.schema import STRICT
 from models import lists, sessions
 from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person

@@ -36,7 +36,8 @@ def create(
 ) -> dict[str, Any]:
     """Make a token; return its id, its name, and itself: `todo_` and 43 letters (256 bits).
 
-    It ends at the instant `expires`, or never. Raises Invalid, and Forbidden: `users.recheck_password`.
+    It ends at the instant `expires`, or never. Raises Invalid, and Forbidden if the password has
+    changed: see `users.recheck_password`.
     """
     users.recheck_password(person, stored)
     name = text.line("name", name, 200)
