@@ -31,7 +31,7 @@ from controllers.base import (
     apply_forwarded_headers,
     path_without_key,
 )
-from models import messages, password_resets, sessions, sqlite_to_postgres
+from models import links, messages, password_resets, sessions, sqlite_to_postgres, tables
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from services import backups, jobs, link_titles, metrics, oidc, redis_pubsub
@@ -122,6 +122,8 @@ API_REST: list[Any] = [
 ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
 # What extras add to the account page.
 account.SECTIONS[:] = [sso.account_section]
+# Where links are, beside the titles of todos.
+links.TEXTS[1:] = [tables.Message.text]
 
 
 class Engine(NamedTuple):
@@ -151,6 +153,7 @@ SERVICES: list[Any] = [
 # What is done again and again, by whichever process claims it first.
 JOBS = [
     PeriodicJob("send delayed messages", jobs.units(messages.due, messages.send), every=1),
+    jobs.follow_changes("find links in changes", links.collect),
     PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1),
     PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
     PeriodicJob("back up", backups.back_up_nightly, backups.until_night),

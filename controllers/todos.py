@@ -207,7 +207,7 @@ class ListPageHandler(PageHandler):
         seen, person, language = place.seen, self.current_user, self.locale.code
         # All who may do the same with a list share its rows.
         theirs = person.id if place.shown == "mine" else 0
-        state = (seen.id, seen.version, seen.titles)
+        state = (seen.id, seen.version, seen.revision)
         shared = (*state, place.shown, language, seen.may("change"), theirs)
         alone = (seen.id, seen.version, seen[5:], language, person.id, *place[4:], before)
         around = ("side", place.digest, language, seen.id)

@@ -4,6 +4,7 @@ What is deleted goes in units of at most SLICE rows. The newest row of a table s
 give its id to the next that comes, and ids are what links and news go by.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +45,24 @@ def claim(name: str) -> str | None:
     return ends if claimed else None
 
 
+def is_behind(name: str) -> bool:
+    """Say whether there are changes of lists after the cursor of a job."""
+    newest = Change.select(fn.MAX(Change.id)).scalar() or 0
+    return bool(newest > (Job.select(Job.cursor).where(Job.name == name).scalar() or 0))
+
+
+def follow(name: str, read: Callable[[int], int]) -> bool:
+    """Have a job read the changes after its cursor; say whether it got any further.
+
+    `read` takes the id of a change, and returns the id to go on after. As two processes may read
+    the same changes, doing so twice must be the same as once.
+    """
+    Job.insert(name=name, due=now(), failures=0).on_conflict_ignore().execute()
+    cursor = read(Job.get(Job.name == name).cursor)
+    moved = Job.update(cursor=cursor).where(Job.name == name, Job.cursor < cursor)
+    return bool(moved.execute())
+
+
 def done(name: str, claimed: str, seconds: float) -> None:
     """Note that a job was done, and is due again in so many seconds."""
     due = instant(moment() + timedelta(seconds=seconds))
@@ -69,7 +88,7 @@ def expired() -> list[tuple[Any, Any]]:
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
     old = (Change.id < recent) & (Change.version < last)
-    unneeded = (List.deleted_at < gone) & ((List.titles == 0) | (List.titles < links.newest()))
+    unneeded = (List.deleted_at < gone) & ((List.revision == 0) | (List.revision < links.newest()))
     for of_it in List._meta.backrefs:  # the columns by which other tables refer to a list
         unneeded &= ~fn.EXISTS(of_it.model.select(of_it).where(of_it == List.id))
     return [

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from peewee import SQL, Select, fn
 
-from models import links, text
+from models import text
 from models.clock import instant, moment, now
 from models.database import Later, Lock, Param, PreparedQuery, pending
 from models.errors import Forbidden, NotFound, Quota
@@ -39,7 +39,7 @@ ACCESS_COLUMNS = (
     List.total,
     Member.role,
     List.people,
-    List.titles,
+    List.revision,
 )
 ROLE_OF = List.select(*ACCESS_COLUMNS).join(Member)
 UNREAD = (
@@ -65,7 +65,7 @@ ONE = ROLE_OF.where(List.id == Param("list"), Member.user == Param("person"))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
 FIRST = PreparedQuery(MINE.query.limit(1))
-WATCHED = List.select(List.id, List.version, List.titles)
+WATCHED = List.select(List.id, List.version, List.revision)
 VERSIONS = PreparedQuery(WATCHED.where(List.id == fn.ANY(Param("lists"))))
 LOCK = Lock(List.select(List.id).where(List.id == Param("list")))
 LOCK_PERSON = Lock(User.select(User.id).where(User.id == Param("person")))
@@ -87,9 +87,9 @@ class ListAccess(NamedTuple):
     """A list as one person may use it.
 
     `version` is that of its last change, `open` the number of todos that are left to do, `total`
-    that of all, `people` that of its members, `titles` of the last titles that arrived for its
-    links; in `mine` alone, `unread` is that of messages, and `held` differs when other ones of
-    theirs wait to be sent.
+    that of all, `people` that of its members; `revision` differs when pages of it do though it
+    hasn't changed; in `mine` alone, `unread` is that of messages, and `held` differs when other
+    ones of theirs wait to be sent.
     """
 
     id: int
@@ -99,7 +99,7 @@ class ListAccess(NamedTuple):
     total: int
     role: str
     people: int = 1
-    titles: int = 0
+    revision: int = 0
     unread: int = 0
     held: str | None = None
 
@@ -157,7 +157,6 @@ def record_change(
         was, left = (sum(not row["completed"] for row in rows) for rows in (before, after))
         more["open"] = left - was
     STEP(**more, list_id=seen.id, version=version)
-    links.note(person, seen.id, before, after)
     if pending.changes is not None:
         pending.changes.append((seen.id, version, kind))
 
@@ -200,10 +199,7 @@ def first(person: Person, lookup: Callable[..., list[Any]]) -> ListAccess:
 
 
 def versions(numbers: tuple[int, ...], lookup: Callable[..., list[Any]]) -> list[tuple[int, ...]]:
-    """Return ids of lists, their versions, and the numbers by which titles of links arrived.
-
-    That is for those with these ids (on PostgreSQL).
-    """
+    """Return ids, versions and revisions of lists (on PostgreSQL)."""
     return lookup(VERSIONS, lists=[*numbers])
 
 

@@ -108,7 +108,8 @@ class List(Table):
     """A list of todos. `version` counts its changes, making it is the first.
 
     `open` counts what is left to do, `total` all outside the trash, `people` who share it;
-    `lists.record_change` keeps them. `titles` is the number of the last arrival of titles for its links.
+    `lists.record_change` updates them. `revision` is raised when what its page shows has changed
+    without a change of the list: a link's title came.
     """
 
     name = CharField(200)
@@ -117,7 +118,7 @@ class List(Table):
     total = BigIntegerField(default=0)
     people = BigIntegerField(default=1)
     deleted_at = CharField(24, null=True)
-    titles = BigIntegerField(default=0, index=True)
+    revision = BigIntegerField(default=0, index=True)
 
 
 class Member(Table):
@@ -250,11 +251,15 @@ class IdempotencyKey(Table):
 
 
 class Job(Table):
-    """A job that the house does by itself: when it is due, and how often in a row it failed."""
+    """A periodic job: when it is due, and how often in a row it failed.
+
+    `cursor` is the id of the last change that it has read, where it follows those.
+    """
 
     name = CharField(40, unique=True)
     due = CharField(24)
     failures = BigIntegerField()
+    cursor = BigIntegerField(default=0)
 
 
 class Person(NamedTuple):

@@ -74,7 +74,7 @@ def up(migrator, db):
         total = BigIntegerField(default=0)
         people = BigIntegerField(default=1)
         deleted_at = CharField(24, null=True)
-        titles = BigIntegerField(default=0, index=True)
+        revision = BigIntegerField(default=0, index=True)
 
     class Member(Table):
         list = ForeignKeyField(List, index=False)
@@ -170,5 +170,6 @@ def up(migrator, db):
         name = CharField(40, unique=True)
         due = CharField(24)
         failures = BigIntegerField()
+        cursor = BigIntegerField(default=0)
 
     db.create_tables(Table.__subclasses__())
