@@ -186,6 +186,7 @@ class App(BaseApp):
         self.error_log = RateLimitedLog()
         self.on_request, self.on_event = [], []
         self.jobs = JOBS
+        self.checks = [backups.check]
         self.services = {}
         for kind in SERVICES:
             self.services[kind] = kind(self)

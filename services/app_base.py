@@ -38,6 +38,7 @@ class BaseApp(Application):
     error_log: RateLimitedLog
     services: dict[type[Any], Any]
     jobs: list[Any]
+    checks: list[Callable[[Config], None]]  # of options, by extras; raise StartupError
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
 
