@@ -154,9 +154,13 @@ SERVICES: list[Any] = [
 JOBS = [
     PeriodicJob("send delayed messages", jobs.units(messages.due, messages.send), every=1),
     jobs.follow_changes("find links in changes", links.collect),
-    PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1),
+    PeriodicJob(
+        "fetch link titles", link_titles.fetch_waiting, every=1, wanted=lambda c: c.fetch_titles
+    ),
     PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
-    PeriodicJob("back up", backups.back_up_nightly, backups.until_night),
+    PeriodicJob(
+        "back up", backups.back_up_nightly, backups.until_night, wanted=lambda c: c.backups
+    ),
 ]
 # What `python app.py --option=...` does instead of serving: it returns what is printed.
 COMMANDS = {

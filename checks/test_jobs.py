@@ -337,7 +337,7 @@ def test_a_job_goes_on(office: Office, caplog: pytest.LogCaptureFixture) -> None
     """Also when it couldn't even be claimed, for whatever reason."""
     tried = asyncio.Event()
 
-    async def claim(unit: Callable[[], Any]) -> Any:
+    async def claim(unit: Callable[..., Any], *args: Any) -> Any:
         tried.set()
         raise RuntimeError
 

@@ -19,6 +19,7 @@ import pytest
 from tornado.httputil import HTTPInputError
 from tornado.tcpclient import TCPClient
 
+from app import App
 from checks.support.cast import PASSWORD, Server, Visitor
 from checks.test_live import Socket, aside, play
 from checks.test_script import Window, until
@@ -631,16 +632,10 @@ def test_nothing_is_told_of_who_asks(host: Host) -> None:
 
 def test_nobody_is_asked_without_the_option() -> None:
     """--fetch_titles=false."""
-    fetched = []
-
-    class Titles:
-        async def fetch_waiting(self) -> None:
-            fetched.append(True)
-
     for wanted in (True, False):
-        app = SimpleNamespace(config=Config(fetch_titles=wanted), service=lambda kind: Titles())
-        asyncio.run(link_titles.fetch_waiting(cast(Any, app)))
-        assert fetched == [True]
+        app = App(Config(fetch_titles=wanted))
+        jobs = [job.name for job in app.jobs if job.wanted(app.config)]
+        assert ("fetch link titles" in jobs) is wanted
 
 
 # ---- how they are shown

@@ -19,8 +19,7 @@ NO_BACKUP = "--backup and --backup_folder copy SQLite files: with PostgreSQL use
 
 async def back_up_nightly(app: BaseApp) -> None:
     """Copy the database into --backup_folder, if there is one."""
-    folder = app.config.backups
-    if folder:
+    if folder := app.config.backups:
         await in_daemon_thread(partial(back_up, app.config.database_path, folder))
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
+from config import Config
 from models import cleanup
 from models.clock import clock
 from models.errors import Unavailable
@@ -29,6 +30,7 @@ class PeriodicJob(NamedTuple):
     again: Callable[[], float] | None = None
     first: float = 0.0  # seconds after the start, at least
     every: float = MINUTE  # seconds between two looks whether it is due
+    wanted: Callable[[Config], object] = lambda config: True  # by its options
 
 
 class Jobs:
@@ -40,7 +42,11 @@ class Jobs:
 
     async def open(self) -> None:
         """Start the tasks."""
-        self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.app.jobs]
+        self.tasks = [
+            asyncio.create_task(self.repeat(job))
+            for job in self.app.jobs
+            if job.wanted(self.app.config)
+        ]
 
     async def close(self) -> None:
         """Cancel the tasks; a unit that is being written is finished, the rest is done later."""

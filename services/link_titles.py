@@ -280,6 +280,5 @@ class LinkTitles:
 
 
 async def fetch_waiting(app: BaseApp) -> None:
-    """Fetch the titles that wait, unless --fetch_titles=false."""
-    if app.config.fetch_titles:
-        await app.service(LinkTitles).fetch_waiting()
+    """Fetch the titles that wait."""
+    await app.service(LinkTitles).fetch_waiting()
