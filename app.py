@@ -154,13 +154,13 @@ SERVICES: list[Any] = [
 JOBS = [
     PeriodicJob("send delayed messages", jobs.units(messages.due, messages.send), every=1),
     jobs.follow_changes("find links in changes", links.collect),
-    PeriodicJob(
-        "fetch link titles", link_titles.fetch_waiting, every=1, wanted=lambda c: c.fetch_titles
-    ),
+    PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1, option="fetch_titles"),
     PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
-    PeriodicJob(
-        "back up", backups.back_up_nightly, backups.until_night, wanted=lambda c: c.backups
-    ),
+    PeriodicJob("back up", backups.back_up_nightly, backups.until_night, option="backup_folder"),
+]
+# What is checked of the options before anything is opened.
+CHECKS: list[Callable[[Config], None]] = [
+    backups.check,
 ]
 # What `python app.py --option=...` does instead of serving: it returns what is printed.
 COMMANDS = {
@@ -190,7 +190,7 @@ class App(BaseApp):
         self.error_log = RateLimitedLog()
         self.on_request, self.on_event = [], []
         self.jobs = JOBS
-        self.checks = [backups.check]
+        self.checks = CHECKS
         self.services = {}
         for kind in SERVICES:
             self.services[kind] = kind(self)

@@ -26,6 +26,7 @@ from checks.test_script import Window, until
 from config import Config
 from models import links
 from services import link_titles
+from services.jobs import Jobs
 from services.link_titles import Gates, LinkTitles, TitleReader, normalized, public
 
 HTML = "Content-Type: text/html; charset=utf-8\r\n"
@@ -634,8 +635,8 @@ def test_nobody_is_asked_without_the_option() -> None:
     """--fetch_titles=false."""
     for wanted in (True, False):
         app = App(Config(fetch_titles=wanted))
-        jobs = [job.name for job in app.jobs if job.wanted(app.config)]
-        assert ("fetch link titles" in jobs) is wanted
+        started = [job.name for job in app.service(Jobs).wanted()]
+        assert ("fetch link titles" in started) is wanted
 
 
 # ---- how they are shown

@@ -656,11 +656,7 @@ class PageHandler(BaseHandler):
     def get_template_namespace(self) -> dict[str, Any]:
         """Give every template what was typed, what is wrong with it, and how to write a time."""
         own = {"typed": getattr(self, "typed", {}), "error": self.error}
-        return super().get_template_namespace() | own | {"moment": self.moment, "has": self.has}
-
-    def has(self, name: str) -> bool:
-        """Say whether an address of that name exists, so that pages work without an extra."""
-        return name in self.app.wildcard_router.named_rules
+        return super().get_template_namespace() | own | {"moment": self.moment, "has": self.app.has}
 
     def moment(self, at: str) -> str:
         """Return an instant of the database in words, in UTC; a script knows the reader's zone."""

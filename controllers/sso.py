@@ -74,7 +74,7 @@ class StartHandler(SsoHandler):
         session = self.session_hash()
         next_path = local_path(self.get_query_argument("next", "", strip=False))
         if self.current_user:
-            next_path = self.reverse_url("account") + "?saved=1"
+            next_path = self.reverse_url("account") + "?saved=1" if self.app.has("account") else "/"
             meant = self.get_query_argument("meant", "")
             if self.get_signed_cookie("meant", meant, max_age_days=1) != session.encode():
                 meant = self.create_signed_value("meant", session).decode()

@@ -128,10 +128,9 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
 def is_in_use(link_id: int, address: str) -> bool:
     """Say whether a link is still in one of TEXTS, outside the trash."""
     of_it = ListLink.select(ListLink.list).where(ListLink.link == link_id)
-    for column in TEXTS:
-        table = column.model
-        rows = table.select().where(table.list.in_(of_it), column.contains(address))
-        if rows.where(table.deleted_at.is_null()).exists():
+    for table, column in [(each.model, each) for each in TEXTS]:
+        here = table.select().where(table.list.in_(of_it), table.deleted_at.is_null())
+        if here.where(column.contains(address)).exists():
             return True
     return False
 

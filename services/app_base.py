@@ -42,6 +42,10 @@ class BaseApp(Application):
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
 
+    def has(self, name: str) -> bool:
+        """Return whether there is an address of that name: an extra may have been taken away."""
+        return name in self.wildcard_router.named_rules
+
     def service(self, kind: type[T]) -> T:
         """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""
         service: T = self.services[kind]

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
-from config import Config
 from models import cleanup
 from models.clock import clock
 from models.errors import Unavailable
@@ -30,7 +29,7 @@ class PeriodicJob(NamedTuple):
     again: Callable[[], float] | None = None
     first: float = 0.0  # seconds after the start, at least
     every: float = MINUTE  # seconds between two looks whether it is due
-    wanted: Callable[[Config], object] = lambda config: True  # by its options
+    option: str = ""  # the name of one without which this process leaves the job alone
 
 
 class Jobs:
@@ -42,17 +41,18 @@ class Jobs:
 
     async def open(self) -> None:
         """Start the tasks."""
-        self.tasks = [
-            asyncio.create_task(self.repeat(job))
-            for job in self.app.jobs
-            if job.wanted(self.app.config)
-        ]
+        self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.wanted()]
 
     async def close(self) -> None:
         """Cancel the tasks; a unit that is being written is finished, the rest is done later."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def wanted(self) -> list[PeriodicJob]:
+        """Return the jobs that the options of this process allow."""
+        config = self.app.config
+        return [job for job in self.app.jobs if not job.option or getattr(config, job.option)]
 
     async def repeat(self, job: PeriodicJob) -> None:
         """Do a job whenever it is due, for ever."""

@@ -168,8 +168,7 @@ class Provider:
         Raises SsoError.
         """
         metadata, config = await self.metadata(), self.config
-        form = {"grant_type": "authorization_code", "code": code}
-        form["redirect_uri"] = callback_url
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": callback_url}
         form["code_verifier"] = pending.verifier
         request: dict[str, Any] = {}
         methods = metadata.get("token_endpoint_auth_methods_supported")
