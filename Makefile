@@ -5,7 +5,8 @@
 # make check     format, lint and types; changes nothing
 # make format    format the code
 # make languages put new messages into the catalogues, and compile them
-# make sample    make people.db.sample anew
+# make shell     a Python prompt with the models on people.db (DATABASE=...)
+# make sample    make people.db.sample again
 # make restore   put a backup (FILE=...) in the place of people.db
 # make picture   take the pictures in README.rst anew
 # make bench     measure beside a bare handler and beside peers; needs wrk, gcc for the slow disk
@@ -16,7 +17,7 @@ BIN = .venv/bin
 NODE_TEST = axe-core@4 oidc-provider@9
 NODE_BENCH = express@5 better-sqlite3@12 @node-rs/argon2@2 ws@8
 
-.PHONY: run test test-postgresql soak check format languages sample restore picture bench
+.PHONY: run test test-postgresql soak check format languages shell sample restore picture bench
 
 run: .venv/run
 	exec $(BIN)/python app.py --port=$(PORT)
@@ -40,6 +41,9 @@ format: .venv/test
 
 languages: .venv/test
 	$(BIN)/python -m tools.catalogue
+
+shell: .venv/run
+	$(BIN)/python -m tools.shell $(or $(DATABASE),people.db)
 
 sample: .venv/run
 	$(BIN)/python -m tools.make_sample people.db.sample

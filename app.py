@@ -31,7 +31,21 @@ from controllers.base import (
     apply_forwarded_headers,
     path_without_key,
 )
-from models import links, messages, password_resets, sessions, sqlite_to_postgres, tables
+from models import (
+    account_closing,
+    cleanup,
+    invites,
+    links,
+    members,
+    messages,
+    migrations,
+    password_resets,
+    presence,
+    sessions,
+    sqlite_to_postgres,
+)
+from models import history as changes
+from models import todos as todo_verbs
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from services import backups, jobs, link_titles, metrics, oidc, redis_pubsub
@@ -123,7 +137,7 @@ ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
 # What extras add to the account page.
 account.SECTIONS[:] = [sso.account_section]
 # Where links are, beside the titles of todos.
-links.TEXTS[1:] = [tables.Message.text]
+links.TEXTS[1:] = [messages.Message.text]
 
 
 class Engine(NamedTuple):
@@ -135,11 +149,21 @@ class Engine(NamedTuple):
 
 
 ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(lambda c: SqliteStore(c.database_path), LookupCache, ChangeFeed),
+    "sqlite": Engine(
+        lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache, ChangeFeed
+    ),
     "postgresql": Engine(
         lambda c: PostgresStore(c.database), PostgresLookupCache, PostgresChangeFeed
     ),
 }
+# What extras add to the models: see there.
+members.AFTER_ROLE_CHANGE[:] = [invites.end_links, messages.skip_earlier]
+sessions.AFTER_PASSWORD_CHANGE[:] = [password_resets.delete_all]
+account_closing.AFTER[:] = [links.delete_unused]
+cleanup.EXPIRED[:] = [password_resets.expired, invites.expired, messages.expired, links.expired]
+cleanup.FUTURE[:] = [presence.fix_future, links.fix_future]
+changes.SENTENCES |= invites.SENTENCES | messages.SENTENCES
+todo_verbs.ADDRESS_TITLES[:] = [links.known]
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [

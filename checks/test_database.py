@@ -22,6 +22,7 @@ from checks.support.cast import Server, Visitor, alerts, ask
 from controllers.base import PageHandler
 from models.database import PreparedQuery, SqliteStore, db
 from models.errors import Unavailable
+from models.migrations import open_file
 from models.tables import List, User
 from services.lookup_cache import LookupCache
 from services.render_cache import RenderCache
@@ -30,7 +31,7 @@ from services.render_cache import RenderCache
 @pytest.fixture
 def doors(tmp_path: Path) -> Iterator[SqliteStore]:
     """A database of one's own."""
-    doors = SqliteStore(tmp_path / "people.db")
+    doors = SqliteStore(tmp_path / "people.db", open_file)
     doors.open()
     yield doors
     doors.close()
@@ -111,7 +112,7 @@ def test_units_that_wait_share_a_commit(doors: SqliteStore) -> None:
 
 def test_a_group_has_an_end(tmp_path: Path) -> None:
     """However many wait, no more than `group` share a commit."""
-    doors = SqliteStore(tmp_path / "people.db", group=1)
+    doors = SqliteStore(tmp_path / "people.db", open_file, group=1)
     doors.open()
     held = ScheduledMessage(doors)
     first, slow = ask(doors.write, make, "first"), threading.Event()
@@ -146,7 +147,8 @@ def test_a_unit_that_fails_takes_only_itself_along(doors: SqliteStore) -> None:
 def break_commit() -> None:
     """Leave a foreign key that leads nowhere, which SQLite finds at COMMIT only."""
     db.execute_sql("PRAGMA defer_foreign_keys = 1")
-    db.execute_sql('INSERT INTO "member" (list_id, user_id, role, position) VALUES (9, 9, "x", 1)')
+    columns = "list_id, user_id, role, position, last_read_message"
+    db.execute_sql(f'INSERT INTO "member" ({columns}) VALUES (9, 9, "x", 1, 0)')
 
 
 def break_transaction() -> None:
@@ -240,7 +242,7 @@ def test_the_peephole_only_looks(doors: SqliteStore) -> None:
     assert doors.lookup(PreparedQuery(List.select(List.name))) == [("milk",)]
     with pytest.raises(Unavailable):
         doors.lookup(PreparedQuery(List.delete()))
-    assert doors._peephole.timeout == 0
+    assert doors._lookups.timeout == 0
     assert ask(doors.read, names).result() == ["milk"]
 
 
@@ -265,7 +267,7 @@ def test_what_was_looked_up_is_never_stale(doors: SqliteStore) -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert await lookups(unit) == ["bread"]
-        doors._peephole.close()
+        doors._lookups.close()
         doors.lookup, lookup = broken, doors.lookup  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
             await lookups(lambda lookup: lookup(query))
@@ -294,7 +296,7 @@ def test_what_was_drawn_is_bounded() -> None:
 
 def test_what_many_ask_for_is_drawn_once() -> None:
     """A change sends all who watch a list to ask at once; a failure is shared, but not kept."""
-    handler: Any = SimpleNamespace(settings={"kept": RenderCache()})
+    handler: Any = SimpleNamespace(app=SimpleNamespace(render_cache=RenderCache()))
     drawings: list[int] = []
 
     async def draw() -> list[bytes]:
@@ -337,7 +339,7 @@ def test_the_settings_of_a_connection(doors: SqliteStore) -> None:
 
 def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     """And leaves one tidy file and its lock."""
-    doors = SqliteStore(tmp_path / "people.db")
+    doors = SqliteStore(tmp_path / "people.db", open_file)
     doors.open()
     ask(doors.read, names).result()
     answers = [ask(doors.write, make, str(i)) for i in range(300)]

@@ -126,6 +126,7 @@ import ctypes, os, sys, traceback
 from pathlib import Path
 from models import migrations, sessions
 from models.database import SqliteStore
+from models.migrations import open_file
 os.umask(0o077)
 path = Path(os.environ["DISK_FOLDER"], "people.db")
 shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
@@ -195,7 +196,7 @@ def build(source: str, folder: Path) -> Path:
         pytest.skip("no C compiler was found: apt install gcc libc6-dev")
     built = folder / f"{source}.so"
     command = [COMPILER, "-shared", "-fPIC", "-O2", "-Wall", "-o", str(built)]
-    subprocess.run([*command, str(ROOT / "checks" / source), "-ldl"], check=True)
+    subprocess.run([*command, str(ROOT / "checks/support" / source), "-ldl"], check=True)
     return built
 
 

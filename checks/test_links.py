@@ -10,8 +10,10 @@ import pytest
 from checks.support.cast import CLUSTERS
 from checks.test_rules import House
 from models import account_closing, cleanup, links, lists, messages, todos
+from models.cleanup import Job
 from models.clock import instant, moment, now
-from models.tables import Change, Job, Link, List, ListLink
+from models.links import Link, ListLink
+from models.tables import Change, List
 
 A, B, C = (f"https://example.org/{name}" for name in "abc")
 
@@ -75,7 +77,7 @@ def test_what_is_written_is_asked_for(house: House) -> None:
     house.add(f"read {A}.", f"({A}) and {B}", "milk")
     todo = house.add("bread")[0]
     assert claim(house) == [A, B]
-    house.do(todos.edit, house.ed, todo, f"bread {C}")
+    house.do(todos.edit, house.ed, todo, title=f"bread {C}")
     house.do(todos.complete, house.ann, todo)
     house.do(
         messages.say, house.ed, house.list, f"{A}\nsee ftp://x/ http:// https://example.org/d!"

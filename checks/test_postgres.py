@@ -1,7 +1,6 @@
 """PostgreSQL: what a start refuses, what is locked and tried again, what a lost server leaves."""
 
 import asyncio
-import re
 import subprocess
 import sys
 import threading
@@ -23,8 +22,6 @@ from peewee import (
     PeeweeException,
     PostgresqlDatabase,
     ProgrammingError,
-    Select,
-    fn,
 )
 from tornado.options import Error
 
@@ -42,6 +39,7 @@ from config import Config, read
 from models import (
     account_closing,
     idempotency,
+    invites,
     lists,
     members,
     messages,
@@ -51,8 +49,9 @@ from models import (
     todos,
     users,
 )
-from models.database import Later, Lock, Param, PreparedQuery, SqliteStore, db
+from models.database import SqliteStore, db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Uncertain
+from models.migrations import open_file
 from models.postgres import PostgresStore, exclusive, prepare
 from models.tables import Change, List, RateLimit, Session, Todo, User
 from services.postgres_lookup_cache import PostgresLookupCache
@@ -60,9 +59,6 @@ from services.postgres_lookup_cache import PostgresLookupCache
 pytestmark = pytest.mark.skipif(not cluster.FOUND, reason=cluster.MISSING)
 KEY = f"--cookie_secret={'k' * 64}"
 BACK_WITHIN = 5  # seconds after the server is there again
-BY_ID = Lock(List.select(List.id).where(List.id == Param("id")))
-FAIL = Select((), (fn.fail(Param("code")),))
-FAILS, FAILS_LATER = PreparedQuery(FAIL), Later(FAIL)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +91,7 @@ def name_in(url: str) -> str:
 def another_program(here: cluster.Cluster, url: str) -> PostgresqlDatabase:
     """Return a door of someone else's to a database."""
     return PostgresqlDatabase(
-        name_in(url), host="127.0.0.1", port=here.port, user="ana", autoconnect=False
+        name_in(url), host="127.0.0.1", port=here.port, user="ana", prefer_psycopg3=True
     )
 
 
@@ -103,6 +99,8 @@ def another_program(here: cluster.Cluster, url: str) -> PostgresqlDatabase:
 def doors(url: str) -> Iterator[PostgresStore]:
     """The doors to a database of one's own."""
     with closing(PostgresStore(url)) as doors:
+        doors.told = []  # type: ignore[attr-defined]  # what was committed
+        doors.on_changes = doors.told.extend  # type: ignore[attr-defined]
         doors.open()
         yield doors
 
@@ -262,7 +260,7 @@ def test_many_write_one_list(doors: PostgresStore, ann: Any) -> None:
     assert ask(doors.read, told).result() == [*range(1, 102)]
     seen, page = ask(doors.read, todos.rows, ann, 1).result()
     assert seen.version == 101 and seen.total == seen.open == len(page.rows) == 100
-    assert sorted(version for _, version, _ in doors.news) == [*range(1, 102)]
+    assert sorted(version for _, version, _ in doors.told) == [*range(1, 102)]
 
 
 class ScheduledMessage:
@@ -303,11 +301,11 @@ def test_who_was_removed_just_now(here: cluster.Cluster, doors: PostgresStore, a
     held = ScheduledMessage(doors, members.remove, ann, 1, "bob")
     with pytest.raises(NotFound):
         behind(here, held, doors, todos.add, bob, 1, "milk").result()
-    key = ask(doors.write, members.invite, ann, 1, "editor").result()
-    (link,) = ask(doors.read, members.invites, 1).result()
-    held = ScheduledMessage(doors, members.revoke, ann, 1, link.id)
+    key = ask(doors.write, invites.invite, ann, 1, "editor").result()
+    (link,) = ask(doors.read, invites.invites, 1).result()
+    held = ScheduledMessage(doors, invites.revoke, ann, 1, link.id)
     with pytest.raises(NotFound):
-        behind(here, held, doors, members.join, bob, key).result()
+        behind(here, held, doors, invites.join, bob, key).result()
 
 
 def test_two_owners_leave_at_once(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
@@ -414,12 +412,11 @@ def test_a_deadlock_is_tried_again(doors: PostgresStore, ann: Any) -> None:
     both, runs = threading.Barrier(2), []
 
     def cross(first: int, second: int) -> None:
-        BY_ID(id=first)
-        db.execute_sql("SELECT 1")  # with which the lock is asked for
+        lists.lock(first)
         runs.append(first)
         if len(runs) <= 2:
             both.wait(10)
-        BY_ID(id=second)
+        lists.lock(second)
         todos.add(ann, second, "milk")
 
     answers = [ask(doors.write, cross, *pair) for pair in ((1, 2), (2, 1))]
@@ -429,10 +426,7 @@ def test_a_deadlock_is_tried_again(doors: PostgresStore, ann: Any) -> None:
     assert ask(doors.read, lambda: Todo.select().count()).result() == 2
 
 
-@pytest.mark.parametrize("fails", [FAILS, FAILS_LATER], ids=["at once", "in COMMIT"])
-def test_what_fails_for_ever(
-    fails: PreparedQuery, doors: PostgresStore, here: cluster.Cluster, url: str
-) -> None:
+def test_what_fails_for_ever(doors: PostgresStore, here: cluster.Cluster, url: str) -> None:
     """Is tried four times, and then refused; a mistake is told as what it is, at once."""
     runs: list[int] = []
     here.execute(
@@ -443,7 +437,7 @@ def test_what_fails_for_ever(
 
     def fail(code: str) -> None:
         runs.append(1)
-        fails(code=code)
+        db.execute_sql("SELECT fail(%s)", (code,))
 
     for code, kind, times in (
         ("40001", Unavailable, 4),
@@ -458,42 +452,9 @@ def test_what_fails_for_ever(
         assert len(runs) == times and failed.type is kind, code
 
 
-def trips(here: cluster.Cluster, url: str, unit: Callable[..., Any], *args: Any) -> list[str]:
-    """Return the statements of each trip to the server that a unit takes when it runs again."""
-    with closing(PostgresStore(url, threads=1)) as one:
-        one.open()
-        ask(one.write, unit, *args).exception()
-        ask(one.write, lambda: db.execute_sql("SET log_statement = 'all'")).result()
-        log = here.folder / "log"
-        before = len(log.read_text())
-        ask(one.write, unit, *args).exception()
-        said = re.findall(r"(?:statement|WARNING|ERROR): +(.*)", log.read_text()[before:])
-    return [" ".join(re.findall(r"(?:^|(?<=;))[A-Z]+", line)) for line in said]
-
-
-def test_how_often_the_server_is_asked(here: cluster.Cluster, url: str, ann: Any) -> None:
-    """What nobody waits for travels with what comes next, or not at all; plans are kept."""
-
-    def regret() -> None:
-        lists.LOCK(list=1)
-        raise Forbidden
-
-    def regret_later() -> None:
-        seen = lists.get_for(ann, 1, "change")
-        lists.record_change(ann, seen, "add", "todo", [], [])
-        raise Forbidden
-
-    locked = "BEGIN EXECUTE EXECUTE"
-    added = [locked, "EXECUTE", "EXECUTE EXECUTE COMMIT"]
-    assert trips(here, url, todos.add, ann, 1, "milk") == added
-    assert trips(here, url, lambda: None) == ["BEGIN COMMIT"]
-    assert trips(here, url, regret) == []
-    assert trips(here, url, regret_later) == [locked, "ROLLBACK"]
-
-
 def test_plans_of_before_an_upgrade(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
     """Are made anew when what they give has become of another kind."""
-    one = {"name": "Things", "titles": 0}
+    one = {"name": "Things", "revision": 0}
 
     def mine() -> dict[str, Any]:
         (seen,) = lists.mine(ann)
@@ -501,7 +462,7 @@ def test_plans_of_before_an_upgrade(here: cluster.Cluster, doors: PostgresStore,
 
     for _ in range(20):
         assert ask(doors.read, mine).result() == one
-    widened = "ALTER TABLE list ALTER name TYPE varchar(200), ALTER titles TYPE numeric"
+    widened = "ALTER TABLE list ALTER name TYPE varchar(200), ALTER revision TYPE numeric"
     here.execute(widened, name_in(doors.url))
     answers = [ask(doors.read, mine) for _ in range(20)]
     assert [answer.result() for answer in answers] == [one] * 20
@@ -541,10 +502,10 @@ def test_a_failure_that_goes_unnoticed(
             with suppress(PeeweeException):
                 todos.add(ann, 1, "milk")
 
-    doors.news.clear()
+    doors.told.clear()
     with pytest.raises((Unavailable, PeeweeException)):
         ask(doors.write, careless).result()
-    assert ask(doors.read, lambda: Todo.select().count()).result() == 0 and not doors.news
+    assert ask(doors.read, lambda: Todo.select().count()).result() == 0 and not doors.told
 
 
 def end_connection(here: cluster.Cluster, pid: int) -> None:
@@ -649,8 +610,8 @@ def test_what_was_looked_up_is_never_stale(doors: PostgresStore, ann: Any) -> No
         with pytest.raises(NotFound):
             await lookups(nobody)
         with pytest.MonkeyPatch.context() as patch:  # as of one moment, whatever else is written
-            patch.setattr(doors, "moment", lambda: "the same")
-            patch.setattr("services.bridge.time", SimpleNamespace(time=lambda: 1.0))
+            patch.setattr(doors, "snapshot_id", lambda: "the same")
+            patch.setattr("services.postgres_lookup_cache.time", SimpleNamespace(time=lambda: 1.0))
             asked.clear()
             for _ in range(5):
                 assert await lookups(unit) == "Jardim"
@@ -815,7 +776,7 @@ def test_a_house_that_cannot_move(here: cluster.Cluster, url: str, tmp_path: Pat
     """In use, or into another program's database, or with what can't be held: nothing is done."""
     path = tmp_path / "people.db"
     assert "There is no database" in copy(path, url).stderr
-    with closing(SqliteStore(path)) as doors:
+    with closing(SqliteStore(path, open_file)) as doors:
         doors.open()
         ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
         ask(doors.write, todos.add, ann, 1, "milk").result()

@@ -25,6 +25,7 @@ from config import Config, read
 from models import migrations, sessions, todos, users
 from models.database import SqliteStore
 from models.errors import StartupError, Unavailable
+from models.migrations import open_file
 from models.tables import Person
 from server import start as start_server
 from server import stop as stop_server
@@ -75,7 +76,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 def house(tmp_path: Path) -> Path:
     """A database with someone and something in it, closed."""
     path = tmp_path / "people.db"
-    with closing(SqliteStore(path)) as doors:
+    with closing(SqliteStore(path, open_file)) as doors:
         doors.open()
         ann = ask(doors.write, users.sign_up, "ann", None, None, "Things to do").result()
         for number in range(300):
@@ -303,30 +304,59 @@ def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
         ]
         assert was.execute("PRAGMA user_version").fetchone() == (NEWEST,)
         assert was.execute("SELECT * FROM list").fetchall() == [
-            (1, "Things to do", 301, None, 300, 300, 1, 0)
+            (1, "Things to do", 301, 300, 300, 1, None, 0)
         ]
     knows = f"has schema {NEWEST + 1}, but this program knows only {NEWEST}"
     with pytest.raises(StartupError, match=knows):
         migrations.open_file(house)
 
 
-def test_the_first_schema_is_upgraded(tmp_path: Path) -> None:
-    """A database as the first release made it: open todos are counted, keys are on."""
+OLDER = """
+from peewee import BigAutoField, CharField, Model
+
+
+def up(migrator, db):
+    class List(Model):
+        id = BigAutoField()
+        name = CharField()
+
+        class Meta:
+            database = db
+
+    db.create_tables([List])
+"""
+SECOND = """
+from peewee import BigIntegerField
+
+
+def up(migrator, db):
+    migrator.migrate(migrator.add_column("list", "total", BigIntegerField(default=0)))
+    db.execute_sql("UPDATE list SET total = length(name)")
+"""
+THIRD = """
+def up(migrator, db):
+    migrator.migrate(migrator.rename_column("list", "total", "letters"))
+"""
+
+
+def test_several_steps_are_taken_in_order(tmp_path: Path) -> None:
+    """From a made-up older schema through two later ones: what was there is still there."""
     path, steps = tmp_path / "people.db", tmp_path / "steps"
     steps.mkdir()
-    (steps / "0001_first.py").write_text((migrations.STEPS / "0001_first.py").read_text())
+    (steps / "0001_older.py").write_text(OLDER)
     migrations.open_file(path, steps).close()
     with closing(sqlite3.connect(path)) as old, old:
-        old.execute("INSERT INTO user VALUES (1, 'ann', NULL, NULL, '2026', NULL)")
-        for number in (1, 2):
-            old.execute("INSERT INTO list VALUES (?, 'Casa', 9, NULL)", (number,))
-        for done, gone in ((None, None), (None, None), ("2026", None), (None, "2026")):
-            values = (1, "x", "", done, 1.0, "2026", "2026", 1, gone)
-            old.execute(f"INSERT INTO todo VALUES (NULL, {', '.join('?' * 9)})", values)
-    migrations.open_file(path).close()
+        old.execute("INSERT INTO list (name) VALUES ('Casa'), ('Trabalho')")
+    (steps / "0002_second.py").write_text(SECOND)
+    (steps / "0003_third.py").write_text(THIRD)
+    migrations.open_file(path, steps).close()
     with closing(sqlite3.connect(path)) as now:
-        assert now.execute("SELECT open FROM list ORDER BY id").fetchall() == [(2,), (0,)]
-        assert now.execute("SELECT shortcuts FROM user").fetchall() == [(1,)]
+        assert now.execute("PRAGMA user_version").fetchone() == (3,)
+        assert now.execute("SELECT name, letters FROM list").fetchall() == [
+            ("Casa", 4),
+            ("Trabalho", 8),
+        ]
+    assert Path(f"{path}.schema-1").exists()
 
 
 def test_a_copy_of_the_sample_is_nobody_elses(house: Path) -> None:
@@ -422,7 +452,7 @@ def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: 
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(SqliteStore(server.database)) as doors:
+    with closing(SqliteStore(server.database, open_file)) as doors:
         doors.open()
         person = Person(1, ann.name)
         adding = [ask(doors.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]

@@ -22,7 +22,7 @@ from tornado.log import app_log
 from tornado.netutil import is_valid_ip
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler, decode_signed_value
 
-from models import idempotency, members, rate_limits, sessions, users
+from models import idempotency, invites, rate_limits, sessions, users
 from models.errors import (
     Conflict,
     Forbidden,
@@ -572,7 +572,7 @@ class PageHandler(BaseHandler):
             return True
         if link := JOIN.fullmatch(place):
             with suppress(NotFound):
-                await self.read(members.invited, link[1])
+                await self.read(invites.invited, link[1])
                 return True
         return False
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from controllers.base import PageHandler, T, redisplay_if_invalid
-from models import lists, members, users
+from models import invites, lists, members, users
 from models.text import N_
 
 ROLES = {"editor": N_("Can edit"), "viewer": N_("Can view"), "owner": N_("Owner")}
@@ -54,7 +54,7 @@ class MembersHandler(PageHandler):
     async def show(self, list_id: str, link: str = "") -> None:
         """Draw them, with what an owner may change, and a `link` that is shown this once."""
         seen, people = await self.read(members.every, self.current_user, int(list_id))
-        links = await self.read(members.invites, seen.id) if seen.may("share") else []
+        links = await self.read(invites.invites, seen.id) if seen.may("share") else []
         values = {"owned": seen.may("share"), "roles": ROLES, "links": links, "link": link}
         saved = "saved" in self.request.query_arguments
         self.render("lists/members.html", list=seen, people=people, saved=saved, **values)
@@ -91,7 +91,7 @@ class InvitesHandler(MembersHandler):
     async def post(self, list_id: str) -> None:
         """Make one, and show it; only its hash is kept."""
         role = self.field("link")
-        key = await self.commit(members.invite, self.current_user, int(list_id), role)
+        key = await self.commit(invites.invite, self.current_user, int(list_id), role)
         self.set_status(201)
         await self.show(list_id, f"{self.base}{self.reverse_url('join', key)}")
 
@@ -101,7 +101,7 @@ class RevokeHandler(PageHandler):
 
     async def post(self, list_id: str, invite_id: str) -> None:
         """End it."""
-        await self.commit(members.revoke, self.current_user, int(list_id), int(invite_id))
+        await self.commit(invites.revoke, self.current_user, int(list_id), int(invite_id))
         self.see_other("members", list_id)
 
 
@@ -110,10 +110,10 @@ class JoinHandler(PageHandler):
 
     async def get(self, key: str) -> None:
         """Say where it leads."""
-        led = await self.read(members.invited, key)
+        led = await self.read(invites.invited, key)
         self.render("lists/join.html", led=led)
 
     async def post(self, key: str) -> None:
         """Come in."""
-        list_id = await self.commit(members.join, self.current_user, key)
+        list_id = await self.commit(invites.join, self.current_user, key)
         self.see_other("list", list_id)

@@ -124,6 +124,7 @@ class PageContext(NamedTuple):
     seen: lists.ListAccess
     shown: str
     mine: list[lists.ListAccess]
+    unread: dict[int, int]
     digest: str  # of those, which differs when any of them does
     here: tuple[str, ...]
     age: float  # differs after a while, as undo isn't offered for ever
@@ -157,14 +158,18 @@ class ListPageHandler(PageHandler):
         self._headers["Vary"] = "X-Fragment"
         person: Person = self.current_user
         mine, digest = await self.lookup(lists.all_with_digest, person)
+        unread = await self.lookup(messages.unread, person)
+        pending = await self.lookup(messages.pending, person)
+        digest = lists.digest((digest, unread, pending))
         seen = next((seen for seen in mine if seen.id == list_id), None)
         if seen is None:
             raise NotFound
         here = self.app.hub.others(list_id, person.username)
         age = clock.seconds() // history.RECENT.seconds
-        place, language = PageContext(seen, shown, mine, digest, here, age), self.locale.code
+        place = PageContext(seen, shown, mine, unread, digest, here, age)
+        language = self.locale.code
         looking = shown == "messages" or "X-Seen" in self.request.headers
-        if seen.unread and looking and not before:
+        if list_id in unread and looking and not before:
             self.app.write_soon(messages.read_all, person, list_id)
         etag = f'"{digest}-{list_id}-{shown}-{language}-{person.id}-{",".join(here)}"'
         if self.fragment:
@@ -225,7 +230,11 @@ class ListPageHandler(PageHandler):
         kept: RenderCache = self.app.render_cache
         side = kept.get(around)
         if side is None:
-            side = [self.render_string("todos/side.html", mine=place.mine, here=seen.id)]
+            side = [
+                self.render_string(
+                    "todos/side.html", mine=place.mine, unread=place.unread, here=seen.id
+                )
+            ]
             kept.put(around, side)
         return {"side": side[0], "rows": rows[0]} | dict(zip(OWN, own, strict=True))
 
@@ -238,7 +247,12 @@ class ListPageHandler(PageHandler):
             last = None
         action = "change" if last and last.kind == "todo" else "rename"
         values = place.values() | parts | {"last": last, "undoable": place.seen.may(action)}
-        values |= {"list": place.seen, "here": place.here, "person": self.current_user}
+        values |= {
+            "list": place.seen,
+            "unread": place.unread.get(place.seen.id),
+            "here": place.here,
+            "person": self.current_user,
+        }
         values["shared"] = place.seen.people > 1 or bool(parts["messages"])
         return self.sample("todos/own.html", ("cut",), values, keep=False)[::2]
 
@@ -421,8 +435,13 @@ class TodoHandler(ListPageHandler):
         if text.blank(title):
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
-            edit = partial(todos.edit, assigned=self.typed.get("assigned"))
-            todo = await self.commit(edit, self.current_user, int(todo_id), title, notes)
+            fields: dict[str, Any] = {
+                "title": title,
+                "notes": notes,
+                "assigned": self.typed.get("assigned"),
+            }
+            edit = partial(todos.edit, **fields)
+            todo = await self.commit(edit, self.current_user, int(todo_id))
             list_id = todo["list"]
         self.see_other("list", list_id)
 

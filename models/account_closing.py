@@ -1,40 +1,13 @@
-"""Closing an account: what is one's own goes, what is shared stays with the others."""
+"""Closing an account: what is one's own is deleted, what is shared stays with the others."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from models import lists, members, todos, users
-from models.tables import (
-    Change,
-    IdempotencyKey,
-    Identity,
-    Invite,
-    Link,
-    List,
-    ListLink,
-    Member,
-    Message,
-    PasswordReset,
-    Person,
-    Presence,
-    RateLimit,
-    ScheduledMessage,
-    Session,
-    Todo,
-    Token,
-    User,
-)
+from models.database import unit
+from models.tables import LONG_AGO, List, Member, Person, RateLimit, Table, Todo, User
 
-LONG_AGO = "1970-01-01T00:00:00.000Z"
-OF_PEOPLE: list[Any] = [
-    IdempotencyKey,
-    ScheduledMessage,
-    Identity,
-    Invite,
-    Presence,
-    PasswordReset,
-    Session,
-    Token,
-]
+AFTER: list[Callable[[], None]] = []  # what extras do then in the same transaction: see app.py
 
 
 class ListOutcome(NamedTuple):
@@ -62,22 +35,27 @@ def fates(person: Person) -> list[ListOutcome]:
     return found
 
 
+@unit
 def close(person: Person, stored: str | None = None) -> None:
     """Close an account. In lists that others keep, what was done there is done by `gone:ID`.
 
-    What goes is emptied rather than deleted: SQLite would give its ids to the next who come.
-    Raises Forbidden when `stored` is given and is their password's hash no more.
+    Lists and the account are emptied rather than deleted: SQLite would give their ids to new ones.
+    Raises Forbidden when `stored` is given and is no longer the hash of their password.
     """
     users.recheck_password(person, stored)
     for fate in fates(person):
-        lists.LOCK(list=fate.list)
+        lists.lock(fate.list)
     for fate in fates(person):
         if fate.heir is None:
             empty(fate.list)
         else:
             leave(person, fate)
-    for table in OF_PEOPLE:
-        table.delete().where(table.user == person.id).execute()
+    tables: list[Any] = Table.__subclasses__()
+    for table in tables:
+        if hasattr(table, "user") and table.blank is None:
+            table.delete().where(table.user == person.id).execute()
+    for rule in AFTER:
+        rule()
     Todo.update(assigned_to=None).where(Todo.assigned_to == person.id).execute()
     RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
     blank = {"username": f"gone:{person.id}", "password": None, "email": None, "language": None}
@@ -85,13 +63,12 @@ def close(person: Person, stored: str | None = None) -> None:
 
 
 def empty(list_id: int) -> None:
-    """Leave nothing of a list but its ids."""
-    for table in (ScheduledMessage, Invite, Presence, Member, ListLink):
-        table.delete().where(table.list == list_id).execute()
-    Link.delete().where(Link.id.not_in(ListLink.select(ListLink.link))).execute()
-    Todo.update(title="", notes="", deleted_at=LONG_AGO).where(Todo.list == list_id).execute()
-    Message.update(text="", deleted_at=LONG_AGO).where(Message.list == list_id).execute()
-    Change.update(before="[]", after="[]").where(Change.list == list_id).execute()
+    """Leave nothing of a list but ids."""
+    tables: list[Any] = Table.__subclasses__()
+    for table in tables:
+        if hasattr(table, "list"):
+            query = table.delete() if table.blank is None else table.update(table.blank)
+            query.where(table.list == list_id).execute()
     List.update(name="", deleted_at=LONG_AGO).where(List.id == list_id).execute()
 
 
@@ -99,12 +76,12 @@ def leave(person: Person, fate: ListOutcome) -> None:
     """Leave a list to others, with an owner among them."""
     seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
     if fate.owned and fate.heir:
-        number, role = members.present(fate.list)[fate.heir]
-        Member.update(role="owner").where(Member.id == number).execute()
+        _, role = members.present(fate.list)[fate.heir]
+        members.set_role(fate.list, fate.heir, role, "owner")
         before, after = (members.described(fate.heir, each) for each in (role, "owner"))
         lists.record_change(person, seen, "role", "member", [before], [after])
     todos.unassign(person, fate.list, person.id)
     seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
-    Member.delete().where(Member.list == fate.list, Member.user == person.id).execute()
+    members.set_role(fate.list, person.username, seen.role, None)
     gone = [members.described(person.username, seen.role)]
     lists.record_change(person, seen, "leave", "member", gone, [])

@@ -8,16 +8,32 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from peewee import CharField, ForeignKeyField
+
 from models import text, users
 from models.clock import clock, instant, now
 from models.database import Param, PreparedQuery
 from models.errors import Invalid, NotFound, Quota
 from models.sessions import PERSON, Visit, hash_of, limits
-from models.tables import Person, Token, User
+from models.tables import Person, Table, User
 
 SCOPES = ("read", "write")  # what a token is for; who may write may read
 TOKENS_LIMIT = 50
-BEARER = PreparedQuery(
+
+
+class Token(Table):
+    """A program's way in; `hash` is the SHA-256 of the token, `scope` one of SCOPES."""
+
+    user = ForeignKeyField(User, backref="+")
+    hash = CharField(64, unique=True)
+    name = CharField(200)
+    scope = CharField(5)
+    created = CharField(24)
+    last_used = CharField(24, null=True)
+    expires = CharField(24, null=True)
+
+
+BEARER = PreparedQuery(  # at each request of a program, as `sessions.LIVE` at others
     Token.select(Token.last_used, Token.scope, *PERSON)
     .join(User)
     .where(
@@ -36,8 +52,8 @@ def create(
 ) -> dict[str, Any]:
     """Make a token; return its id, its name, and itself: `todo_` and 43 letters (256 bits).
 
-    It ends at the instant `expires`, or never. Raises Invalid, and Forbidden if the password has
-    changed: see `users.recheck_password`.
+    It ends at the instant `expires`, or never. Raises Invalid, and Forbidden: see
+    `users.recheck_password`.
     """
     users.recheck_password(person, stored)
     name = text.line("name", name, 200)
@@ -101,6 +117,6 @@ def token_in(authorization: str) -> str:
 
 
 def touch(authorization: str) -> None:
-    """Note that the token is in use."""
+    """Store that the token is in use."""
     digest = hash_of(token_in(authorization))
     Token.update(last_used=now()).where(Token.hash == digest).execute()

@@ -1,39 +1,39 @@
-"""Chores: which job is due, in whichever process, and what tidying up takes away.
+"""Periodic jobs, which any process may do; and which rows are deleted when nobody needs them.
 
-What is deleted goes in units of at most SLICE rows. The newest row of a table stays: SQLite would
-give its id to the next that comes, and ids are what links and news go by.
+They are deleted in units of at most SLICE rows. The newest row of a table stays: SQLite would give
+its id to the next one, and ids are what links and news go by.
 """
 
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from peewee import fn
+from peewee import BigIntegerField, CharField, fn
 
-from models import idempotency, links, lists, sessions
+from models import idempotency, lists, sessions
 from models.clock import instant, moment, now
-from models.tables import (
-    Change,
-    IdempotencyKey,
-    Invite,
-    Job,
-    Link,
-    List,
-    ListLink,
-    Member,
-    Message,
-    PasswordReset,
-    Presence,
-    RateLimit,
-    ScheduledMessage,
-    Session,
-    Todo,
-)
+from models.tables import Change, IdempotencyKey, List, RateLimit, Session, Table, Todo
 
 SLICE = 500
 HISTORY = timedelta(days=365)  # how long it is kept what a change was
-LEASE = timedelta(minutes=30)  # after which whoever began a job is believed to be dead
+LEASE = timedelta(minutes=30)  # after which a process that began a job is taken for dead
 FARTHEST = timedelta(days=8)  # no job is due later, unless a clock was set back
+Rule = tuple[Any, Any]  # a table, and the condition of rows that nobody needs
+# The rules of extras, and what they do about instants in the future: both filled by app.py.
+EXPIRED: list[Callable[[], list[Rule]]] = []
+FUTURE: list[Callable[[str, str], None]] = []  # take now, and a minute later
+
+
+class Job(Table):
+    """A periodic job: when it is due, and how often in a row it failed.
+
+    `cursor` is the id of the last change that it has read, where it follows those.
+    """
+
+    name = CharField(40, unique=True)
+    due = CharField(24)
+    failures = BigIntegerField()
+    cursor = BigIntegerField(default=0)
 
 
 def claim(name: str) -> str | None:
@@ -64,53 +64,51 @@ def follow(name: str, read: Callable[[int], int]) -> bool:
 
 
 def done(name: str, claimed: str, seconds: float) -> None:
-    """Note that a job was done, and is due again in so many seconds."""
+    """Record that a job was done; it is due again in so many seconds."""
     due = instant(moment() + timedelta(seconds=seconds))
     mine = (Job.name == name, Job.due == claimed)
     Job.update(due=due, failures=0).where(*mine).execute()
 
 
 def failed(name: str, claimed: str) -> None:
-    """Note that a job has failed: it is due again in 2 minutes, then 4, at last in 8 hours."""
+    """Record that a job has failed; it is due again in 2 minutes, then 4, at last in 8 hours."""
     failures = Job.select(Job.failures).where(Job.name == name).scalar() + 1
     due = instant(moment() + timedelta(minutes=min(2**failures, 480)))
     mine = (Job.name == name, Job.due == claimed)
     Job.update(due=due, failures=failures).where(*mine).execute()
 
 
-def expired() -> list[tuple[Any, Any]]:
+def expired() -> list[Rule]:
     """Return, table by table, which rows nobody needs any more."""
-    at, this = now(), moment()
+    this = moment()
     oldest, idlest = instant(this - sessions.LONGEST), instant(this - sessions.IDLE)
     day, year = instant(this - timedelta(days=1)), instant(this - HISTORY)
     gone = lists.trash_begins()
     dead: Any = List.select(List.id).where(List.deleted_at < gone)
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
-    old = (Change.id < recent) & (Change.version < last)
-    unneeded = (List.deleted_at < gone) & ((List.revision == 0) | (List.revision < links.newest()))
-    for of_it in List._meta.backrefs:  # the columns by which other tables refer to a list
-        unneeded &= ~fn.EXISTS(of_it.model.select(of_it).where(of_it == List.id))
-    return [
+    rules: list[Rule] = [
         (IdempotencyKey, IdempotencyKey.at < instant(this - idempotency.KEPT)),
         (Session, (Session.created < oldest) | (Session.last_seen < idlest)),
-        (PasswordReset, PasswordReset.expires < at),
-        (Invite, Invite.expires < at),
         (RateLimit, (RateLimit.until < day) & (RateLimit.since < day) & (RateLimit.total < 10)),
-        (Todo, (Todo.deleted_at < gone) | Todo.list.in_(dead)),
-        (Message, (Message.deleted_at < gone) | Message.list.in_(dead)),
-        (Change, old | Change.list.in_(dead)),
-        (ScheduledMessage, ScheduledMessage.list.in_(dead)),
-        (Member, Member.list.in_(dead)),
-        (Invite, Invite.list.in_(dead)),
-        (ListLink, ListLink.list.in_(dead)),
-        (Link, Link.id.not_in(ListLink.select(ListLink.link))),
-        (List, unneeded),
+        (Todo, Todo.deleted_at < gone),
+        (Change, (Change.id < recent) & (Change.version < last)),
     ]
+    of_lists: list[Any] = [table for table in Table.__subclasses__() if hasattr(table, "list")]
+    rules += [(table, table.list.in_(dead)) for table in of_lists]
+    for rule in EXPIRED:
+        rules += rule()
+    conditions: dict[Any, Any] = {}
+    for table, condition in rules:  # each table is searched once
+        conditions[table] = conditions[table] | condition if table in conditions else condition
+    unneeded = List.deleted_at < gone
+    for table in of_lists:
+        unneeded &= ~fn.EXISTS(table.select(table.id).where(table.list == List.id))
+    return [*conditions.items(), (List, unneeded)]
 
 
 def delete_expired(number: int) -> bool:
-    """Delete some of the rows that rule `number` of `doomed` names; say whether there are more."""
+    """Delete some of the rows of rule `number` of `expired`; say whether there are more."""
     table, condition = expired()[number]
     newest = table.select(fn.MAX(table.id))
     some = table.select(table.id).where(condition, table.id < newest).limit(SLICE)
@@ -118,8 +116,8 @@ def delete_expired(number: int) -> bool:
 
 
 def fix_future_timestamps() -> None:
-    """Bring back to today what was noted while the clock was set too late."""
+    """Bring back to today what was stored while the clock was set too late."""
     at, soon = now(), instant(moment() + timedelta(minutes=1))
     Session.update(created=at, last_seen=at).where(Session.created > soon).execute()
-    Presence.delete().where(Presence.at > soon).execute()
-    Link.update(asked="", due=at).where(Link.asked > soon).execute()
+    for fix in FUTURE:
+        fix(at, soon)

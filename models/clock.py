@@ -1,4 +1,4 @@
-"""The house's clock. All that it stores and compares is of this one.
+"""The clock of the application: every instant that is stored or compared comes from it.
 
 A clock that is set wrong would end every session and empty the trash, once for all. So when the
 machine's clock jumps, this one runs on evenly, and follows only when the jump has lasted.

@@ -1,13 +1,12 @@
-"""The two doors to the database, and the threads behind them; PostgreSQL's are in `postgres.py`.
+"""The SQLite database, and the threads that read and write it; PostgreSQL's are in `postgres.py`.
 
-A *unit of work* is a plain peewee function. `SqliteStore.write` runs it in a transaction and answers
-only after COMMIT; `SqliteStore.read` runs it on one snapshot, where it can't change anything. Neither
-waits: the answer is called when there is one. Units return plain data, never a query that has yet
-to run.
+A *unit of work* is a plain peewee function. `SqliteStore.write` runs it in a transaction and calls
+back only after COMMIT; `SqliteStore.read` runs it on one snapshot, where it can't change anything.
+Neither waits. Units return plain data, never a query that has yet to run.
 
 SQLite has one writer at a time, and a COMMIT that reaches the disk costs far more than the work it
 saves. So one thread writes: it takes every unit that is waiting, runs each in a savepoint of its
-own inside ONE transaction, commits once, and then answers them all (group commit).
+own inside ONE transaction, commits once, and then calls all of them back (group commit).
 """
 
 import logging
@@ -17,199 +16,182 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from peewee import (  # type: ignore[attr-defined]  # sqlite3 is the newest it found
-    EXCEPTIONS,
+from peewee import (
     DatabaseError,
     DatabaseProxy,
     DataError,
-    ExceptionWrapper,
     IntegrityError,
     InterfaceError,
     ProgrammingError,
     SqliteDatabase,
     Value,
-    sqlite3,
 )
 
-from models import migrations
-from models.errors import Unavailable
+from models.errors import Unavailable, refusing
 
+P = ParamSpec("P")
+T = TypeVar("T")
 UnitResult = tuple[Any, Exception | None]  # what a unit returned, or what it raised
-Answer = Callable[[Any, Exception | None], None]  # takes an outcome
+Answer = Callable[[Any, Exception | None], None]
 Work = tuple[Callable[[], Any], Answer]
+Commits = Callable[[list[tuple[int, int, str]]], None]  # takes list, version and kind of changes
 
 # SQLite's result codes for a mistake in SQL, a disk that fails, one that is full, a damaged file.
 SQLITE_ERROR, SQLITE_IOERR, SQLITE_FULL, DAMAGED = 1, 10, 13, (11, 26)
-FAILURES = 3  # of fsync, one after another: then the house gives up
+FAILURES = 3  # of fsync, one after another, before the process gives up
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
-# Makes the driver's errors peewee's, as it does itself.
-peewee_errors = ExceptionWrapper(EXCEPTIONS)
 
 
-class Slot(str):
+class ParamName(str):
     """Marks, among the parameters of a prepared query, where a named value goes."""
-
-
-class Ready(str):
-    """Marks SQL that runs again and again, so a server may keep its plan."""
-
-
-class Unheard(Ready):
-    """Marks such whose answer nobody looks at: it may reach a server with what comes next."""
 
 
 class Param(Value):
     """Stands in a prepared query for a value that is given each time it runs, unconverted."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(Slot(name), converter=False)
+        super().__init__(ParamName(name), converter=False)
 
 
 class PreparedQuery:
     """A peewee query whose SQL is built once: `FIND(name="ana")` then gives its rows as tuples.
 
-    Building SQL and model instances is nine tenths of what a small query costs, so the few that
-    every request needs are prepared, with `Given("name")` where a value goes, and handed to the
-    driver itself.
+    Building the SQL costs several times what SQLite takes to run a small query. So those that every
+    request needs are prepared, with `Param("name")` where a value goes; each says what it saves.
     """
-
-    kind = Ready
 
     def __init__(self, query: Any) -> None:
         self.query = query
         self.built_for: Any = None
 
     def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
-        with peewee_errors:
-            return self.on(db.obj.connection(), values)
+        return self.run(db.obj, values)
 
-    def on(self, connection: Any, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Run it on a connection of the driver's."""
+    def run(self, database: Any, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Return its rows in a database: that of the store, or another connection to the same."""
         if self.built_for is not db.obj:
-            sql, self.params = self.bound().sql()
-            self.sql, self.built_for = self.kind(sql), db.obj
-        given = [values[p] if isinstance(p, Slot) else p for p in self.params]
-        cursor = connection.cursor()
-        cursor.execute(self.sql, given)
+            self.sql, self.params = self.query.bind(db.obj).sql()
+            self.built_for = db.obj
+        given = [values[p] if isinstance(p, ParamName) else p for p in self.params]
+        cursor = database.execute_sql(self.sql, given)
         return cursor.fetchall() if cursor.description else []
 
-    def bound(self) -> Any:
-        """Return the query for the engine at hand."""
-        return self.query.bind(db.obj)
 
+def lock(query: Any) -> None:
+    """Keep others from changing or locking the rows of a query until COMMIT.
 
-class Later(PreparedQuery):
-    """One that gives nothing; on PostgreSQL it may fail only in the next one, or in COMMIT."""
-
-    kind = Unheard
-
-
-class Lock(Later):
-    """Keeps others from changing or locking the rows of a query until COMMIT.
-
-    What is checked before something is written must be locked before it is read. On SQLite nothing
-    is done: its one writer is alone.
+    What is checked before something is written must be locked before it is read. Rows that refer to
+    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time.
     """
+    if db.obj.for_update:
+        list(query.for_update("FOR NO KEY UPDATE").tuples())
 
-    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
-        return super().__call__(**values) if db.obj.for_update else []
 
-    def bound(self) -> Any:
-        """Return it so that rows which refer to these can be made meanwhile."""
-        return super().bound().for_update("FOR NO KEY UPDATE")
+def unit(function: Callable[P, T]) -> Callable[P, T]:
+    """Mark a function that writes: outside a unit of work, as in a shell, it is one by itself."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if db.obj.in_transaction():
+            return function(*args, **kwargs)
+        with db.obj.atomic(*() if db.obj.for_update else ("IMMEDIATE",)):
+            return function(*args, **kwargs)
+
+    return run
 
 
 class PendingChanges(threading.local):
     """The changes of lists that this thread's unit has made: list, version, kind."""
 
-    changes: list[tuple[int, int, str]] | None = None  # None where nobody takes them
+    changes: list[tuple[int, int, str]] | None = None  # None outside a store
 
 
 pending = PendingChanges()
 
 
+def sqlite_at(path: Path) -> SqliteDatabase:
+    """Return the database in that file, to read and write."""
+    return SqliteDatabase(
+        f"file:{quote(str(path))}?mode=rw",  # one that is gone isn't made again
+        uri=True,
+        # FULL: what was acknowledged survives a power cut; with NORMAL the last commits don't.
+        pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
+        autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
+    )
+
+
 class SqliteStore:
     """Reading and writing one SQLite file, from any thread.
 
-    `group` is the most units that share a COMMIT, `readers` the number of reading threads.
+    `prepare` makes or upgrades the file and returns the held lock beside it. `group` is the most
+    units that share a COMMIT, `readers` the number of reading threads.
     """
 
-    def __init__(self, path: Path, group: int = 128, readers: int = 4) -> None:
+    def __init__(
+        self, path: Path, prepare: Callable[[Path], IO[bytes]], group: int = 128, readers: int = 4
+    ) -> None:
         self.path = path
+        self.prepare = prepare
         self.group = group
         self.readers = readers
         self.groups: deque[int] = deque(maxlen=100)  # sizes of the last commits
         self.failures = 0  # of fsync, since something was committed
-        self.on_fatal: Callable[[str], None] = log.critical  # told why, when no more can be written
+        self.on_fatal: Callable[[str], None] = log.critical  # gets why no more can be written
+        self.on_changes: Commits = lambda changes: None  # called in the writer, after COMMIT
 
     def open(self) -> None:
-        """Open the file, made or upgraded if need be, and start the threads.
-
-        Raises StartupError; see `migrations.open_file`.
-        """
+        """Prepare and open the file, and start the threads. Raises StartupError."""
         self.path = self.path.resolve()  # two names of a file have one lock and one key
-        self._lock = migrations.open_file(self.path)
-        place = f"file:{quote(str(self.path))}?mode=rw"  # a file that is gone isn't made anew
-        self._db = SqliteDatabase(
-            place,
-            uri=True,
-            # FULL: what was acknowledged survives a power cut; with NORMAL the last commits don't.
-            pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
-            autoconnect=False,  # a query hidden in a template fails, rather than stop the loop
-        )
+        self._lock = self.prepare(self.path)
+        self._db = sqlite_at(self.path)
         db.initialize(self._db)
+        place = self._db.database
         shared: dict[str, Any] = {"thread_safe": False, "check_same_thread": False}
-        self._peephole = SqliteDatabase(
+        self._lookups = SqliteDatabase(
             place, uri=True, pragmas={"query_only": 1}, timeout=0, **shared
         )
-        # It holds on to the log: what others close and open again is always the same one.
+        # It keeps the log open: what other connections close and open again is always the same one.
         self._anchor = SqliteDatabase(place, uri=True, **shared)
-        with migrations.refusing(self.path):
+        with refusing(self.path):
             self._anchor.pragma("journal_mode", "wal")
             self._anchor.pragma("user_version")
         self._opened = self._files()
         self._log = open(f"{self.path}-wal", "rb")  # noqa: SIM115  see _count
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._reading = [
-            threading.Thread(target=self._read_until_closed, name="reader", daemon=True)
-            for _ in range(self.readers)
-        ]
-        self._writing = threading.Thread(
-            target=self._write_until_closed, name="writer", daemon=True
-        )
-        for thread in (*self._reading, self._writing):
-            thread.start()
+        self._reading = [start_thread(self._read_until_closed) for _ in range(self.readers)]
+        self._writing = start_thread(self._write_until_closed)
 
     def close(self) -> None:
-        """Finish every unit that was handed in, then let go of the file."""
+        """Finish every unit that was handed in, then close the file."""
         for _ in self._reading:
             self._to_read.put(None)
         for thread in self._reading:
             thread.join()
-        self._peephole.close()
+        self._lookups.close()
         self._to_write.put(None)
         self._writing.join()
-        self._anchor.close()  # which brings the log into the database, as the last
+        self._anchor.close()  # which, as the last, brings the log into the database
         self._log.close()
         self._lock.close()
 
-    def read(self, unit: Callable[[], Any], answer: Answer) -> None:
-        """Have `unit` run on one snapshot of the database, and `answer` called in that thread."""
-        self._to_read.put((unit, answer))
+    def read(self, unit: Callable[[], Any], callback: Answer) -> None:
+        """Run `unit` on one snapshot of the database in a thread, and call back there."""
+        self._to_read.put((unit, callback))
 
-    def write(self, unit: Callable[[], Any], answer: Answer) -> None:
-        """Have `unit` run in a transaction, and `answer` called after COMMIT.
+    def write(self, unit: Callable[[], Any], callback: Answer) -> None:
+        """Run `unit` in a transaction in the writer's thread, and call back there after COMMIT.
 
-        When it is answered with an error, whichever, nothing of the unit was stored. Only when the
-        disk failed at COMMIT, and then the house is killed, it may be found to be stored after all.
+        When it gets an error, nothing of the unit was stored. Only when the disk failed at COMMIT,
+        and then the process ends, may the unit turn out to be stored after all.
         """
-        self._to_write.put((unit, answer))
+        self._to_write.put((unit, callback))
 
     def waiting(self) -> int:
         """Return how many units wait for the writer."""
@@ -220,50 +202,45 @@ class SqliteStore:
         return sum(self.groups) / len(self.groups) if self.groups else 0.0
 
     def lookup(self, query: PreparedQuery, **values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows of a look-up by key, here and now, in the event loop's own thread.
+        """Return the rows of a look-up by key, in the calling thread: that of the event loop.
 
-        It takes microseconds, a tenth of a turn of another thread. Raises Unavailable.
+        It takes microseconds, a tenth of the way to another thread and back. Raises Unavailable.
         """
         try:
-            return query.on(self._peephole.connection(), values)
-        except (DatabaseError, sqlite3.Error) as error:
-            raise self._blind(error) from error
+            return query.run(self._lookups, values)
+        except (DatabaseError, InterfaceError) as error:
+            raise self._lost(error) from error
 
     def commits(self) -> int:
-        """Return a number that differs when anyone, here or elsewhere, has committed since."""
+        """Return a number that differs when anyone, in any process, has committed since."""
         try:
-            if self._peephole.is_closed():
+            if self._lookups.is_closed():
                 self._check_files()
-            found = self._peephole.connection().execute("PRAGMA data_version").fetchone()
-        except (DatabaseError, sqlite3.Error) as error:
-            raise self._blind(error) from error
-        return int(found[0])
+            return int(self._lookups.pragma("data_version"))
+        except (DatabaseError, InterfaceError) as error:
+            raise self._lost(error) from error
 
-    def _blind(self, error: Exception) -> Unavailable:
-        """Forget the event loop's connection, which failed; return what its caller is told."""
-        self._peephole.close()
+    def _lost(self, error: Exception) -> Unavailable:
+        """Close the event loop's connection, which failed; return what its caller gets."""
+        self._lookups.close()
         return self._refusal(error)
 
     def _read_until_closed(self) -> None:
         self._read(lambda: self._db.pragma("user_version"))  # opens the files of now
         while work := self._to_read.get():
-            unit, answer = work
-            call_back(answer, self._read(unit))
+            unit, callback = work
+            call_back(callback, self._read(unit))
         self._db.close()
 
     def _read(self, unit: Callable[[], Any]) -> UnitResult:
-        """Run one unit in a transaction that only reads: what it sees is of one moment."""
         try:
             if self._db.is_closed():
                 self._check_files()
                 self._db.connect()
                 self._db.execute_sql("PRAGMA query_only = 1")
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
-            self._db.begin()
-            try:
+            with self._db.atomic():
                 return unit(), None
-            finally:
-                self._db.commit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if isinstance(error, (DatabaseError, InterfaceError)):
                 self._forget_connection()
@@ -276,38 +253,57 @@ class SqliteStore:
                 while len(group) < self.group and (work := self._to_write.get_nowait()):
                     group.append(work)
             self._write(group)
-            if not work:  # the house closes
+            if not work:  # the store closes
                 break
         self._db.close()
 
     def _write(self, group: list[Work]) -> None:
-        """Run the units in one transaction and, once it is committed, answer each."""
+        """Run the units in one transaction and, once it is committed, call each back."""
         self.groups.append(len(group))
+        changes: list[tuple[int, int, str]] = []
         outcomes: list[UnitResult]
         try:
             self._check_files()
             if self._db.is_closed():
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
-                outcomes = [self._attempt(unit) for unit, _ in group]
+                outcomes = [self._attempt(unit, changes) for unit, _ in group]
             self.failures = 0
+            call_back(self.on_changes, (changes,))
         except Unavailable as error:
             outcomes = [(None, error)] * len(group)
             if self.path.exists():
-                self._leave(error)
+                self._give_up(error)
         except Exception as error:  # nothing of the group was stored
             self._forget_connection()
             refused = self._refusal(error)
             outcomes = [(None, refused)] * len(group)
             self._count(refused)
-        for (_, answer), outcome in zip(group, outcomes, strict=True):
-            call_back(answer, outcome)
+        for (_, callback), outcome in zip(group, outcomes, strict=True):
+            call_back(callback, outcome)
+
+    def _attempt(self, unit: Callable[[], Any], changes: list[tuple[int, int, str]]) -> UnitResult:
+        """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
+        pending.changes = []
+        self._db.execute_sql("SAVEPOINT unit")
+        try:
+            result = unit()
+        except Exception as error:  # whatever it is, it belongs to the caller of this unit
+            if not self._db.connection().in_transaction:
+                # SQLite itself undid all: the group has failed.
+                raise self._refusal(error) from error
+            self._db.execute_sql("ROLLBACK TO unit")
+            self._db.execute_sql("RELEASE unit")
+            return None, self._refusal(error) if is_of_engine(error) else error
+        self._db.execute_sql("RELEASE unit")
+        changes += pending.changes
+        return result, None
 
     def _count(self, refused: Unavailable) -> None:
         """Give up when fsync has failed for the third time: the next might seem to work, and lie.
 
         SQLite says no more than that something failed, perhaps a write over a quota, after which
-        all is well. But Linux tells of a failed fsync to each descriptor of the file, once.
+        all is well. But Linux reports a failed fsync to each descriptor of the file, once.
         """
         if getattr(refused.__cause__, "sqlite_errorcode", 0) & 0xFF != SQLITE_IOERR:
             return
@@ -324,10 +320,7 @@ class SqliteStore:
         return [os.stat(f"{self.path}{end}").st_ino for end in ("", "-wal", "-shm")]
 
     def _check_files(self) -> None:
-        """Raise Unavailable when the files that are open have lost their names.
-
-        What is written to them then, nobody would find again; who opened others would find less.
-        """
+        """Raise Unavailable when the open files have lost their names: writes would be lost."""
         if not self.path.exists():  # a new start would make an empty one
             raise Unavailable(f"{self.path} is missing: restore it.")
         with suppress(FileNotFoundError):
@@ -335,8 +328,8 @@ class SqliteStore:
                 return
         raise Unavailable(f"{self.path}, its -wal or its -shm isn't the file that was opened.")
 
-    def _leave(self, why: Unavailable) -> None:
-        """Bring what is in the log into the database, wherever it is now, and give up.
+    def _give_up(self, why: Unavailable) -> None:
+        """Bring the log into its database, wherever that is now, and end the process.
 
         A log that is left beside another database would be taken for its own.
         """
@@ -344,23 +337,8 @@ class SqliteStore:
             self._anchor.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self.on_fatal(str(why))
 
-    def _attempt(self, unit: Callable[[], Any]) -> UnitResult:
-        """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
-        self._db.execute_sql("SAVEPOINT unit")
-        try:
-            result = unit()
-        except Exception as error:  # whatever it is, it belongs to the caller of this unit
-            if not self._db.connection().in_transaction:
-                # SQLite itself undid all: the group has failed.
-                raise self._refusal(error) from error
-            self._db.execute_sql("ROLLBACK TO unit")
-            self._db.execute_sql("RELEASE unit")
-            return None, self._refusal(error) if is_of_engine(error) else error
-        self._db.execute_sql("RELEASE unit")
-        return result, None
-
     def _refusal(self, cause: BaseException) -> Unavailable:
-        """Return what the waiting caller is told, which names what can be mended."""
+        """Return what the caller gets, which says what can be mended."""
         unavailable = as_unavailable(cause)
         code = getattr(unavailable.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code in DAMAGED:
@@ -371,32 +349,36 @@ class SqliteStore:
         return unavailable
 
     def _forget_connection(self) -> None:
-        """Assume nothing of a connection that failed: the thread's next unit opens another."""
+        """Close a connection that failed: the thread's next unit opens another."""
         with suppress(DatabaseError, InterfaceError):
             self._db.close()
 
 
+def start_thread(run: Callable[..., None], *args: Any) -> threading.Thread:
+    """Start a thread that a process which ends in an error doesn't wait for."""
+    thread = threading.Thread(target=run, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
 def is_of_engine(error: Exception) -> bool:
     """Say whether it is the engine's fault (locked, full, broken) rather than a mistake in SQL."""
+    if isinstance(error, (IntegrityError, ProgrammingError, DataError)):
+        return False
     code = getattr(error.__context__, "sqlite_errorcode", None)
-    mistakes = (IntegrityError, ProgrammingError, DataError)
-    return (
-        isinstance(error, DatabaseError)
-        and not isinstance(error, mistakes)
-        and code != SQLITE_ERROR
-    )
+    return isinstance(error, DatabaseError) and code != SQLITE_ERROR
 
 
-def call_back(answer: Answer, outcome: UnitResult) -> None:
-    """Call back whoever waits; what goes wrong there is not for the house's threads to die of."""
+def call_back(callback: Callable[..., object], outcome: tuple[Any, ...]) -> None:
+    """Call back; an error in there is logged, as the store's threads must not end by it."""
     try:
-        answer(*outcome)
+        callback(*outcome)
     except Exception:
         log.exception("Delivering a result has failed")
 
 
 def as_unavailable(cause: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:
-    """Return what the waiting caller is told, with the cause for the log.
+    """Return what the caller gets, with the cause for the log.
 
     That is the first error of a chain: after a full disk, say, the rollback fails too.
     """
@@ -405,3 +387,12 @@ def as_unavailable(cause: BaseException, kind: type[Unavailable] = Unavailable) 
     unavailable = kind(" ".join(str(cause).split()))  # some drivers say several lines
     unavailable.__cause__ = cause
     return unavailable
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in `folder` are on the disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

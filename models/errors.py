@@ -1,6 +1,10 @@
-"""The ways a model refuses. `controllers/base.py` alone turns them into status codes and pages."""
+"""The ways a model refuses. `controllers/errors.py` turns them into status codes and pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peewee import DatabaseError
 
 
 class NotFound(Exception):
@@ -92,8 +96,17 @@ class Uncertain(Unavailable):
 
 
 class StartupError(Exception):
-    """The house can't open: one line that says what is wrong and how to mend it."""
+    """The server can't start: one line that says what is wrong and how to mend it."""
 
 
 class FatalError(Exception):
-    """The house had to close: one line that says why and how to mend it."""
+    """The server had to stop: one line that says why and how to mend it."""
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Turn what the disk or the engine says against `path` into StartupError."""
+    try:
+        yield
+    except (OSError, DatabaseError) as error:
+        raise StartupError(f"{path} can't be used ({error}): fix that and restart.") from error

@@ -9,7 +9,7 @@ from peewee import fn
 
 from models import lists, text, todos
 from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery
+from models.database import Param, PreparedQuery, unit
 from models.errors import Conflict, NotFound, Pruned
 from models.tables import CALLED, Change, Person, User
 
@@ -17,7 +17,7 @@ RECENT = timedelta(minutes=10)  # how long a page offers to take one's last chan
 CHANGES_SIZE = 1_000_000  # characters that are read of a list's changes at once
 NEAR = 500  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
-# Verb and kind; for one todo or list, and for several todos.
+# By verb and kind: for one todo or list, and for several todos. app.py adds those of extras.
 SENTENCES = {
     "add todo": Ns_("Added “{title}”", "Added {count} todos"),
     "complete todo": Ns_("Completed “{title}”", "Completed {count} todos"),
@@ -40,13 +40,11 @@ SENTENCES = {
     "role member": (N_("Changed {title}'s role"), ""),
     "remove member": (N_("Removed {title}"), ""),
     "leave member": (N_("Left the list"), ""),
-    "say message": (N_("Sent “{title}”"), ""),
-    "delete message": (N_("Deleted a message"), ""),
-    "join member": (N_("Joined the list by invite link"), ""),
     "assign todo": (N_("Reassigned “{title}”"), ""),
 }
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
 EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
+# Both at each page that has changed: 92 us; 940 as a plain query (2026-11).
 NEWLY = (
     EVERY.where(
         Change.list == Param("list"),
@@ -176,6 +174,7 @@ def from_row(row: Any) -> ChangeRecord:
     return ChangeRecord._make([*facts, json.loads(before), json.loads(after), True])
 
 
+@unit
 def undo(person: Person, change_id: int) -> int | None:
     """Take a change back, which is a change too; return the list's id, None when it is deleted now.
 
@@ -201,10 +200,8 @@ def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord) -> 
         old = before.get(todo["id"])
         new = todo | {"deleted_at": None if old else now()}
         if old:
-            new |= {"title": old["title"], "notes": old["notes"], "position": old["order"]}
-            new["assigned_to"] = todos.member_called(seen.id, old.get("assigned", ""))
-            if old["completed"] != (todo["completed_at"] is not None):
-                new |= todos.ticked(person, old["completed"])
+            for name, field in todos.FIELDS.items():
+                new |= field.undo(person, seen, todo, old.get(name))
         pairs.append((todo, new))
     todos.rewrite(person, seen, inverse_verb(change), pairs)
 

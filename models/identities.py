@@ -1,4 +1,4 @@
-"""Who people are at another house, the provider of single sign-on (OpenID Connect).
+"""Who people are at the provider of single sign-on (OpenID Connect).
 
 Who someone is there is its issuer and their subject, never a name or an address: those can change
 hands, and anyone can have taken the same ones here.
@@ -9,11 +9,24 @@ import secrets
 import unicodedata
 from typing import Any
 
+from peewee import CharField, ForeignKeyField
+
 from models import sessions, users
 from models.errors import Conflict, NotFound
-from models.tables import Identity, Person, User
+from models.tables import Person, Table, User
 
 STRAY = re.compile("[^a-z0-9_.-]+")
+
+
+class Identity(Table):
+    """Who someone is at a provider of single sign-on: `issuer` calls them `subject`."""
+
+    user = ForeignKeyField(User, backref="+")
+    issuer = CharField(255)
+    subject = CharField(255)
+
+    class Meta:
+        indexes = ((("issuer", "subject"), True),)
 
 
 def find(issuer: str, subject: str) -> Person | None:
@@ -76,7 +89,7 @@ def log_in(
     browser: sessions.Browser,
     old_key: str | None = None,
 ) -> str:
-    """Open a session for who has, or gets, this identity: see `arrive` and `sessions.log_in`."""
+    """Log in with this identity: see `find_or_create` and `sessions.log_in`."""
     return sessions.log_in(find_or_create(issuer, subject, wanted, list_name), browser, old_key)
 
 

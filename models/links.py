@@ -8,14 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from peewee import Value, fn
+from peewee import BigIntegerField, CharField, ForeignKeyField, Value, fn
 
 from models import lists
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, db, pending
-from models.tables import Change, Link, List, ListLink, Todo
+from models.tables import Change, List, Table, Todo, User
 
 # Takes linear time whatever the text (Tornado's linkify doesn't); no punctuation at the end.
 LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
@@ -28,6 +28,32 @@ PAUSES = (timedelta(minutes=10), timedelta(hours=2), timedelta(days=1), AGAIN)  
 LEASE = timedelta(minutes=5)  # after which another process fetches what one has claimed
 MINUTE = timedelta(minutes=1)
 TEXTS: list[Any] = [Todo.title]  # columns with links, of tables with `list` and `deleted_at`
+
+
+class Link(Table):
+    """An address that someone wrote, and the title of its page, null until it is known.
+
+    It was `asked` for last at an instant, is `due` at another, and `tries` have failed in a row.
+    """
+
+    blank: ClassVar[dict[str, Any] | None] = {}
+    address = CharField(2000, unique=True)
+    title = CharField(200, null=True)
+    user = ForeignKeyField(User, backref="+", index=False)
+    tries = BigIntegerField(default=0)
+    asked = CharField(24, default="", index=True)
+    due = CharField(24, index=True)
+
+
+class ListLink(Table):
+    """A list with a todo or a message in which a link is, or was."""
+
+    link = ForeignKeyField(Link, backref="+", index=False)
+    list = ForeignKeyField(List, backref="+")
+
+    class Meta:
+        indexes = ((("link", "list"), True),)
+
 
 KNOWN = PreparedQuery(
     Link.select(Link.address, Link.title)
@@ -157,7 +183,7 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
     here: Any = ListLink.select(ListLink.list).where(ListLink.link.in_(changed)).distinct()
     ids = sorted(list_id for (list_id,) in here.tuples()) if changed else []
     for list_id in ids:
-        lists.LOCK(list=list_id)
+        lists.lock(list_id)
     if ids:
         List.update(revision=newest() + 1).where(List.id.in_(ids)).execute()
     if pending.changes is not None:
@@ -172,3 +198,18 @@ def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
 def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int]]:
     """Return revision and id of each list with a revision after one."""
     return lookup(NEWS, after=after)
+
+
+def delete_unused() -> None:
+    """Delete the links of lists that were emptied; see `account_closing.AFTER`."""
+    Link.delete().where(Link.id.not_in(ListLink.select(ListLink.link))).execute()
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
+    return [(Link, Link.id.not_in(ListLink.select(ListLink.link)))]
+
+
+def fix_future(at: str, soon: str) -> None:
+    """Bring back what was stored while the clock was set too late; see `cleanup.FUTURE`."""
+    Link.update(asked="", due=at).where(Link.asked > soon).execute()

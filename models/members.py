@@ -1,32 +1,19 @@
 """Members: who shares a list, and in which role."""
 
-import secrets
-from datetime import timedelta
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from peewee import fn
 
-from models import lists, todos, users
-from models.clock import instant, moment, now
-from models.database import Lock, Param
+from models import database, lists, todos, users
+from models.database import unit
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
-from models.sessions import hash_of
-from models.tables import Invite, List, Member, Message, Person, User
+from models.tables import Member, Person, User
 
 MEMBERS_LIMIT = 200
-INVITES_LIMIT = 20  # of one list
-INVITED = timedelta(days=7)  # how long a link lets in
-
-LOCK_NAME = Lock(User.select(User.id).where(User.username == Param("name")))
-
-
-class Invited(NamedTuple):
-    """What a link leads to: a list and a role in it, given by someone."""
-
-    list: int
-    name: str
-    role: str
-    by: str
+# What extras do in the same transaction when someone has joined, got another role or left: filled
+# by app.py. Each takes the ids of list and user, and the roles before and after, which may be None.
+AFTER_ROLE_CHANGE: list[Callable[[int, int, str | None, str | None], None]] = []
 
 
 def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.Described]]:
@@ -35,6 +22,7 @@ def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.De
     return seen, [described(name, role) for name, (_, role) in present(list_id).items()]
 
 
+@unit
 def put(person: Person, list_id: int, username: str, role: str) -> lists.Described:
     """Share the list with someone, or give them another role; return the member.
 
@@ -44,13 +32,12 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     if role not in lists.ROLES:
         raise Invalid("role", "Unknown role: use owner, editor or viewer.")
     members, name = present(list_id), users.fold(username)
-    number, had = members.get(name, (None, None))
-    if number is None:
-        come(list_id, name, role, len(members))
+    _, had = members.get(name, (None, None))
+    if had is None:
+        join(list_id, name, role, len(members))
     elif had != role:
         keep_an_owner(members, name, role)
-        Member.update(role=role).where(Member.id == number).execute()
-        end_links(list_id, name)
+        set_role(list_id, name, had, role)
     if had != role:
         before = [described(name, had)] if had else []
         verb = "role" if had else "invite"
@@ -58,9 +45,12 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     return described(name, role)
 
 
-def come(list_id: int, name: str, role: str, members: int) -> None:
-    """Give someone a place in the list, and the list the last place among theirs."""
-    LOCK_NAME(name=name)
+def join(list_id: int, name: str, role: str, members: int) -> None:
+    """Give someone a place in the list, and the list the last place among theirs.
+
+    Raises Invalid for an unknown name, Quota for too many `members`, or lists of theirs.
+    """
+    database.lock(User.select(User.id).where(User.username == name))
     user = User.get_or_none(User.username == name)
     if user is None:
         raise Invalid("username", "No such user.")
@@ -71,14 +61,27 @@ def come(list_id: int, name: str, role: str, members: int) -> None:
     count, last = theirs.where(Member.user == user).tuples().get()
     if count >= lists.LISTS_LIMIT:
         raise Quota("username", "This person already has too many lists.")
-    said = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
-    Member.create(
-        list=list_id, user=user, role=role, position=(last or 0) + 1, last_read_message=said
-    )
+    Member.create(list=list_id, user=user, role=role, position=(last or 0) + 1)
+    for rule in AFTER_ROLE_CHANGE:
+        rule(list_id, user.id, None, role)
 
 
+def set_role(list_id: int, name: str, before: str, after: str | None) -> None:
+    """Give a member another role; without one they leave."""
+    user: Any = User.select(User.id).where(User.username == name)
+    number = user.scalar()
+    theirs = (Member.list == list_id, Member.user == number)
+    if after:
+        Member.update(role=after).where(*theirs).execute()
+    else:
+        Member.delete().where(*theirs).execute()
+    for rule in AFTER_ROLE_CHANGE:
+        rule(list_id, number, before, after)
+
+
+@unit
 def remove(person: Person, list_id: int, username: str) -> None:
-    """Share the list with someone no more; everyone may leave.
+    """Remove someone from the list; everyone may leave.
 
     Raises NotFound, Forbidden when `person` neither owns the list nor leaves it, Conflict when the
     last owner would go.
@@ -94,72 +97,9 @@ def remove(person: Person, list_id: int, username: str) -> None:
     user: Any = Member.select(Member.user).where(Member.id == number)
     todos.unassign(person, list_id, user.scalar())
     seen = lists.get_for(person, list_id, "leave")
-    Member.delete().where(Member.id == number).execute()
-    end_links(list_id, name)
+    set_role(list_id, name, role, None)
     verb = "leave" if name == person.username else "remove"
     lists.record_change(person, seen, verb, "member", [described(name, role)], [])
-
-
-def invite(person: Person, list_id: int, role: str) -> str:
-    """Make a link's key, 128 random bits, for whoever has it to join the list in that role.
-
-    Raises NotFound, Forbidden, Invalid.
-    """
-    lists.get_for(person, list_id, "share")
-    if role not in lists.ROLES[:2]:
-        raise Invalid("link", "A link can only let people edit or view.")
-    if len(invites(list_id)) >= INVITES_LIMIT:
-        limit = INVITES_LIMIT
-        raise Quota("link", "Limit reached: {limit} links.", limit=limit)
-    Invite.delete().where(Invite.expires < now()).execute()
-    key = secrets.token_urlsafe(16)
-    ends = instant(moment() + INVITED)
-    Invite.create(list=list_id, user=person.id, hash=hash_of(key), role=role, expires=ends)
-    return key
-
-
-def end_links(list_id: int, name: str) -> None:
-    """End the links that someone made who may not make any now."""
-    maker: Any = User.select(User.id).where(User.username == name)
-    Invite.delete().where(Invite.list == list_id, Invite.user.in_(maker)).execute()
-
-
-def invites(list_id: int) -> list[Any]:
-    """Return the links into a list: id, role, expires."""
-    query: Any = Invite.select(Invite.id, Invite.role, Invite.expires)
-    return list(query.where(Invite.list == list_id, Invite.expires > now()).namedtuples())
-
-
-def revoke(person: Person, list_id: int, invite_id: int) -> None:
-    """End a link. Raises NotFound, Forbidden."""
-    lists.get_for(person, list_id, "share")
-    if not Invite.delete().where(Invite.id == invite_id, Invite.list == list_id).execute():
-        raise NotFound
-
-
-def invited(key: str) -> Invited:
-    """Return what a link leads to. Raises NotFound when it never did, or does no more."""
-    query: Any = Invite.select(List.id, List.name, Invite.role, User.username)
-    query = query.join(List).join_from(Invite, User).where(List.deleted_at.is_null())
-    for row in query.where(Invite.hash == hash_of(key), Invite.expires > now()).tuples():
-        return Invited(*row)
-    raise NotFound
-
-
-def join(person: Person, key: str) -> int:
-    """Come into the list that a link leads to; return its id. Who is in it stays what they are.
-
-    Raises NotFound, Invalid.
-    """
-    lists.LOCK(list=invited(key).list)
-    led = invited(key)
-    members = present(led.list)
-    if person.username not in members:
-        come(led.list, person.username, led.role, len(members))
-        seen = lists.get_for(person, led.list)
-        joined = [described(person.username, led.role)]
-        lists.record_change(person, seen, "join", "member", [], joined)
-    return led.list
 
 
 def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | None) -> None:

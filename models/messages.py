@@ -1,29 +1,91 @@
 """Messages: what the people of a list say to each other."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from peewee import fn
+from peewee import SQL, CharField, ForeignKeyField, Select, TextField, fn
 
-from models import lists, text
+from models import database, lists, text
 from models.clock import instant, moment, now
-from models.database import Lock, Param
+from models.database import Param, PreparedQuery, unit
 from models.errors import Conflict, Forbidden, Invalid, NotFound
-from models.tables import CALLED, Change, List, Member, Message, Person, ScheduledMessage, User
+from models.tables import CALLED, LONG_AGO, Change, List, Member, Person, Table, User
+from models.text import N_
 
 TEXT_LIMIT = 4000
-PATIENCE = timedelta(seconds=10)
+UNREAD_LIMIT = 100  # unread messages of a list are counted up to here
+DELAY = timedelta(seconds=10)
+SENTENCES = {  # for `history.SENTENCES`
+    "say message": (N_("Sent “{title}”"), ""),
+    "delete message": (N_("Deleted a message"), ""),
+}
+
+
+class Message(Table):
+    """What someone said to the others of a list."""
+
+    blank = {"text": "", "deleted_at": LONG_AGO}  # noqa: RUF012
+    list = ForeignKeyField(List, backref="+")
+    user = ForeignKeyField(User, backref="+", index=False)
+    text = TextField()
+    created = CharField(24)
+    deleted_at = CharField(24, null=True)
+
+
+class ScheduledMessage(Table):
+    """What someone will have said at the instant `due`, unless they take it back before."""
+
+    list = ForeignKeyField(List, backref="+", index=False)
+    user = ForeignKeyField(User, backref="+")
+    text = TextField()
+    due = CharField(24, index=True)
+
+
 EVERY: Any = (
     Message.select(Message.id, CALLED, Message.text, Message.created)
     .join(User)
     .where(Message.deleted_at.is_null())
 )
-LIST_OF = Message.select(Message.list).where(Message.id == Param("message"))
-LOCK = Lock(List.select(List.id).where(List.id == LIST_OF))
+# Both at each page: 0.1 ms and 4 us; 0.75 ms and 340 us as plain queries (2026-11).
+UNREAD_OF = (
+    Message.select(Message.id)
+    .where(
+        Message.list == Member.list,
+        Message.id > Member.last_read_message,
+        Message.user != Member.user,
+        Message.deleted_at.is_null(),
+    )
+    .limit(UNREAD_LIMIT)
+    .alias("unread")
+)
+UNREAD = PreparedQuery(
+    Member.select(Member.list, Select((UNREAD_OF,), (fn.COUNT(SQL("*")),))).where(
+        Member.user == Param("person")
+    )
+)
+PENDING = PreparedQuery(
+    ScheduledMessage.select(
+        ScheduledMessage.list, fn.MAX(ScheduledMessage.due), fn.COUNT(ScheduledMessage.id)
+    )
+    .where(ScheduledMessage.user == Param("person"))
+    .group_by(ScheduledMessage.list)
+)
 
 
+def unread(person: Person, lookup: Callable[..., list[Any]]) -> dict[int, int]:
+    """Return the number of unread messages, UNREAD_LIMIT at most, of each list that has any."""
+    return {list_id: count for list_id, count in lookup(UNREAD, person=person.id) if count}
+
+
+def pending(person: Person, lookup: Callable[..., list[Any]]) -> dict[int, tuple[str, int]]:
+    """Return what differs, by list, when other messages of the person wait to be sent there."""
+    return {list_id: (due, count) for list_id, due, count in lookup(PENDING, person=person.id)}
+
+
+@unit
 def say(person: Person, list_id: int, words: str) -> lists.Described:
     """Add a message to the conversation of the list; return it. What was said before is read.
 
@@ -46,15 +108,16 @@ def clean(words: str) -> str:
     return words
 
 
+@unit
 def hold(person: Person, list_id: int, words: str) -> None:
-    """Keep a message back for PATIENCE, while only `person` knows of it.
+    """Keep a message back for DELAY, while only `person` knows of it.
 
     Raises NotFound, Forbidden, Invalid.
     """
     lists.get_for(person, list_id, "say")
     words, at = clean(words), moment()
     number = int(1e6 * at.timestamp())  # never given again: a button may be pressed too late
-    due = instant(at + PATIENCE)
+    due = instant(at + DELAY)
     ScheduledMessage.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
 
 
@@ -68,6 +131,7 @@ def held(person: Person, list_id: int) -> list[tuple[int, str]]:
     )
 
 
+@unit
 def drop(person: Person, held_id: int) -> int:
     """Never send what was held back; return its list's id. Raises Conflict when it was sent."""
     mine = (ScheduledMessage.id == held_id, ScheduledMessage.user == person.id)
@@ -88,7 +152,7 @@ def due() -> list[int]:
 
 
 def send(held_id: int) -> None:
-    """Say what was held back; whoever may no longer say anything there has said nothing."""
+    """Send a delayed message, unless its author may no longer write there."""
     rows: Any = ScheduledMessage.select(
         ScheduledMessage.list, ScheduledMessage.text, User.id, User.username
     ).join(User)
@@ -99,12 +163,14 @@ def send(held_id: int) -> None:
                 say(Person(*person), list_id, words)
 
 
+@unit
 def take_back(person: Person, message_id: int) -> int:
     """Delete a message of one's own; return its list's id. Raises NotFound, Forbidden.
 
     Nobody can read it any more, in the changes of the list neither.
     """
-    LOCK(message=message_id)
+    there = Message.select(Message.list).where(Message.id == message_id)
+    database.lock(List.select(List.id).where(List.id == there))
     for row in EVERY.select_extend(Message.list).where(Message.id == message_id).tuples():
         *message, list_id = row
         seen = lists.get_for(person, list_id, "say")
@@ -121,7 +187,7 @@ def take_back(person: Person, message_id: int) -> int:
 
 
 def read(person: Person, list_id: int, message_id: int) -> None:
-    """Note that `person` has read the conversation up to a message."""
+    """Store that `person` has read the conversation up to a message."""
     place = (
         Member.user == person.id,
         Member.list == list_id,
@@ -130,8 +196,9 @@ def read(person: Person, list_id: int, message_id: int) -> None:
     Member.update(last_read_message=message_id).where(*place).execute()
 
 
+@unit
 def read_all(person: Person, list_id: int) -> None:
-    """Note that `person` has read the whole conversation."""
+    """Store that `person` has read the whole conversation."""
     last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar()
     read(person, list_id, last or 0)
 
@@ -161,3 +228,16 @@ def latest(
 def described(number: int, user: str, words: str, created: str) -> lists.Described:
     """Return a message as change rows hold it."""
     return {"id": number, "user": user, "text": words, "created": created}
+
+
+def skip_earlier(list_id: int, user: int, before: str | None, after: str | None) -> None:
+    """For a new member, count what was said before as read; see `members.AFTER_ROLE_CHANGE`."""
+    if before is None:
+        last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
+        theirs = (Member.list == list_id, Member.user == user)
+        Member.update(last_read_message=last).where(*theirs).execute()
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
+    return [(Message, Message.deleted_at < lists.trash_begins())]

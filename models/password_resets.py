@@ -4,14 +4,24 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
+from peewee import CharField, ForeignKeyField
+
 from models import lists, users
 from models.clock import instant, moment, now
 from models.database import db
 from models.errors import NotFound, StartupError
 from models.sessions import Browser, change_password, hash_of
-from models.tables import PasswordReset, Person, User
+from models.tables import Person, Table, User
 
 RESET_WITHIN = timedelta(hours=1)
+
+
+class PasswordReset(Table):
+    """A link for a new password, good once; `hash` is the SHA-256 of the key in it."""
+
+    user = ForeignKeyField(User, backref="+", index=False)
+    hash = CharField(64, unique=True)
+    expires = CharField(24)
 
 
 def create_reset(username: str) -> str:
@@ -44,9 +54,20 @@ def reset_owner(key: str) -> Person:
 
 def reset_password(key: str, hashed: str, browser: Browser, old_key: str | None = None) -> str:
     """Use such a key up, and log in; return the session's key. Raises NotFound."""
-    lists.LOCK_PERSON(person=reset_owner(key).id)
+    lists.lock_person(reset_owner(key))
     person = reset_owner(key)
+    delete_all(person)
     return change_password(person, hashed, browser, old_key)
+
+
+def delete_all(person: Person) -> None:
+    """End all links for a new password of someone; see `sessions.AFTER_PASSWORD_CHANGE`."""
+    PasswordReset.delete().where(PasswordReset.user == person.id).execute()
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
+    return [(PasswordReset, PasswordReset.expires < now())]
 
 
 def print_link(app: Any) -> str:

@@ -1,15 +1,14 @@
-"""The same two doors to a PostgreSQL database, and how it is made and upgraded.
+"""The store of a PostgreSQL database, and how such a database is made and upgraded.
 
 Its server lets many write at once, and groups their commits itself. So a few threads take whatever
 waits, each with a connection of its own, and each unit has its own transaction: READ COMMITTED for
-a unit that writes, which locks what it checks (`database.Lock`), so that it waits for whoever was
-first rather than fail; one snapshot for a unit that reads.
+a unit that writes, which locks what it checks (`database.lock`), so that it waits for an earlier
+one rather than fail; one snapshot for a unit that reads. psycopg 3 has the server keep the plan of
+a statement that a connection runs for the sixth time.
 """
 
 import queue
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -23,18 +22,17 @@ from peewee import (
     PostgresqlDatabase,
 )
 from playhouse.migrations import Runner
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 
 from models.database import (
     Answer,
-    Ready,
-    Unheard,
+    Commits,
     UnitResult,
     Work,
     as_unavailable,
     call_back,
     db,
     pending,
+    start_thread,
 )
 from models.errors import StartupError, Unavailable, Uncertain
 from models.migrations import APPLICATION_ID, STEPS, newest_of
@@ -71,58 +69,13 @@ LETTERS = """
 """
 
 
-class Trips(connection):  # type: ignore[misc]  # the driver has no types
-    """A connection on which BEGIN, and what nobody hears the answer of, wait for what comes next.
-
-    A trip to the server and back costs both sides more than most statements do. And to understand a
-    statement and plan it costs the server as much as to run it: for `Ready` ones it does that once.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.cursor_factory = Trip
-        self.waiting: list[bytes] = []
-        self.prepared: dict[str, str] = {}  # how SQL is run that the server has a plan of
-
-
-class Trip(cursor):  # type: ignore[misc]
-    """What is executed on a connection of that kind."""
-
-    def execute(self, sql: str, given: Any = None) -> None:
-        """Send it after what waits, unless it waits as well."""
-        waiting = self.connection.waiting
-        if sql.startswith("ROLLBACK"):
-            waiting.clear()
-            if self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-                return  # not even its BEGIN was sent
-        run = self.prepare(sql) if isinstance(sql, Ready) else sql
-        waiting.append(self.mogrify(run, given))
-        if not isinstance(sql, Unheard) and not sql.startswith("BEGIN"):
-            statements = b";".join(waiting)
-            if not statements.startswith(b"BEGIN"):
-                waiting.clear()
-            super().execute(statements)
-            waiting.clear()  # where BEGIN failed, it stays: what its unit does then fails, too
-
-    def prepare(self, sql: str) -> str:
-        """Have the server plan a query, unless it has; return how it is run."""
-        prepared: dict[str, str] = self.connection.prepared
-        if sql not in prepared:
-            name, *parts = f"ready_{len(prepared)}", *sql.split("%s")
-            numbered = "".join(f"{part}${place}" for place, part in enumerate(parts[:-1], 1))
-            super().execute(f"PREPARE {name} AS {numbered}{parts[-1]}".replace("%%", "%"))
-            values = ", ".join(["%s"] * (len(parts) - 1))
-            prepared[sql] = f"EXECUTE {name}({values})" if values else f"EXECUTE {name}"
-        return prepared[sql]
-
-
 def redacted_url(url: str) -> str:
     """Return what may be shown of an address: its server and its name, no user, no password."""
     parts = urlsplit(url)
     return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def database_at(url: str, **more: Any) -> PostgresqlDatabase:
+def database_at(url: str) -> PostgresqlDatabase:
     """Return the database at postgresql://user:password@host:port/name?options."""
     parts = urlsplit(url)
     given = {"user": parts.username, "password": parts.password, "host": parts.hostname}
@@ -130,7 +83,8 @@ def database_at(url: str, **more: Any) -> PostgresqlDatabase:
     if parts.port:
         options["port"] = parts.port
     options = OPTIONS | options | dict(parse_qsl(parts.query))
-    return PostgresqlDatabase(unquote(parts.path[1:]), autoconnect=False, **options, **more)
+    name = unquote(parts.path[1:])
+    return PostgresqlDatabase(name, autoconnect=False, prefer_psycopg3=True, **options)
 
 
 @contextmanager
@@ -186,42 +140,38 @@ def prepare(url: str, database: PostgresqlDatabase) -> None:
 
 def code_of(error: BaseException) -> str | None:
     """Return the SQLSTATE of what began it, empty for a connection's end; None if no engine's."""
-    if not isinstance(error, PeeweeException) and not hasattr(error, "pgcode"):
+    if not isinstance(error, PeeweeException) and not hasattr(error, "sqlstate"):
         return None  # peewee leaves some of the driver's errors as they are
     while error.__context__:
         error = error.__context__
-    return getattr(error, "pgcode", None) or ""
+    return getattr(error, "sqlstate", None) or ""
 
 
 class PostgresStore:
-    """Reading and writing one PostgreSQL database, from any thread, as `SqliteStore` does SQLite's."""
+    """Reading and writing one PostgreSQL database, from any thread: see `SqliteStore`."""
 
     def __init__(self, url: str, threads: int = 8) -> None:
         self.url = url
         self.threads = threads
-        self.news: deque[tuple[int, int, str]] = deque()  # what was committed: see `PendingChanges`
+        self.on_changes: Commits = lambda changes: None  # called after COMMIT, by the thread
         self._away, self._try_at = "", 0.0  # why the server can't be reached, and when to try
 
     def open(self) -> None:
         """Make or upgrade the database if need be, and start the threads. Raises StartupError."""
         with exclusive(self.url) as database:
             prepare(self.url, database)
-        self._db = database_at(self.url, connection_factory=Trips)
+        self._db = database_at(self.url)
         db.initialize(self._db)
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._looks: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._working = [
-            threading.Thread(target=self._run_until_closed, args=(q,), name=name, daemon=True)
-            for q, name in [*[(self._work, "worker")] * self.threads, (self._looks, "looker")]
-        ]
-        for thread in self._working:
-            thread.start()
+        self._to_look_up: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
+        queues = [self._work] * self.threads + [self._to_look_up]
+        self._working = [start_thread(self._run_until_closed, each) for each in queues]
 
     def close(self) -> None:
         """Finish every unit that was handed in, then let go of the database."""
         for _ in range(self.threads):
             self._work.put(None)
-        self._looks.put(None)
+        self._to_look_up.put(None)
         for thread in self._working:
             thread.join()
 
@@ -239,10 +189,10 @@ class PostgresStore:
 
     def lookup(self, unit: Callable[[], Any], answer: Answer) -> None:
         """Have `unit` look things up, each query by itself, in the thread that is kept for this."""
-        self._looks.put(("", (unit, answer)))
+        self._to_look_up.put(("", (unit, answer)))
 
     def snapshot_id(self) -> str:
-        """Return what differs once anyone, here or elsewhere, has committed (in a `peep`)."""
+        """Return what differs once anyone, here or elsewhere, has committed (in `lookup`)."""
         return str(value_of(self._db, "SELECT pg_current_snapshot()::text"))
 
     def waiting(self) -> int:
@@ -272,7 +222,7 @@ class PostgresStore:
                     if not self._db.is_connection_usable():
                         raise Unavailable("a statement failed, and its unit went on")
                     ended = True  # but for what waits for COMMIT
-                self.news.extend(pending.changes)
+                call_back(self.on_changes, (pending.changes,))
                 return result, None
             except Exception as error:  # whatever it is, it belongs to the caller of this unit
                 code = code_of(error)
@@ -282,7 +232,7 @@ class PostgresStore:
                     self._forget_connection()
                 unknown = lost and ended and mode == WRITING  # what became of its COMMIT
                 if (lost or code in (*RETRYABLE, STALE)) and not unknown and tries < TRIES:
-                    time.sleep(0.01 * (code in RETRYABLE))  # whoever was in the way goes first
+                    time.sleep(0.01 * (code in RETRYABLE))  # what was in the way goes first
                     continue
                 if unknown:
                     return None, as_unavailable(error, Uncertain)
@@ -311,6 +261,6 @@ class PostgresStore:
         self._away = ""
 
     def _forget_connection(self) -> None:
-        """Assume nothing of a connection that failed: the thread's next unit opens another."""
+        """Close a connection that failed: the thread's next unit opens another."""
         with suppress(DatabaseError, InterfaceError):
             self._db.close()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from models.clock import instant, moment, now
-from models.database import Lock, Param
+from models.database import lock
 from models.errors import TooMany
 from models.tables import RateLimit
 
@@ -26,7 +26,6 @@ class Rule(NamedTuple):
     most: int = 0  # in a row, then never
 
 
-LOCK = Lock(RateLimit.select(RateLimit.id).where(RateLimit.key == Param("key")))
 QUARTER = timedelta(minutes=15)
 RULES = {
     "name": Rule(5, QUARTER, (1, 2, 4, 8, 15), IN_A_ROW),
@@ -50,7 +49,7 @@ def network(address: str) -> str:
 def count(*keys: str) -> None:
     """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
     for key in keys:
-        LOCK(key=key)
+        lock(RateLimit.select(RateLimit.id).where(RateLimit.key == key))
     this, at = moment(), now()
     none: Any = {"recent": 0, "total": 0, "since": at, "until": ""}
     buckets = [

@@ -1,4 +1,4 @@
-"""Moving a house from SQLite to PostgreSQL."""
+"""Copying a database from SQLite to PostgreSQL."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from typing import Any
 from peewee import SqliteDatabase, chunked
 
 from models import postgres
-from models.errors import StartupError
-from models.migrations import open_file, refusing
+from models.errors import StartupError, refusing
+from models.migrations import open_file
 from models.tables import Table
 
 PART = 500  # rows that are copied or compared at once

@@ -1,10 +1,10 @@
-"""Every table of the house on one screen. The verbs are in the modules named after them.
+"""The tables of the core. An extra's are in its own module; the verbs in those named after them.
 
-Instants are RFC 3339 text in UTC (`database.now`): they compare, print and travel as they are.
-`models/upgrades/` makes these tables; a check compares the two.
+Instants are RFC 3339 text in UTC (`clock.now`): they compare, print and travel as they are.
+`models/migrations/` makes these tables; a check compares the two.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from peewee import (
     BigAutoField,
@@ -20,10 +20,20 @@ from peewee import (
 
 from models.database import db
 
+LONG_AGO = "1970-01-01T00:00:00.000Z"
+
 
 class Table(Model):
-    """What every table has."""
+    """What every table has.
 
+    `save()`, `create()` and `delete()` do what peewee says and no more: no right is checked, no
+    version is raised, no change is recorded, and no open page hears of it. The verbs do all that.
+
+    Rows go with the list or the account that they refer to by `list` or `user`. Where `blank` isn't
+    None they stay, for the others of the list; with the list they become what it says.
+    """
+
+    blank: ClassVar[dict[str, Any] | None] = None
     id = BigAutoField()
 
     class Meta:
@@ -35,7 +45,8 @@ class User(Table):
     """A person with an account: the folded name, an argon2id hash, an address, and preferences.
 
     `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
-    `presence` is whether others see where they are, `delay_messages` whether messages wait before they are sent.
+    `presence` is whether others see where they are, `delay_messages` whether their messages wait
+    before they are sent.
     """
 
     username = CharField(40, unique=True)
@@ -63,18 +74,6 @@ class Session(Table):
     agent = CharField(200)
 
 
-class Token(Table):
-    """A program's way in; `hash` is the SHA-256 of the token, `scope` one of `tokens.SCOPES`."""
-
-    user = ForeignKeyField(User, backref="+")
-    hash = CharField(64, unique=True)
-    name = CharField(200)
-    scope = CharField(5)
-    created = CharField(24)
-    last_used = CharField(24, null=True)
-    expires = CharField(24, null=True)
-
-
 class RateLimit(Table):
     """How often something was tried, of late and in a row; not again until an instant."""
 
@@ -85,31 +84,12 @@ class RateLimit(Table):
     until = CharField(24)
 
 
-class PasswordReset(Table):
-    """A link for a new password, good once; `hash` is the SHA-256 of the key in it."""
-
-    user = ForeignKeyField(User, backref="+", index=False)
-    hash = CharField(64, unique=True)
-    expires = CharField(24)
-
-
-class Identity(Table):
-    """Who someone is at another house (OpenID Connect): `subject`, as `issuer` calls them."""
-
-    user = ForeignKeyField(User, backref="+")
-    issuer = CharField(255)
-    subject = CharField(255)
-
-    class Meta:
-        indexes = ((("issuer", "subject"), True),)
-
-
 class List(Table):
     """A list of todos. `version` counts its changes, making it is the first.
 
     `open` counts what is left to do, `total` all outside the trash, `people` who share it;
-    `lists.record_change` updates them. `revision` is raised when what its page shows has changed
-    without a change of the list: a link's title came.
+    `lists.record_change` keeps them. `revision` is raised when pages of the list show something
+    else without a change of it, as when the title of a link has arrived.
     """
 
     name = CharField(200)
@@ -134,31 +114,13 @@ class Member(Table):
         indexes = ((("list", "user"), True),)
 
 
-class Invite(Table):
-    """A way into a list for whoever has the link; `hash` is the SHA-256 of the key in it."""
-
-    list = ForeignKeyField(List, backref="+")
-    user = ForeignKeyField(User, backref="+", index=False)
-    hash = CharField(64, unique=True)
-    role = CharField(6)
-    expires = CharField(24)
-
-
-class Presence(Table):
-    """Who has a list open in one of the house's processes, as of the instant `at`."""
-
-    process = CharField(32)
-    list = ForeignKeyField(List, backref="+", index=False)
-    user = ForeignKeyField(User, backref="+", index=False)
-    at = CharField(24)
-
-
 class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 
     `added_by` and `completed_by` are who did that, `assigned_to` is who should do it.
     """
 
+    blank = {"title": "", "notes": "", "deleted_at": LONG_AGO}  # noqa: RUF012
     list = ForeignKeyField(List, backref="+", index=False)
     title = CharField(1000)
     notes = TextField()
@@ -176,55 +138,13 @@ class Todo(Table):
         indexes = ((("list", "position"), False),)
 
 
-class Message(Table):
-    """What someone said to the others of a list."""
-
-    list = ForeignKeyField(List, backref="+")
-    user = ForeignKeyField(User, backref="+", index=False)
-    text = TextField()
-    created = CharField(24)
-    deleted_at = CharField(24, null=True)
-
-
-class ScheduledMessage(Table):
-    """What someone will have said at the instant `due`, unless they take it back before."""
-
-    list = ForeignKeyField(List, backref="+", index=False)
-    user = ForeignKeyField(User, backref="+")
-    text = TextField()
-    due = CharField(24, index=True)
-
-
-class Link(Table):
-    """An address that someone wrote, and the title of its page, null until it is known.
-
-    It was `asked` for last at an instant, is `due` at another, and `tries` have failed in a row.
-    """
-
-    address = CharField(2000, unique=True)
-    title = CharField(200, null=True)
-    user = ForeignKeyField(User, backref="+", index=False)
-    tries = BigIntegerField(default=0)
-    asked = CharField(24, default="", index=True)
-    due = CharField(24, index=True)
-
-
-class ListLink(Table):
-    """A list with a todo or a message in which a link is, or was."""
-
-    link = ForeignKeyField(Link, backref="+", index=False)
-    list = ForeignKeyField(List, backref="+")
-
-    class Meta:
-        indexes = ((("link", "list"), True),)
-
-
 class Change(Table):
     """What one unit of work did to a list: JSON arrays of the rows it touched, before and after.
 
     A list's versions run 1, 2, 3, ... without a gap, each with its row here.
     """
 
+    blank = {"before": "[]", "after": "[]"}  # noqa: RUF012
     list = ForeignKeyField(List, backref="+", index=False)
     version = BigIntegerField()
     user = ForeignKeyField(User, backref="+", index=False)
@@ -239,7 +159,7 @@ class Change(Table):
 
 
 class IdempotencyKey(Table):
-    """What the unit of work with this key returned, as JSON, for whoever sends it again."""
+    """What the unit of work with this key returned, as JSON, for when it is sent again."""
 
     user = ForeignKeyField(User, backref="+", index=False)
     key = CharField(255)
@@ -248,18 +168,6 @@ class IdempotencyKey(Table):
 
     class Meta:
         indexes = ((("user", "key"), True),)
-
-
-class Job(Table):
-    """A periodic job: when it is due, and how often in a row it failed.
-
-    `cursor` is the id of the last change that it has read, where it follows those.
-    """
-
-    name = CharField(40, unique=True)
-    due = CharField(24)
-    failures = BigIntegerField()
-    cursor = BigIntegerField(default=0)
 
 
 class Person(NamedTuple):

@@ -11,6 +11,7 @@ from peewee import IntegrityError
 
 from models import lists, text
 from models.clock import now
+from models.database import unit
 from models.errors import Forbidden, Invalid
 from models.tables import CALLED, Person, User
 from models.text import N_
@@ -18,7 +19,7 @@ from models.text import N_
 USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
-judging = threading.Lock()  # zxcvbn keeps the words of whoever it judges in a global
+judging = threading.Lock()  # zxcvbn keeps the words of the one it judges in a global
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
@@ -72,7 +73,7 @@ def hash_password(password: str, *own_words: str) -> str:
     if len(password) < 8:
         raise Invalid("password", "A password needs at least 8 characters.")
     text.check("password", password, PASSWORD_LIMIT)
-    from zxcvbn import zxcvbn  # 13 MB, for whoever chooses a password
+    from zxcvbn import zxcvbn  # 13 MB, only to choose a password
 
     with judging:
         judged = zxcvbn(password[:24], [*own_words, "afazeres"])  # its work grows very fast
@@ -112,20 +113,23 @@ def recheck_password(person: Person, stored: str | None) -> None:
     It was checked in another transaction, long before: a hash takes its time. From now on until
     COMMIT the account is locked.
     """
-    lists.LOCK_PERSON(person=person.id)
+    lists.lock_person(person)
     if stored is not None:
         theirs = (User.id == person.id, User.password == stored)
         if not User.select().where(*theirs).exists():
             raise Forbidden
 
 
+@unit
 def sign_up(username: str, email: str | None, password: str | None, list_name: str) -> Person:
-    """Make an account, and a list of its own, out of what was cleaned and hashed before.
+    """Make an account, and a list of its own; `password` is what `hash_password` returned.
 
-    Raises Invalid when someone has the name already.
+    In a shell it may be the password itself. Raises Invalid, also when the name is taken.
     """
+    if password and not password.startswith("$argon2id$"):
+        password = hash_password(password, username)
     try:
-        return create(username, email, password, list_name)
+        return create(clean_username(username), email, password, list_name)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "That username is taken.") from None
 
@@ -143,14 +147,16 @@ def email_of(person: Person) -> str:
     return User.get_by_id(person.id).email or ""
 
 
+@unit
 def set_email(person: Person, email: str, stored: str | None = None) -> None:
-    """Note someone's e-mail address, or that they have none. Raises Invalid, Forbidden: `prove`."""
+    """Store someone's e-mail address, or that they have none. Raises Invalid, Forbidden."""
     recheck_password(person, stored)
     User.update(email=clean_email(email)).where(User.id == person.id).execute()
 
 
+@unit
 def prefer(person: Person, language: str, **switches: bool) -> None:
-    """Note how `person` likes their pages: one of LANGUAGES, or empty for the browser's.
+    """Store how `person` wants their pages: one of LANGUAGES, or empty for the browser's.
 
     The switches are those of SWITCHES. Raises Invalid.
     """

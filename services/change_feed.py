@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -91,8 +92,7 @@ class ChangeFeed:
 class PostgresChangeFeed(ChangeFeed):
     """The same on PostgreSQL, where changes don't get their ids in the order of their commits.
 
-    What this process commits is noted as it does: see `models.database.PendingChanges`. What others commit
-    shows in the versions of the lists that are `watched` here, which `lookups` finds.
+    What this process commits is reported by `store.on_changes`. What others commit shows in the versions of the lists that are `watched` here, which `lookups` finds.
     """
 
     def __init__(self, app: Any) -> None:
@@ -100,6 +100,8 @@ class PostgresChangeFeed(ChangeFeed):
         self.watched: Mapping[int, int] = app.hub.versions
         self.arrived: dict[int, int] = {}  # by list: when the last title of a link came
         self.lookups = app.lookups
+        self.committed: deque[tuple[int, int, str]] = deque()
+        self.store.on_changes = self.committed.extend
 
     async def open(self) -> None:
         """Begin with what comes from now on."""
@@ -109,8 +111,8 @@ class PostgresChangeFeed(ChangeFeed):
     def poll(self) -> None:
         """Announce what this process has committed since the last look."""
         self.called = False
-        while self.store.news:
-            news = self.store.news.popleft()
+        while self.committed:
+            news = self.committed.popleft()
             self.announce(*news)
             self.publish(*news)
 
@@ -131,9 +133,9 @@ class PostgresChangeFeed(ChangeFeed):
     async def find(self, numbers: Iterable[int]) -> None:
         """Announce what has changed on some lists."""
         with suppress(Unavailable):  # the next sweep may find it
-            for list_id, version, titles in await self.lookups(lists.versions, tuple(numbers)):
+            for list_id, version, revision in await self.lookups(lists.versions, tuple(numbers)):
                 if version > self.watched.get(list_id, version):
                     self.announce(list_id, version, "list")
-                if titles > self.arrived.get(list_id, 0):
-                    self.arrived[list_id] = titles
+                if revision > self.arrived.get(list_id, 0):
+                    self.arrived[list_id] = revision
                     self.announce(list_id, 0, "title")

@@ -43,7 +43,7 @@ def catalogues() -> dict[str, Path]:
 
 
 def wanted() -> Catalog:
-    """Return every message of the house."""
+    """Return every message of the application."""
     found = Catalog()
     templates = ROOT / "views/templates"
     loader = Loader(str(templates))

@@ -11,6 +11,7 @@ from pathlib import Path
 from checks.support.cast import ask
 from models import lists, members, messages, todos, users
 from models.database import SqliteStore
+from models.migrations import open_file
 from models.tables import Member, Person
 
 PASSWORD = "only for looking"
@@ -36,13 +37,13 @@ TALK = [
 
 def furnish(path: Path) -> None:
     """Make the database at `path`, which must not exist."""
-    with closing(SqliteStore(path)) as doors:
-        doors.open()
-        ask(doors.write, move_in).result()
+    with closing(SqliteStore(path, open_file)) as store:
+        store.open()
+        ask(store.write, move_in).result()
 
 
 def move_in() -> None:
-    """Fill the house, in one unit of work."""
+    """Make all of it, in one unit of work."""
     people = {}
     for name, (list_name, things) in OWN.items():
         password = users.hash_password(PASSWORD)

@@ -21,6 +21,7 @@ from peewee import sqlite3  # another copy of SQLite in one process would end it
 
 from checks.support import cluster
 from models.database import SqliteStore
+from models.migrations import open_file
 from models.postgres import PostgresStore, database_at
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,7 +43,7 @@ def address(path: Path) -> str:
 
 def doors_to(path: Path) -> SqliteStore | PostgresStore:
     """Return the doors to that database."""
-    return PostgresStore(address(path)) if CLUSTERS else SqliteStore(path)
+    return PostgresStore(address(path)) if CLUSTERS else SqliteStore(path, open_file)
 
 
 @contextmanager

@@ -10,8 +10,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from peewee import PostgresqlDatabase
-
 from models import postgres
 
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda f: float(f.parent.name))
@@ -68,9 +66,7 @@ class Cluster:
 
     def execute(self, statement: str, name: str = "postgres") -> list[Any]:
         """Run SQL outside a transaction; return its rows."""
-        database = PostgresqlDatabase(
-            name, host="127.0.0.1", port=self.port, user="ana", autoconnect=False
-        )
+        database = postgres.database_at(self.url(name))
         with database.connection_context():
             cursor = database.execute_sql(statement)
             return cursor.fetchall() if cursor.description else []

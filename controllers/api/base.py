@@ -337,7 +337,7 @@ class OfListHandler(ApiHandler):
 
     def lock(self) -> None:
         """Lock the list."""
-        lists.LOCK(list=self.list_id)
+        lists.lock(self.list_id)
 
     def current_state(self) -> tuple[object, dict[str, Any]]:
         """Return the list's id and version, and the list."""

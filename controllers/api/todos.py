@@ -95,7 +95,7 @@ class TodoHandler(ApiHandler):
 
     def lock(self) -> None:
         """Lock its list."""
-        todos.LOCK(todo=int(self.path_args[0]))
+        todos.lock(int(self.path_args[0]))
 
     def current_state(self) -> tuple[object, dict[str, Any]]:
         """Return its version and itself."""

@@ -7,8 +7,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -16,7 +15,8 @@ from urllib.parse import quote
 from peewee import DatabaseError, SqliteDatabase
 from playhouse.migrations import Runner
 
-from models.errors import StartupError
+from models.database import sync_folder
+from models.errors import StartupError, refusing
 
 STEPS = Path(__file__).parent
 APPLICATION_ID = 0x4166617A  # "Afaz": marks our files (SQLite file format, 1.3.15)
@@ -29,19 +29,10 @@ def newest_of(steps: Path) -> int:
     return max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
 
 
-@contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """Turn what the disk or the engine says against `path` into StartupError."""
-    try:
-        yield
-    except (OSError, DatabaseError) as error:
-        raise StartupError(f"{path} can't be used ({error}): fix that and restart.") from error
-
-
 def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
     """Make sure that `path` is a sound database of today's schema; return the held lock beside it.
 
-    All processes on the file share the lock; whoever makes or upgrades it must be alone. Raises
+    All processes on the file share the lock; to make or upgrade it, one must be alone. Raises
     StartupError, having touched nothing, when the file isn't ours, is damaged, newer or unwritable.
     """
     with refusing(path):
@@ -88,7 +79,7 @@ def check_place(path: Path) -> None:
 
 def take_lock(path: Path) -> tuple[IO[bytes], bool]:
     """Return the locked file beside `path`, and whether this process alone holds it."""
-    lock = open(f"{path}.lock", "ab")  # noqa: SIM115  held until the house closes
+    lock = open(f"{path}.lock", "ab")  # noqa: SIM115  held until the server stops
     for _ in range(100):  # 5 s: another process may be making the file at this moment
         for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):
             with suppress(BlockingIOError):
@@ -189,7 +180,7 @@ def copy_to(path: Path, target: Path) -> None:
     """Copy the database at `path`, in use or not, as it is at this moment (SQLite: VACUUM INTO).
 
     The copy gets its name when it is whole and on the disk. Raises StartupError, also when there is
-    a file of that name already. The house itself may call it: opening the file by other means than
+    a file of that name already. The server itself may call it: opening the file by other means than
     SQLite's would end the locks of a process that has it open (SQLite, How To Corrupt, 2.2).
     """
     with refusing(target):
@@ -211,12 +202,3 @@ def migrate(database: SqliteDatabase, steps: Path) -> None:
     """Run the steps that `database` has not seen, each in a transaction."""
     Runner(database, str(steps)).up()
     database.pragma("user_version", newest_of(steps))
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names of the files in `folder` are on the disk."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
