@@ -17,7 +17,6 @@ import server
 from config import Config
 from controllers import (
     account,
-    api,
     auth,
     files,
     health,
@@ -28,6 +27,15 @@ from controllers import (
     sso,
     todos,
 )
+from controllers.api import base as api
+from controllers.api import changes as api_changes
+from controllers.api import guide as api_guide
+from controllers.api import lists as api_lists
+from controllers.api import members as api_members
+from controllers.api import messages as api_messages
+from controllers.api import todos as api_todos
+from controllers.api import token_pages
+from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler, apply_forwarded_headers, path_without_key
 from controllers.static import StaticHandler
 from models import (
@@ -92,15 +100,14 @@ ADDRESSES: list[Any] = [
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
-    url(r"/account/tokens", account.TokensHandler, name="tokens"),
-    url(rf"/account/tokens/{ID}/end", account.EndTokenHandler, name="end-token"),
-    url(rf"/account/identities/{ID}/end", account.UnlinkHandler, name="unlink"),
+    url(r"/account/tokens", token_pages.TokensHandler, name="tokens"),
+    url(rf"/account/tokens/{ID}/end", token_pages.RevokeHandler, name="end-token"),
+    url(rf"/account/identities/{ID}/end", sso.UnlinkHandler, name="unlink"),
     url(r"/account/close", account.CloseHandler, name="close"),
     # out and in
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
-    url(r"/api", api.GuideHandler, name="api"),
     # how it is
     (r"/healthz", health.HealthHandler),
     (r"/metrics", health.MetricsHandler),
@@ -110,19 +117,34 @@ ADDRESSES: list[Any] = [
     (r"/live/poll", live_fallbacks.PollHandler),
 ]
 API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
-    (r"/api/todos", api.FirstTodosHandler),
-    (rf"/api/todos/{ID}", api.TodoHandler),
-    (r"/api/lists", api.ListsHandler),
-    (rf"/api/lists/{ID}", api.ListHandler),
-    (rf"/api/lists/{ID}/todos", api.TodosHandler),
-    (rf"/api/lists/{ID}/messages", api.MessagesHandler),
-    (rf"/api/lists/{ID}/members", api.MembersHandler),
-    (rf"/api/lists/{ID}/members/{NAME}", api.MemberHandler),
-    (rf"/api/lists/{ID}/changes", api.ChangesHandler),
-    (r"/api/tokens", api.TokensHandler),
-    (rf"/api/tokens/{ID}", api.TokenHandler),
+    (r"/api/todos", api_todos.FirstTodosHandler),
+    (rf"/api/todos/{ID}", api_todos.TodoHandler),
+    (r"/api/lists", api_lists.ListsHandler),
+    (rf"/api/lists/{ID}", api_lists.ListHandler),
+    (rf"/api/lists/{ID}/todos", api_todos.TodosHandler),
+    (rf"/api/lists/{ID}/messages", api_messages.MessagesHandler),
+    (rf"/api/lists/{ID}/members", api_members.MembersHandler),
+    (rf"/api/lists/{ID}/members/{NAME}", api_members.MemberHandler),
+    (rf"/api/lists/{ID}/changes", api_changes.ChangesHandler),
+    (r"/api/tokens", api_tokens.TokensHandler),
+    (rf"/api/tokens/{ID}", api_tokens.TokenHandler),
 ]
-API_REST = [(r"/api/openapi.json", api.OpenApiHandler), (r"/api/.*", api.MissingApiHandler)]
+# The addresses as the API's description shows them, for those who show it.
+API_PATHS = {
+    "paths": [
+        (path.replace(ID, "{id}").replace(NAME, "{username}"), handler)
+        for path, handler in API_ADDRESSES
+    ]
+}
+API_REST: list[Any] = [
+    (r"/api/openapi.json", api_guide.OpenApiHandler, API_PATHS),
+    (r"/api/.*", api.MissingApiHandler),
+]
+ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
+# What extras add to the account page.
+account.SECTIONS[:] = [sso.account_section]
+# Where links are, beside the titles of todos.
+links.TEXTS[1:] = [messages.Message.text]
 
 
 class Engine(NamedTuple):
@@ -158,9 +180,14 @@ SERVICES: list[Any] = [
 # What is done again and again, by whichever process claims it first.
 JOBS = [
     PeriodicJob("send delayed messages", jobs.units(messages.due, messages.send), every=1),
-    PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1),
+    jobs.follow_changes("find links in changes", links.collect),
+    PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1, option="fetch_titles"),
     PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
-    PeriodicJob("back up", backups.back_up_nightly, backups.until_night),
+    PeriodicJob("back up", backups.back_up_nightly, backups.until_night, option="backup_folder"),
+]
+# What is checked of the options before anything is opened.
+CHECKS: list[Callable[[Config], None]] = [
+    backups.check,
 ]
 # What `python app.py --option=...` does instead of serving: it returns what is printed.
 COMMANDS = {
@@ -192,19 +219,15 @@ class App(BaseApp):
         self.error_log = RateLimitedLog()
         self.on_request, self.on_event = [], []
         self.jobs = JOBS
+        self.checks = CHECKS
         self.services = {}
         for kind in SERVICES:
             self.services[kind] = kind(self)
-        api_paths = [
-            (path.replace(ID, "{id}").replace(NAME, "{username}"), handler)
-            for path, handler in API_ADDRESSES
-        ]
         self.opening: asyncio.Task[None] | None = None
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
             [(r"/api/.*", [*API_ADDRESSES, *API_REST]), *ADDRESSES],
-            api_paths=api_paths,
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
             template_path=TEMPLATES.root,

@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 from tornado.log import define_logging_options, enable_pretty_logging
 from tornado.options import Error, OptionParser
 
-# Without TLS anyone on the way could say who someone is (OpenID Connect Core 1.0, 3.1.3.7, 6).
+# Without TLS anyone on the network could log in as anyone (OpenID Connect Core 1.0, 3.1.3.7, 6).
 ISSUER = re.compile(
     r"https://[^/?#@\s]+(/[^?#\s]*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?"
 )
 
 
 def option(default: Any, meaning: str) -> Any:
-    """Return a field of Config; `meaning` is what --help says of it."""
+    """Return a field of Config; `meaning` is its text in --help."""
     return field(default=default, metadata={"help": meaning})
 
 
-def shown(address: str) -> str:
-    """Return what may be shown of an address: not the password that may be in it."""
+def redacted(address: str) -> str:
+    """Return an address without the password that may be in it."""
     return re.sub("://.*@", "://", address).partition("?")[0]
 
 
 def check_url(name: str, address: str, scheme: str, path: str, model: str) -> None:
-    """Raise Error for what is no address of a server."""
+    """Raise Error unless `address` is that of a server; `scheme` and `path` are patterns."""
     try:
         parts = urlsplit(address)
         fits = re.fullmatch(scheme, parts.scheme) and re.fullmatch(path, parts.path)
@@ -36,7 +36,7 @@ def check_url(name: str, address: str, scheme: str, path: str, model: str) -> No
     except ValueError:
         good = False
     if not good:
-        raise Error(f"--{name} must look like {model}, not {shown(address)!r}")
+        raise Error(f"--{name} must look like {model}, not {redacted(address)!r}")
 
 
 POSTGRESQL = ("postgresql", "/.+", "postgresql://user:password@host:port/name")
@@ -45,7 +45,7 @@ REDIS = ("rediss?", "(/[0-9]*)?", "redis://user:password@host:port, or rediss://
 
 @dataclass(frozen=True)
 class Config:
-    """What the house was told. Tests make their own: `Config(port=0, database="x/people.db")`."""
+    """All options. Tests make their own: `Config(port=0, database="x/people.db")`."""
 
     port: int = option(8888, "port to listen on; 0 picks a free one")
     address: str = option("127.0.0.1", "address to listen on; empty for all")
@@ -77,8 +77,7 @@ class Config:
         elif "://" in self.database.removeprefix("sqlite:///"):
             raise Error(
                 "--database must be a path, sqlite:///path or "
-                "postgresql://user:password@host/name, "
-                f"not {shown(self.database)!r}"
+                f"postgresql://user:password@host/name, not {redacted(self.database)!r}"
             )
         if self.migrate_to:
             check_url("migrate_to", self.migrate_to, *POSTGRESQL)
@@ -90,22 +89,19 @@ class Config:
             raise Error(f"--signup must be open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:
             raise Error("--cookie_secret needs at least 32 characters")
-        parts = urlsplit(self.public_url)
-        if self.public_url and not (parts.scheme in ("http", "https") and parts.netloc):
-            raise Error(
-                f"--public_url must look like https://todo.example.org, not {self.public_url!r}"
-            )
-        needed = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
+        url, issuer = self.public_url, self.oidc_issuer
+        parts = urlsplit(url)
+        if url and not (parts.scheme in ("http", "https") and parts.netloc):
+            raise Error(f"--public_url must look like https://todo.example.org, not {url!r}")
+        needed = (issuer, self.oidc_client_id, self.oidc_client_secret)
         if any((*needed, self.oidc_name)) and not all(needed):
             raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret must go together")
-        if self.oidc_issuer and not ISSUER.fullmatch(self.oidc_issuer):
-            raise Error(
-                f"--oidc_issuer must look like https://id.example.org, not {self.oidc_issuer!r}"
-            )
+        if issuer and not ISSUER.fullmatch(issuer):
+            raise Error(f"--oidc_issuer must look like https://id.example.org, not {issuer!r}")
 
     @property
     def engine(self) -> str:
-        """The database's: sqlite or postgresql."""
+        """The kind of database: sqlite or postgresql."""
         return "postgresql" if self.database.startswith("postgresql://") else "sqlite"
 
     @property
@@ -115,29 +111,29 @@ class Config:
 
     @property
     def backups(self) -> Path | None:
-        """Where nightly copies go."""
+        """The folder of nightly backups, if there is one."""
         return Path(self.backup_folder).absolute() if self.backup_folder else None
 
     @property
     def secure(self) -> bool:
-        """Whether people come by https; the setting decides, never a request's header."""
+        """Whether the site is at https://; the option decides, never a request's header."""
         return self.public_url.startswith("https://")
 
     @property
     def sso_name(self) -> str:
-        """What people call the provider of single sign-on, empty when there is none."""
+        """The display name of the SSO provider, empty when there is none."""
         return self.oidc_name or urlsplit(self.oidc_issuer).netloc
 
     @functools.cached_property
     def proxies(self) -> list[str]:
-        """The addresses whose X-Forwarded-For is believed."""
+        """The IP addresses whose X-Forwarded-For is trusted."""
         return [address.strip() for address in self.trusted_proxies.split(",") if address.strip()]
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
-    """Return what `arguments` say (the program's name first), on top of AFAZERES_* variables.
+    """Parse the arguments (the program's name first), on top of AFAZERES_* variables.
 
-    Raises tornado.options.Error, with a message for people, for what is wrong.
+    Raises tornado.options.Error with a message for people.
     """
     parser = OptionParser()
     define_logging_options(parser)
@@ -151,17 +147,16 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     for argument in [*given, *arguments[1:]]:
         name, _, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or name not in parser:
-            raise Error(f"unknown option {shown(argument)!r}: see --help")
+            raise Error(f"unknown option {redacted(argument)!r}: see --help")
         if isinstance(parser[name], bool) and value.lower() not in ("", "true", "false"):
             raise Error(f"--{name} must be true or false, not {value!r}")
         try:
             parser.parse_command_line([arguments[0], argument], final=False)
         except ValueError:
             raise Error(f"--{name} must be a number, not {value!r}") from None
-    if parser.logging.lower() not in ("debug", "info", "warning", "error", "none"):
-        raise Error(
-            f"--logging must be debug, info, warning, error or none, not {parser.logging!r}"
-        )
+    level = parser.logging
+    if level.lower() not in ("debug", "info", "warning", "error", "none"):
+        raise Error(f"--logging must be debug, info, warning, error or none, not {level!r}")
     try:
         enable_pretty_logging(parser)
     except OSError as error:

@@ -32,7 +32,6 @@ from config import Config, read
 from controllers.base import READ_WITHIN
 from models.errors import FatalError, StartupError
 from services.app_base import BaseApp
-from services.backups import NO_BACKUP, check_folder
 
 REQUEST_WITHIN = 30  # seconds for the head of a request, and as many for its body
 SPARE = 64  # file descriptors for the database, the log and the like
@@ -113,10 +112,6 @@ def check(config: Config) -> None:
             "With PostgreSQL, set --cookie_secret to the same value for every process, for "
             f"instance to the output of: {NEW_KEY}"
         )
-    if config.engine == "postgresql" and config.backups:
-        raise StartupError(NO_BACKUP)
-    if config.backups:
-        check_folder(config.backups)
 
 
 def bind(config: Config) -> list[socket.socket]:
@@ -138,6 +133,8 @@ def bind(config: Config) -> list[socket.socket]:
 async def start(app: Any) -> Server:
     """Open the port, then the application, and serve. Raises StartupError, nothing left open."""
     check(app.config)
+    for check_extra in app.checks:
+        check_extra(app.config)
     with ExitStack() as undo:
         sockets = bind(app.config)
         for each in sockets:

@@ -36,9 +36,7 @@ def patterns() -> list[str]:
     found = [getattr(rule, "matcher", None) for rule in ADDRESSES]
     pages = [each.regex.pattern.rstrip("$") for each in found if each]
     pages += [rule[0] for rule in ADDRESSES if isinstance(rule, tuple)]
-    return (
-        pages + [pattern for pattern, _ in API_ADDRESSES] + [pattern for pattern, _ in API_REST[:1]]
-    )
+    return [*pages, *(row[0] for row in API_ADDRESSES), API_REST[0][0]]
 
 
 def addresses(ids: dict[str, str]) -> Iterator[str]:
@@ -113,8 +111,8 @@ def plain(answer: requests.Response, *ids: str) -> str:
 @pytest.fixture
 def ids(ann: Visitor, server: Server) -> dict[str, str]:
     """One of each of Ann's things, in a list of hers alone."""
-    ann.add("secret")
-    ann.post(f"/lists/{ann.list}/messages", text="secret")
+    ann.add("a confidence")
+    ann.post(f"/lists/{ann.list}/messages", text="a confidence")
     ann.post(f"/lists/{ann.list}/invites", link="editor")
     Program(server, ann.name)
     with inside(server.database) as run:
@@ -124,7 +122,7 @@ def ids(ann: Visitor, server: Server) -> dict[str, str]:
         }
     return {
         "lists": str(ann.list),
-        "todos": str(ann.find("secret")),
+        "todos": str(ann.find("a confidence")),
         "messages": last["message"],
         "invites": last["invite"],
         "tokens": last["token"],
@@ -149,7 +147,7 @@ def test_strangers_find_nothing(
                 answer = ask(who, method, there)
                 look_over(answer)
                 tries += 1
-                assert "secret" not in answer.text and ann.name not in answer.text.replace(
+                assert "a confidence" not in answer.text and ann.name not in answer.text.replace(
                     there, ""
                 )
                 if there == missing:

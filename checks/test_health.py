@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import requests
+from prometheus_client import generate_latest
 
 from app import App
 from checks.support.servers import ROOT, Server, numbers
@@ -26,7 +28,8 @@ from config import Config
 from controllers import base
 from server import start as start_server
 from server import stop as stop_server
-from services.metrics import Histogram, LoopMonitor, Metrics
+from services.app_base import BaseApp
+from services.metrics import LoopMonitor, Metrics
 
 
 @pytest.mark.sqlite
@@ -81,36 +84,73 @@ def test_who_may_see_it(start: Callable[..., Server]) -> None:
     assert requests.get(f"{untold.url}/metrics", headers=far, timeout=9).status_code == 403
 
 
+def fake_app() -> Any:
+    """Return what Metrics and LoopMonitor need of an App."""
+    app = SimpleNamespace(
+        on_request=[],
+        on_event=[],
+        hub=SimpleNamespace(sockets=[]),
+        store=SimpleNamespace(waiting=lambda: 0, batch=lambda: 0.0),
+        hash_pool=SimpleNamespace(waiting=0),
+        active_requests=SimpleNamespace(requests=[]),
+    )
+    metrics = Metrics(cast(BaseApp, app))
+    app.service = lambda kind: metrics
+    return app
+
+
+def shown(metrics: Metrics) -> dict[str, float]:
+    """Return what /metrics shows."""
+    return numbers(generate_latest(metrics.registry).decode())
+
+
 def test_buckets() -> None:
     """Each counts what took that long or less."""
-    told = Histogram()
+    metrics = fake_app().service(Metrics)
     for seconds in (0.0005, 0.001, 0.3, 60):
-        told.observe(seconds)
-    samples = {s.labels.get("le"): s.value for s in told.family("x", "").samples}
-    assert samples["0.001"] == 2 and samples["0.25"] == 2
-    assert samples["0.5"] == 3 and samples["+Inf"] == 4
+        metrics.latency.observe(seconds)
+    buckets = shown(metrics)
+    bucket = 'request_seconds_bucket{{le="{}"}}'.format
+    assert buckets[bucket("0.001")] == 2 and buckets[bucket("0.25")] == 2
+    assert buckets[bucket("0.5")] == 3 and buckets[bucket("+Inf")] == 4
+    assert buckets["request_seconds_count"] == 4
+
+
+def test_methods_that_nobody_has() -> None:
+    """Are one label: whoever asks can't fill the memory with names of their own."""
+    metrics = fake_app().service(Metrics)
+    for method in ("GET", "BREW", "x" * 1000, "get"):
+        request = SimpleNamespace(method=method, request_time=lambda: 0.0)
+        metrics.count_request(SimpleNamespace(request=request, get_status=lambda: 405))
+    found = shown(metrics)
+    assert {name: n for name, n in found.items() if name.startswith("requests")} == {
+        'requests_total{method="GET",status="405"}': 1,
+        'requests_total{method="other",status="405"}': 3,
+    }
 
 
 def test_what_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
     """Is logged with its name, once, while it still holds it; and counted."""
-    counted = Metrics({})
+    app = fake_app()
 
     def sit_on_the_loop() -> None:
         time.sleep(0.4)
 
     async def scene() -> None:
-        watch = LoopMonitor(counted)
-        watch.begin()
+        monitor = LoopMonitor(app)
+        await monitor.open()
         await asyncio.sleep(0.01)
         sit_on_the_loop()
         await asyncio.sleep(0.1)
-        watch.end()
+        await monitor.close()
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(scene())
     held = [record.getMessage() for record in caplog.records if "blocked" in record.getMessage()]
     assert len(held) == 1 and "sit_on_the_loop" in held[0]
-    assert sum(counted.lateness.counts[7:]) >= 1
+    found = shown(app.service(Metrics))
+    late = 'loop_late_seconds_bucket{{le="{}"}}'.format
+    assert found[late("+Inf")] - found[late("0.1")] >= 1
 
 
 def backup(database: Path, target: Path) -> "subprocess.CompletedProcess[str]":

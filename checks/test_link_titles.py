@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from html import escape
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -26,7 +27,8 @@ from checks.support.visitors import PASSWORD, Visitor
 from config import Config
 from models import links
 from services import link_titles
-from services.link_titles import Gates, LinkTitles, TitleReader, checked, public
+from services.jobs import Jobs
+from services.link_titles import Gates, LinkTitles, TitleReader, normalized, public
 
 HTML = "Content-Type: text/html; charset=utf-8\r\n"
 BLOCK = b"x" * 65536
@@ -277,14 +279,15 @@ def asked(*addresses: str, also: str = "") -> list[str | None]:
     """Return the titles that are found at addresses, all asked for at once."""
 
     async def main() -> list[str | None]:
-        asker = LinkTitles(Config(fetch_from=also), cast(Any, None), cast(Any, None))
-        asker.open()
+        app = SimpleNamespace(config=Config(fetch_from=also))
+        asker = LinkTitles(cast(Any, app))
+        await asker.open()
         gates = Gates(lambda: asyncio.Semaphore(100))
-        wanted = [asker.ask(links.Wanted(0, address), gates) for address in addresses]
+        wanted = [asker.title_of(links.Wanted(0, address), gates) for address in addresses]
         try:
             return [title for _, title in await asyncio.gather(*wanted)]
         finally:
-            asker.close()
+            await asker.close()
 
     return asyncio.run(main())
 
@@ -417,15 +420,15 @@ def test_what_is_public() -> None:
     assert [each for each in PUBLIC.split() if not public(each)] == []
 
 
-def test_an_address_is_asked_for_as_it_was_checked() -> None:
+def test_an_address_is_normalized() -> None:
     """Written in one way only, so that nobody after the check reads it otherwise."""
-    assert checked("HTTPS://Example.ORG") == "https://example.org/"
+    assert normalized("HTTPS://Example.ORG") == "https://example.org/"
     assert (
-        checked("http://bücher.example/ä b?q=ü#x")
+        normalized("http://bücher.example/ä b?q=ü#x")
         == "http://xn--bcher-kva.example/%C3%A4%20b?q=%C3%BC"
     )
-    assert checked("http://[2606:4700::0:1]:80/%41") == "http://[2606:4700::1]:80/%41"
-    assert checked("http://a/\r\nHost: b") == "http://a/Host:%20b"
+    assert normalized("http://[2606:4700::0:1]:80/%41") == "http://[2606:4700::1]:80/%41"
+    assert normalized("http://a/\r\nHost: b") == "http://a/Host:%20b"
     bad = ["ftp://a/", "file:///etc/passwd", "//a/", "a", "http://", "http:///x", "http://a:x/"]
     bad += [
         "http://a:99999/",
@@ -446,7 +449,7 @@ def test_an_address_is_asked_for_as_it_was_checked() -> None:
     bad += [f"http://{'a' * 64}.b/", f"http://{'a.' * 200}b/", "gopher://a/", "javascript:alert(1)"]
     for address in bad:
         with pytest.raises(ValueError, match=r"."):
-            checked(address)
+            normalized(address)
 
 
 @pytest.fixture
@@ -633,7 +636,8 @@ def test_nobody_is_asked_without_the_option() -> None:
     """--fetch_titles=false."""
     for wanted in (True, False):
         app = App(Config(fetch_titles=wanted))
-        assert ("fetch titles" in [job.name for job in app.jobs.table]) is wanted
+        started = [job.name for job in app.service(Jobs).wanted()]
+        assert ("fetch link titles" in started) is wanted
 
 
 # ---- how they are shown

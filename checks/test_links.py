@@ -1,5 +1,6 @@
 """Links: which titles are asked for, by whom, when, and which lists hear of it."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from checks.support.database import Database as House
+from checks.support.servers import CLUSTERS
 from models import account_closing, cleanup, links, lists, messages, todos
-from models.clock import instant, moment
+from models.cleanup import Job
+from models.clock import instant, moment, now
 from models.links import Link, ListLink
-from models.tables import List
+from models.tables import Change, List
 
 pytestmark = pytest.mark.engine
 
@@ -25,8 +28,14 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.store.close()
 
 
+def collect(house: House) -> bool:
+    """Let the job read what was done to lists; say whether there was anything."""
+    return house.do(cleanup.follow, "links", links.collect)
+
+
 def claim(house: House, limit: int = 100, per_person: int | None = None) -> list[str]:
-    """Take links to ask for; return their addresses."""
+    """Let the jobs find links, and claim some to be fetched; return their addresses."""
+    collect(house)
     return sorted(link.address for link in house.do(links.claim, limit, per_person))
 
 
@@ -66,8 +75,7 @@ def kept(house: House) -> dict[str, tuple[str | None, int]]:
 
 def test_what_is_written_is_asked_for(house: House) -> None:
     """New todos, new titles of old ones, and messages; once each, however often it is there."""
-    house.do(links.note, house.ann, house.list, [{"title": A}], [{"title": A}])
-    assert claim(house) == []  # it was there before
+    assert links.added([{"title": A}], [{"title": A}]) == []
     house.add(f"read {A}.", f"({A}) and {B}", "milk")
     todo = house.add("bread")[0]
     assert claim(house) == [A, B]
@@ -81,6 +89,42 @@ def test_what_is_written_is_asked_for(house: House) -> None:
     many = " ".join(f"https://a/{number}" for number in range(20))
     house.do(messages.say, house.ed, house.list, f"https://example.org/{'é' * 991} {many}")
     assert len(claim(house)) == links.PER_TEXT - 1  # an index can't hold the first
+
+
+def test_each_change_is_read_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some at a time; doing it again adds nothing."""
+    monkeypatch.setattr(links, "CHANGES_SIZE", 1)
+    house.add(A, "milk", B, "bread")
+    house.do(lambda: Change.update(at=instant(moment() - links.OVERLAP)).execute())
+    assert [collect(house) for _ in range(4)] == [True, True, True, False]
+    assert kept(house) == {A: (None, 1), B: (None, 1)}
+    assert not house.do(cleanup.is_behind, "links")
+    house.do(links.collect, 0)
+    assert kept(house) == {A: (None, 1), B: (None, 1)}
+    house.add("more")
+    assert house.do(cleanup.is_behind, "links") and collect(house) is not bool(CLUSTERS)
+
+
+def test_a_change_that_is_committed_late(house: House) -> None:
+    """Has an id below others that were read; on PostgreSQL it is read nevertheless."""
+    house.add("milk", "bread")
+    late = house.do(lambda: Change.select(Change.id).order_by(Change.id.desc()).limit(1).scalar())
+    house.do(lambda: Change.update(id=late + 10).where(Change.id == late).execute())
+    collect(house)
+    row = {"id": late, "list": house.list, "version": 100, "user": house.ann.id, "verb": "add"}
+    row |= {"kind": "todo", "before": "[]", "after": json.dumps([{"title": A}]), "at": now()}
+    house.do(lambda: Change.insert(row).execute())
+    collect(house)
+    assert kept(house) == ({A: (None, 1)} if CLUSTERS else {})  # SQLite has one writer at a time
+
+
+def test_two_processes_read_the_same(house: House) -> None:
+    """The cursor goes only forward."""
+    house.add(A)
+    collect(house)
+    there = house.do(lambda: Job.get(Job.name == "links").cursor)
+    assert not house.do(cleanup.follow, "links", lambda cursor: cursor - 1)
+    assert house.do(lambda: Job.get(Job.name == "links").cursor) == there
 
 
 def test_each_is_asked_for_by_one_process(house: House) -> None:
@@ -113,7 +157,7 @@ def test_a_title_that_arrives_is_news(house: House) -> None:
     before, number = mine(), house.do(links.newest)
     claim(house)
     store(house, (A, "Milk"), (B, None))
-    assert mine() == before._replace(titles=number + 1)
+    assert mine() == before._replace(revision=number + 1)
     news = house.do(lambda: links.news(number, lambda query, **values: query(**values)))
     assert news == [(number + 1, house.list)]
     assert house.do(links.known, house.list) == {A: "Milk"}
@@ -157,11 +201,15 @@ def test_titles_are_asked_for_again(house: House) -> None:
 
 
 def test_who_leaves_takes_their_links_along(house: House) -> None:
-    """Closing an account forgets those that nobody else has."""
+    """Closing an account forgets those that nobody else has; none is found afterwards."""
     house.add(A)
     own = house.do(lists.mine, house.cy)[0].id
     house.do(todos.add, house.cy, own, A, B)
+    collect(house)
+    house.do(todos.add, house.cy, own, C)
     house.do(account_closing.close, house.cy)
+    assert kept(house) == {A: (None, 1)}
+    house.do(links.collect, 0)
     assert kept(house) == {A: (None, 1)}
     assert claim(house) == [A]
 
@@ -174,6 +222,7 @@ def test_lists_that_go_for_good_leave_nothing(house: House) -> None:
     house.do(lists.delete, house.ann, other)
     house.do(lists.create, house.ann, "the newest row of a table stays")
     house.add(C)
+    collect(house)
     house.do(lambda: List.update(deleted_at="2020").where(List.id == other).execute())
     for number, _ in enumerate(cleanup.expired()):
         house.do(cleanup.delete_expired, number)
@@ -183,6 +232,7 @@ def test_lists_that_go_for_good_leave_nothing(house: House) -> None:
 def test_a_link_that_is_gone_meanwhile(house: House) -> None:
     """Its title is nobody else's, though another may have its id by now."""
     house.add(f"see {A}")
+    collect(house)
     (wanted,) = house.do(links.claim, 9, None)
     house.do(lambda: Link.update(address=B).where(Link.id == wanted.id).execute())
     house.do(links.store, [(wanted, "Hers")])

@@ -132,7 +132,7 @@ ACTIONS: dict[str, tuple[Any, str]] = {
     "see who shares it": (lambda h, p: members.every(p, h.list), "viewer"),
     "take it as a file": (lambda h, p: files.one(p, h.list, "json"), "viewer"),
     "take in a file": (
-        lambda h, p: files.take_in(p, [files.Sheet("", [{"title": "x"}])], h.list, "x"),
+        lambda h, p: files.store(p, [files.Sheet("", [{"title": "x"}])], h.list, "x"),
         "editor",
     ),
     "delete every todo": (lambda h, p: todos.delete_all(p, h.list), "editor"),

@@ -17,7 +17,8 @@ from contextlib import closing
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import parse_qs, parse_qsl, urlencode, urljoin, urlsplit
 
 import jwt
@@ -36,6 +37,7 @@ from models import identities, users
 from models.database import SqliteStore
 from models.errors import Conflict
 from models.postgres import PostgresStore
+from services.app_base import BaseApp
 from services.oidc import HOUR, MINUTE, PendingLogin, Provider, SsoError
 
 PACKAGE = Path(sys.prefix) / "node_modules/oidc-provider/lib/index.js"
@@ -58,7 +60,7 @@ def issuer() -> Iterator[str]:
     node = shutil.which("node")
     if not node or not PACKAGE.exists():
         pytest.skip("no oidc-provider: apt install nodejs npm, and make test fetches it")
-    command = [node, str(ROOT / "checks/oidc_provider.mjs"), str(PACKAGE)]
+    command = [node, str(ROOT / "checks/support/oidc_provider.mjs"), str(PACKAGE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -651,17 +653,17 @@ def test_a_provider_of_another_name_or_place(liar: Liar, wrong: dict[str, Any]) 
 
     async def twice(provider: Provider) -> dict[str, Any]:
         with pytest.raises(SsoError) as refused:
-            await provider.places()
+            await provider.metadata()
         assert refused.value.status_code == 503
         liar.tell_truth()
-        return await provider.places()
+        return await provider.metadata()
 
     assert alone(liar, twice)["issuer"] == liar.issuer
 
 
 def test_a_provider_that_never_answers(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is waited for as long as was said, and no longer."""
-    monkeypatch.setattr("controllers.sso.PATIENCE", 1)
+    monkeypatch.setattr("services.oidc.TIMEOUT", 1)
     late = threading.Event()
     liar.answers["/keys"] = lambda: {"late": late.wait(60)}
     with pytest.raises(SsoError) as refused:
@@ -675,7 +677,7 @@ def alone(liar: Liar, work: Callable[[Provider], Any]) -> Any:
     config = Config(oidc_issuer=liar.issuer, oidc_client_id="house", oidc_client_secret=SECRET)
 
     async def run() -> Any:
-        provider = Provider(config)
+        provider = Provider(cast(BaseApp, SimpleNamespace(config=config)))
         with closing(provider.client):
             return await work(provider)
 
@@ -685,11 +687,12 @@ def alone(liar: Liar, work: Callable[[Provider], Any]) -> Any:
 
 def test_with_tls_everything_has_tls() -> None:
     """A provider at https isn't asked, nor people led, without it."""
-    provider = Provider(Config(oidc_issuer="https://a", oidc_client_id="b", oidc_client_secret="c"))
-    assert provider.check_place("https://b/c?d=e") == "https://b/c?d=e"
+    config = Config(oidc_issuer="https://a", oidc_client_id="b", oidc_client_secret="c")
+    provider = Provider(cast(BaseApp, SimpleNamespace(config=config)))
+    assert provider.check_url("https://b/c?d=e") == "https://b/c?d=e"
     for place in ("http://b/c", "httpsx://b", "HTTPS://b"):
         with pytest.raises(SsoError):
-            provider.check_place(place)
+            provider.check_url(place)
 
 
 def test_what_it_said_is_kept_for_an_hour(liar: Liar) -> None:
@@ -697,8 +700,8 @@ def test_what_it_said_is_kept_for_an_hour(liar: Liar) -> None:
 
     async def work(provider: Provider) -> None:
         def age(name: str, seconds: float) -> None:
-            since, task = provider.kept[name]
-            provider.kept[name] = since - seconds, task
+            since, task = provider.cache[name]
+            provider.cache[name] = since - seconds, task
 
         async def asked_for(kid: str) -> list[str]:
             liar.asked.clear()
@@ -720,7 +723,7 @@ def test_what_it_said_is_kept_for_an_hour(liar: Liar) -> None:
         assert (await provider.key(None)).key_id == "new", "there is only one"
         assert await asked_for("rsa") == []
         age("keys", HOUR)
-        age("places", HOUR)
+        age("metadata", HOUR)
         liar.asked.clear()
         await provider.key("new")
         assert liar.asked == ["/keys", "/.well-known/openid-configuration"][::-1]

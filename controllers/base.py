@@ -640,7 +640,7 @@ class PageHandler(BaseHandler):
     def get_template_namespace(self) -> dict[str, Any]:
         """Give every template what was typed, what is wrong with it, and how to write a time."""
         own = {"typed": getattr(self, "typed", {}), "error": self.error}
-        return super().get_template_namespace() | own | {"moment": self.moment}
+        return super().get_template_namespace() | own | {"moment": self.moment, "has": self.app.has}
 
     def moment(self, at: str) -> str:
         """Return an instant of the database in words, in UTC; a script knows the reader's zone."""

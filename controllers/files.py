@@ -1,4 +1,4 @@
-"""Lists as files, out and in."""
+"""Exporting lists as files, and importing them."""
 
 import asyncio
 import io
@@ -6,7 +6,6 @@ import json
 import zipfile
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -23,9 +22,9 @@ from models import files, lists
 from models.errors import Invalid, NotFound, TooLarge
 
 TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
-EXPORTING = asyncio.Semaphore(1)
-HURRY = 30  # seconds in which HURRY * SLOWEST bytes of a form must come
-SHOWN = 200  # rows, and as many problems, of what is shown before it is stored
+EXPORTING = asyncio.Semaphore(1)  # one at a time, as they take memory and CPU
+SLOW_AFTER = 30  # seconds in which SLOW_AFTER * SLOWEST bytes of a form must come
+PREVIEWED = 200  # rows, and as many problems, in the preview of an import
 FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
 
 
@@ -33,25 +32,25 @@ class FileHandler(PageHandler):
     """A list as a file."""
 
     async def get(self, list_id: str, suffix: str) -> None:
-        """Send it."""
+        """Send it in the format of the suffix."""
         data = await self.read(files.one, self.current_user, int(list_id), suffix)
         self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")
         self.send_file("todos", suffix, data)
 
     def send_file(self, name: str, suffix: str, data: bytes) -> None:
-        """Answer with a file to keep (RFC 6266), named by no user, in which nothing runs."""
+        """Send a download (RFC 6266) in which nothing runs; its name has no text of users in it."""
         self.set_header("Content-Security-Policy", f"{POLICY}; sandbox")
-        self.set_header("Content-Encoding", "identity")  # packing it would hold up the loop
+        self.set_header("Content-Encoding", "identity")  # compressing it would block the loop
         name = f"{name}-{datetime.now(UTC):%Y-%m-%d}.{suffix}"
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         self.finish(data)
 
 
 class ExportHandler(FileHandler):
-    """Everything that is mine."""
+    """Everything of an account, as a zip."""
 
     async def get(self) -> None:  # type: ignore[override]
-        """Send it as a zip, made a list at a time, for one person at a time."""
+        """Send it; it is made list by list, for one person at a time."""
         file = io.BytesIO()
         person = self.current_user
         async with EXPORTING:
@@ -69,13 +68,13 @@ class ExportHandler(FileHandler):
 
 @stream_request_body
 class ImportHandler(PageHandler):
-    """Lists out of a file: first it is shown what was understood, then it is stored."""
+    """Importing a file: first a preview is shown, then it is stored."""
 
-    hurrying: asyncio.TimerHandle | None = None
-    public = True  # who isn't logged in is told so when their form has come: else they hear nothing
+    speed_check: asyncio.TimerHandle | None = None
+    public = True  # to answer those who aren't logged in, their form must be read first
 
     async def prepare(self) -> None:
-        """Take in a large file from those who are logged in, and from nobody else."""
+        """Allow a large body to those who are logged in, and to nobody else."""
         self.data = bytearray()
         connection: Any = self.request.connection
         connection.set_body_timeout(30)
@@ -84,43 +83,44 @@ class ImportHandler(PageHandler):
         if self.current_user:
             connection.set_max_body_size(3 * files.BYTES_LIMIT)
             connection.set_body_timeout(120)
-            self.hurry()
+            self.check_speed()
 
-    def hurry(self, before: int | None = None) -> None:
-        """Look how much of the form has come since `before`, and again; who drips is cut off."""
-        come = len(self.data)
-        if before is not None and come - before < HURRY * SLOWEST:
+    def check_speed(self, before: int | None = None) -> None:
+        """Drop the connection if too little came since there were `before` bytes; check again."""
+        received = len(self.data)
+        if before is not None and received - before < SLOW_AFTER * SLOWEST:
             self.drop_connection()
         else:
-            self.hurrying = asyncio.get_running_loop().call_later(HURRY, self.hurry, come)
+            self.speed_check = asyncio.get_running_loop().call_later(
+                SLOW_AFTER, self.check_speed, received
+            )
 
-    def calm(self) -> None:
-        """Expect nothing more."""
-        if self.hurrying:
-            self.hurrying.cancel()
+    def stop_speed_check(self) -> None:
+        if self.speed_check:
+            self.speed_check.cancel()
 
     def on_finish(self) -> None:
-        """End with the answer."""
-        self.calm()
+        """Stop checking: the answer was sent."""
+        self.stop_speed_check()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what is wrong, and that this connection ends, as the form may not have been read."""
+        """Show what is wrong, and close the connection, as the form may not have been read."""
         self.set_header("Connection", "close")
         super().write_error(status_code, **kwargs)
 
     def on_connection_close(self) -> None:
-        """Count it out: when the form never comes whole, nothing more is asked of this handler."""
+        """Count the request out: when its form was cut short, no other method of ours is called."""
         super().on_connection_close()
-        self.calm()
+        self.stop_speed_check()
         self.app.active_requests.end(self)
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a part of the form."""
+        """Take a part of the body."""
         if self.current_user:
             self.data += chunk
 
     def check_xsrf_cookie(self) -> None:
-        """Leave it to `post`: the token is in the form, which has yet to come."""
+        """Leave it to `post`: the token is in the body, which is still to come."""
         self.check_method()
 
     async def get(self) -> None:
@@ -131,8 +131,8 @@ class ImportHandler(PageHandler):
             self.ask_to_log_in(302)
 
     async def show(self, reading: files.Reading | None = None) -> None:
-        """Draw the form, or what was understood of a file."""
-        values: dict[str, Any] = {"reading": reading, "shown": SHOWN, "op": uuid4()}
+        """Draw the form, or the preview of a file."""
+        values: dict[str, Any] = {"reading": reading, "shown": PREVIEWED, "op": uuid4()}
         if reading:
             rows = [sheet._asdict() for sheet in reading.sheets]
             values["rows"] = json.dumps(rows, ensure_ascii=False)
@@ -140,12 +140,12 @@ class ImportHandler(PageHandler):
             values["several"] = len(reading.sheets)
         mine = await self.lookup(lists.mine, self.current_user)
         writable = [one for one in mine if one.may("change")]
-        self.render("account/import.html", lists=writable, **values)
+        self.render("files/import.html", lists=writable, **values)
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Read the file, or store what was read before."""
-        self.calm()
+        """Preview the file, or store what was previewed before."""
+        self.stop_speed_check()
         if self.current_user is None:
             raise NotLoggedIn
         file = self.parse()
@@ -159,7 +159,7 @@ class ImportHandler(PageHandler):
         await self.show(await self.read(files.read, file.filename, file.body))
 
     def parse(self) -> Any:
-        """Take the form apart, check its token, and return the file in it."""
+        """Parse the form, check its token, and return the file in it, if there is one."""
         found: dict[str, Any] = {}
         kind = self.request.headers.get("Content-Type", "")
         try:
@@ -173,12 +173,11 @@ class ImportHandler(PageHandler):
         return found["file"][0] if found.get("file") else None
 
     async def store(self) -> None:
-        """Store what was understood; one list is shown then, or all."""
+        """Store what was previewed, and redirect to the list if it is one, or else to all."""
         reading = await self.read(files.read, "rows.json", self.field("rows").encode())
         into = self.id_field("list")
         otherwise = self.locale.translate("Things to do")
-        work = partial(files.take_in, self.current_user, reading.sheets, into, otherwise)
-        made = await self.commit(work)
+        made = await self.commit(files.store, self.current_user, reading.sheets, into, otherwise)
         if len(reading.sheets) == 1 or into:
             self.see_other("list", made)
         else:

@@ -1,4 +1,4 @@
-"""How the house is: what it counts, whether it answers, and what holds its event loop."""
+"""Whether the server works, and its metrics."""
 
 import asyncio
 import hmac
@@ -12,18 +12,18 @@ from models.errors import Unavailable
 from services.metrics import Metrics
 
 LOOPBACK = ("127.0.0.1", "::1")
-PATIENCE = 5  # seconds for the database to answer
+TIMEOUT = 5  # seconds for the database to answer
 
 
 class HealthHandler(BaseHandler):
-    """Whether the house answers, for whoever keeps it running."""
+    """Whether the server works, for what keeps it running."""
 
     default_headers = BaseHandler.default_headers | {"Cache-Control": "no-store"}
 
     async def get(self) -> None:
-        """Read and write through both doors: 200 when that works within PATIENCE, 503 if not."""
+        """Answer 200 when the database can be read and written within TIMEOUT, 503 if not."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await self.read(history.newest)
                 await self.commit_untracked(history.newest)
         except TimeoutError:
@@ -33,20 +33,19 @@ class HealthHandler(BaseHandler):
 
 
 class MetricsHandler(BaseHandler):
-    """What is counted, for Prometheus: to this machine, or to who has the token."""
+    """Metrics for Prometheus: for this machine, and for requests with --metrics_token."""
 
     default_headers = BaseHandler.default_headers | {"Cache-Control": "no-store"}
 
     async def get(self) -> None:
-        """Give it."""
+        """Send them. Raises HTTPError 403."""
         token = self.app.config.metrics_token
         scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
         fits = token and hmac.compare_digest(given.encode(), token.encode())
-        known = fits and scheme == "Bearer"
-        # What came through a proxy that we weren't told of may come from anywhere.
-        hidden = "X-Forwarded-For" in self.request.headers and not self.app.config.proxies
-        if not known and (hidden or self.request.remote_ip not in LOOPBACK):
+        allowed = fits and scheme == "Bearer"
+        # What comes through a proxy that isn't configured may come from anywhere.
+        proxied = "X-Forwarded-For" in self.request.headers and not self.app.config.proxies
+        if not allowed and (proxied or self.request.remote_ip not in LOOPBACK):
             raise HTTPError(403)
-        metrics = self.app.service(Metrics)
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(generate_latest(metrics.registry))
+        self.finish(generate_latest(self.app.service(Metrics).registry))

@@ -13,7 +13,6 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from controllers.base import ID, PageHandler
-from controllers.schema import STRICT
 from models import lists
 from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
@@ -99,7 +98,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         if self.ws_connection is None:
             return  # it is closing, and what it still sends isn't answered
         try:
-            asked = STRICT.decode(data if isinstance(data, str) else data.decode())
+            asked = json.loads(data if isinstance(data, str) else data.decode())
             kind, list_id = asked["type"], asked["list"]
             version = asked.get("version", 0)
             if type(version) is not int or version < 0 or kind not in ("watch", "unwatch"):

@@ -45,6 +45,24 @@ def claim(name: str) -> str | None:
     return ends if claimed else None
 
 
+def is_behind(name: str) -> bool:
+    """Say whether there are changes of lists after the cursor of a job."""
+    newest = Change.select(fn.MAX(Change.id)).scalar() or 0
+    return bool(newest > (Job.select(Job.cursor).where(Job.name == name).scalar() or 0))
+
+
+def follow(name: str, read: Callable[[int], int]) -> bool:
+    """Have a job read the changes after its cursor; say whether it got any further.
+
+    `read` takes the id of a change, and returns the id to go on after. As two processes may read
+    the same changes, doing so twice must be the same as once.
+    """
+    Job.insert(name=name, due=now(), failures=0).on_conflict_ignore().execute()
+    cursor = read(Job.get(Job.name == name).cursor)
+    moved = Job.update(cursor=cursor).where(Job.name == name, Job.cursor < cursor)
+    return bool(moved.execute())
+
+
 def done(name: str, claimed: str, seconds: float) -> None:
     """Record that a job was done; it is due again in so many seconds."""
     due = instant(moment() + timedelta(seconds=seconds))

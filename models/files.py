@@ -1,6 +1,6 @@
-"""Files: lists going out of the house and coming in, as todo.txt, CSV, JSON, and a zip of all.
+"""Lists as files, exported and imported: todo.txt, CSV, JSON, and a zip of all lists.
 
-todo.txt is one todo a line: `x` if done, days, the title, and notes as `note:` with %-escapes.
+todo.txt is one todo a line: `x` if done, dates, the title, and notes as `note:` with %-escapes.
 """
 
 import csv
@@ -20,12 +20,12 @@ from models.errors import Invalid, TooLarge
 from models.tables import Person, User
 
 ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
-ALL = 10**9  # rows
-PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack all at once
+ALL = 10**9  # no limit of rows
+STREAMED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are unpacked all at once
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 NAMES = ("title", "notes", "completed", "order", "created")
 TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
-UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # a spreadsheet would take it for a formula
+UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets take such a cell for a formula
 MADE_SAFE = re.compile("'" + UNSAFE.pattern)
 YES = ("true", "yes", "x", "1", "on", "done", "✓")
 
@@ -33,14 +33,14 @@ Row = dict[str, Any]  # a todo: title, and perhaps notes, completed, order, crea
 
 
 class Sheet(NamedTuple):
-    """A list as a file carries it."""
+    """A list in a file."""
 
     name: str
     todos: list[Row]
 
 
 class Problem(NamedTuple):
-    """What could not be understood: where, and why."""
+    """A line that was skipped: its number, its text, and why."""
 
     line: int
     text: str
@@ -48,26 +48,26 @@ class Problem(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a file says, and what of it is lost on us."""
+    """What was read of a file: its lists, and the lines that were skipped."""
 
     sheets: list[Sheet]
     problems: list[Problem]
 
 
-# ------------------------------------------------------------------------------------------ out
+# ------------------------------------------------------------------------------------- export
 
 
 def write_txt(rows: Iterable[Row]) -> Iterator[str]:
-    """Give the lines of a todo.txt."""
+    """Yield the lines of a todo.txt."""
     for row in rows:
         done = f"x {row['updated'][:10]} " if row["completed"] else ""
-        told = row["notes"] or " note:" in row["title"]  # which would be taken for notes
-        notes = f" note:{quote(row['notes'], safe='')}" if told else ""
+        needed = row["notes"] or " note:" in row["title"]  # which would be taken for notes
+        notes = f" note:{quote(row['notes'], safe='')}" if needed else ""
         yield f"{done}{row['created'][:10]} {row['title']}{notes}\n"
 
 
 def write_csv(rows: Iterable[Row]) -> Iterator[str]:
-    """Give the lines of a CSV file (RFC 4180); no cell is taken for a formula."""
+    """Yield the text of a CSV file (RFC 4180); no cell is taken for a formula."""
     lines = io.StringIO()
     table = csv.writer(lines)
     table.writerow(NAMES)
@@ -79,8 +79,8 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
     yield lines.getvalue()
 
 
-def whole(person: Person, list_id: int) -> dict[str, Any]:
-    """Return all of a list that its members see. Raises NotFound."""
+def all_of(person: Person, list_id: int) -> dict[str, Any]:
+    """Return all that members see of a list. Raises NotFound."""
     seen, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
     about = {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
     _, people = members.every(person, list_id)
@@ -89,31 +89,31 @@ def whole(person: Person, list_id: int) -> dict[str, Any]:
 
 
 def one(person: Person, list_id: int, suffix: str) -> bytes:
-    """Return a list as a file of that kind. Raises NotFound."""
+    """Return a list as a file: txt, csv or json. Raises NotFound."""
     if suffix == "json":
-        return encoded(whole(person, list_id))
+        return encoded(all_of(person, list_id))
     _, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
     write = write_txt if suffix == "txt" else write_csv
     return "".join(write(rows)).encode()
 
 
 def about(person: Person) -> bytes:
-    """Return what is known of `person`."""
+    """Return what is stored about the person, as JSON."""
     columns = (User.username, User.email, User.join_date, User.language)
     query: Any = User.select(*columns).where(User.id == person.id).dicts()
     return encoded(query.get())
 
 
 def encoded(value: Any) -> bytes:
-    """Return JSON for people to look into."""
+    """Return JSON that people can read."""
     return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
 
-# ------------------------------------------------------------------------------------------- in
+# ------------------------------------------------------------------------------------- import
 
 
 def read(name: str, data: bytes) -> Reading:
-    """Return what a file says; nothing is stored. Raises Invalid for `file`, as a whole."""
+    """Read a file, storing nothing. Raises Invalid for the field `file` as a whole."""
     problems: list[Problem] = []
     sheets, count = [], 0
     for title, rows in sheets_in(name, data, problems):
@@ -134,14 +134,14 @@ def read(name: str, data: bytes) -> Reading:
 
 
 def plain(words: str) -> str:
-    """Return what can be shown of a text: one line, nothing that can't be sent."""
+    """Return a text as one line, without what can't be encoded or displayed."""
     return text.CONTROLS.sub("", " ".join(words.split())).encode("utf-8", "replace").decode()
 
 
 def sheets_in(
     name: str, data: bytes, problems: list[Problem]
 ) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
-    """Return the names and the unchecked rows, with their lines, of the lists in a file."""
+    """Return the names of the lists in a file, and their unchecked rows with line numbers."""
     stem, _, suffix = name.rpartition(".")
     if data.startswith(b"PK\x03\x04"):
         return [found for part in unzipped(data) for found in from_json(json_of(part), "")]
@@ -156,16 +156,16 @@ def sheets_in(
 
 
 def unzipped(data: bytes) -> list[bytes]:
-    """Return the lists in a zip of ours, unpacked to BYTES_LIMIT at most. Raises Invalid."""
+    """Return the lists in a zip of ours, at most BYTES_LIMIT unpacked. Raises Invalid."""
     parts, left = [], BYTES_LIMIT
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
-                if archive.getinfo(name).compress_type not in PACKED:
+                if archive.getinfo(name).compress_type not in STREAMED:
                     raise Invalid("file", "This zip is damaged, or isn't from Afazeres.")
                 if re.fullmatch(r"lists/\d{1,18}\.json", name):
                     with archive.open(name) as file:
-                        parts.append(file.read(left + 1))  # whatever size it says it has
+                        parts.append(file.read(left + 1))  # its declared size may be a lie
                     left -= len(parts[-1])
                     if left < 0:
                         raise Invalid("file", "This file is too large.")
@@ -175,7 +175,7 @@ def unzipped(data: bytes) -> list[bytes]:
 
 
 def json_of(data: bytes) -> Any:
-    """Return what JSON says. Raises Invalid."""
+    """Parse JSON. Raises Invalid."""
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -183,7 +183,7 @@ def json_of(data: bytes) -> Any:
 
 
 def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]]]]:
-    """Return the lists in JSON of ours: a list with its todos, some of them, or todos alone."""
+    """Return the lists in JSON: an exported list, several, or just an array of todos."""
     several = isinstance(value, list) and all(isinstance(v, dict) and "todos" in v for v in value)
     if several and value:
         return [found for each in value for found in from_json(each, name)]
@@ -192,12 +192,12 @@ def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]
         raise Invalid("file", "No todos found in this file.")
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name = value["name"]
-    told = (row if isinstance(row, dict) else {"title": row} for row in rows)
-    return [(name, enumerate(told, 1))]
+    todo_rows = (row if isinstance(row, dict) else {"title": row} for row in rows)
+    return [(name, enumerate(todo_rows, 1))]
 
 
 def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
-    """Give the rows of a CSV file; without a row of names the first column is the title."""
+    """Yield the rows of a CSV file; without a header row the first column is the title."""
     table = csv.reader(io.StringIO(words, newline=""))
     names: list[str] = []
     try:
@@ -221,7 +221,7 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
 
 
 def number(word: str) -> float | None:
-    """Return the number that a cell holds, if it is one."""
+    """Return the number in a cell, None if it isn't one."""
     try:
         return float(word)
     except ValueError:
@@ -229,7 +229,7 @@ def number(word: str) -> float | None:
 
 
 def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
-    """Give the rows of a todo.txt, or of any text: a todo a line."""
+    """Yield the rows of a todo.txt, or of any text: one todo a line."""
     for at, line in enumerate(words.splitlines(), 1):
         found = TXT.fullmatch(line)
         if line.strip() and found:
@@ -264,11 +264,11 @@ def checked(row: Row) -> Row:
     return new
 
 
-def take_in(person: Person, sheets: list[Sheet], into: int | None, otherwise: str) -> int | None:
+def store(person: Person, sheets: list[Sheet], into: int | None, otherwise: str) -> int | None:
     """Store lists, or all their todos at the end of the list `into`; return one list's id.
 
-    What comes into one list is one change of it. A list without a name is called `otherwise`.
-    Raises NotFound, Forbidden, Invalid, and then nothing is stored.
+    All that goes into one list is one change of it. A list without a name is called `otherwise`.
+    Raises NotFound, Forbidden, Invalid.
     """
     if into:
         rows = [{**row, "order": None} for sheet in sheets for row in sheet.todos]

@@ -1,27 +1,33 @@
-"""Links: the addresses in what people write, and the titles of their pages, once known."""
+"""Links: the addresses in what people write, and the titles of their pages.
 
+`collect` finds them in the changes of lists; services/link_titles.py fetches the titles.
+"""
+
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
-from peewee import BigIntegerField, CharField, ForeignKeyField, fn
+from peewee import BigIntegerField, CharField, ForeignKeyField, Value, fn
 
-from models import database
+from models import lists
 from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery
-from models.messages import Message
-from models.tables import List, Person, Table, Todo, User
+from models.database import Param, PreparedQuery, db, pending
+from models.tables import Change, List, Table, Todo, User
 
-# Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
+# Takes linear time whatever the text (Tornado's linkify doesn't); no punctuation at the end.
 LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
 ADDRESS_LIMIT = 2000  # bytes, which an index of PostgreSQL can hold
-PER_TEXT, PER_CHANGE = 10, 1000  # titles that are asked for
-AGAIN = timedelta(days=30)  # when a title may have become another one
+PER_TEXT, PER_CHANGE = 10, 1000  # links whose titles are fetched
+CHANGES_SIZE = 1_000_000  # characters of changes that are read in one unit of work
+OVERLAP = timedelta(seconds=30)  # more than any unit of work takes
+AGAIN = timedelta(days=30)  # after which a title is fetched again
 PAUSES = (timedelta(minutes=10), timedelta(hours=2), timedelta(days=1), AGAIN)  # after failures
-LEASE = timedelta(minutes=5)  # that whoever asks has, before another process does
+LEASE = timedelta(minutes=5)  # after which another process fetches what one has claimed
 MINUTE = timedelta(minutes=1)
+TEXTS: list[Any] = [Todo.title]  # columns with links, of tables with `list` and `deleted_at`
 
 
 class Link(Table):
@@ -49,23 +55,11 @@ class ListLink(Table):
         indexes = ((("link", "list"), True),)
 
 
-ADD = PreparedQuery(
-    Link.insert(address=Param("address"), user=Param("user"), due=Param("due")).on_conflict_ignore()
-)
-LINKED = Link.select(Link.id, Param("list").cast("BIGINT")).where(Link.address == Param("address"))
-MENTION = PreparedQuery(
-    ListLink.insert_from(LINKED, [ListLink.link, ListLink.list]).on_conflict_ignore()
-)
-WAITING = PreparedQuery(Link.select(Link.id).where(Link.due <= Param("now")).limit(1))
 KNOWN = PreparedQuery(
     Link.select(Link.address, Link.title)
     .join(ListLink)
     .where(ListLink.list == Param("list"), Link.title.is_null(False))
 )
-SAME = (Link.id == Param("link")) & (Link.address == Param("address"))
-FOUND = PreparedQuery(Link.select(Link.title, Link.tries).where(SAME))
-NEW = {name: Param(name) for name in ("title", "tries", "due")}
-STORE = PreparedQuery(Link.update(NEW).where(Link.id == Param("link")))
 NEWEST = PreparedQuery(List.select(fn.COALESCE(fn.MAX(List.revision), 0)))
 NEWS = PreparedQuery(
     List.select(List.revision, List.id)
@@ -75,44 +69,66 @@ NEWS = PreparedQuery(
 
 
 class Wanted(NamedTuple):
-    """A link whose title this process shall ask for."""
+    """A link whose title this process has claimed to fetch."""
 
     id: int
     address: str
 
 
-def note(
-    person: Person, list_id: int, before: list[dict[str, Any]], after: list[dict[str, Any]]
-) -> None:
-    """Want the titles of what a change of a list links to and did not before; see `described`."""
-    old = {words(row) for row in before}
-    new = [text for row in after if "://" in (text := words(row)) and text not in old]
-    found = [address for text in new for address in LINK.findall(text)[:PER_TEXT]]
-    for address in [*dict.fromkeys(found)][:PER_CHANGE]:
-        if len(address.encode()) <= ADDRESS_LIMIT:
-            ADD(address=address, user=person.id, due=now())
-            MENTION(list=list_id, address=address)
+def collect(cursor: int) -> int:
+    """Store the links that changes of lists after the one with id `cursor` have brought.
+
+    Return the id of the last change that need not be read again. PostgreSQL gives ids in another
+    order than that of the commits, so there the changes of the last OVERLAP are read again.
+    """
+    last: int = Change.select(fn.COALESCE(fn.MAX(Change.id), 0)).scalar()
+    size = 0
+    query: Any = Change.select(Change.id, Change.list, Change.user, Change.before, Change.after)
+    query = query.where(Change.id > cursor, Change.after.contains("://")).order_by(Change.id)
+    for change_id, list_id, user_id, before, after in query.tuples().iterator():
+        addresses = added(json.loads(before), json.loads(after))
+        if addresses:
+            rows = [{"address": each, "user": user_id, "due": now()} for each in addresses]
+            Link.insert_many(rows).on_conflict_ignore().execute()
+            list_column = Value(list_id).cast("BIGINT")
+            found = Link.select(Link.id, list_column).where(Link.address.in_(addresses))
+            pairs = ListLink.insert_from(found, [ListLink.link, ListLink.list])
+            pairs.on_conflict_ignore().execute()
+        size += len(before) + len(after)
+        if size > CHANGES_SIZE:
+            last = change_id
+            break
+    if db.obj.for_update:
+        settled = Change.select(fn.MAX(Change.id)).where(Change.at < instant(moment() - OVERLAP))
+        last = min(last, settled.scalar() or 0)
+    return max(cursor, last)
 
 
-def words(row: dict[str, Any]) -> str:
-    """Return what is written in a todo or a message, as change rows hold it."""
-    return str(row.get("title") or row.get("text") or "")
+def added(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
+    """Return the addresses that a change has brought: in titles, and texts of messages."""
+    old, new = (
+        [str(row.get("title") or row.get("text")) for row in rows] for rows in (before, after)
+    )
+    texts = [text for text in new if "://" in text and text not in {*old}]
+    found = [address for text in texts for address in LINK.findall(text)[:PER_TEXT]]
+    several = [*dict.fromkeys(found)][:PER_CHANGE]
+    return [address for address in several if len(address.encode()) <= ADDRESS_LIMIT]
 
 
 def known(list_id: int) -> dict[str, str]:
-    """Return the titles that are known of what a list links to, by address."""
+    """Return the known titles of a list's links, by address."""
     return dict(KNOWN(list=list_id))
 
 
 def waiting() -> bool:
-    """Say whether there is anything to ask for."""
-    return bool(WAITING(now=now()))
+    """Say whether titles are to be fetched."""
+    return bool(Link.select(Link.id).where(Link.due <= now()).exists())
 
 
 def claim(limit: int, per_person: int | None) -> list[Wanted]:
-    """Take links to ask for, in the order they came; whoever takes one is the only one to.
+    """Claim links whose titles are to be fetched, the longest due first, for this process alone.
 
-    There are `limit` at most, and `per_person` in a minute, whose links they are.
+    At most `limit` of them, and `per_person` of any one person's in a minute.
     """
     at = moment()
     recent: Any = Link.select(Link.user, fn.COUNT(Link.id)).where(Link.asked > instant(at - MINUTE))
@@ -123,57 +139,64 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
         busy = [person for person, count in asked.items() if count >= per_person]
         query = query.where(Link.user.not_in(busy))
     taken = []
-    for number, person, address, before in query.order_by(Link.due).limit(limit).tuples():
-        if before and not mentioned(number, address):
-            ListLink.delete().where(ListLink.link == number).execute()
-            Link.delete().where(Link.id == number).execute()
+    for link_id, person, address, before in query.order_by(Link.due).limit(limit).tuples():
+        if before and not is_in_use(link_id, address):
+            ListLink.delete().where(ListLink.link == link_id).execute()
+            Link.delete().where(Link.id == link_id).execute()
         elif not per_person or asked[person] < per_person:
             asked[person] += 1
-            taken.append(number)
+            taken.append(link_id)
     lease: Any = Link.update(due=instant(at + LEASE), asked=instant(at))
     rows = lease.where(Link.id.in_(taken), due).returning(Link.id, Link.address)
     return [Wanted(row.id, row.address) for row in rows.execute()] if taken else []
 
 
-def mentioned(number: int, address: str) -> bool:
-    """Say whether a link is still in a todo or a message of a list, outside the trash."""
-    lists = ListLink.select(ListLink.list).where(ListLink.link == number)
-    texts = ((Todo, Todo.title), (Message, Message.text))
-    for table, column in texts:
-        here: Any = table.select(table.id).where(table.list.in_(lists), column.contains(address))
-        if here.where(table.deleted_at.is_null()).exists():
+def is_in_use(link_id: int, address: str) -> bool:
+    """Say whether a link is still in one of TEXTS, outside the trash."""
+    of_it = ListLink.select(ListLink.list).where(ListLink.link == link_id)
+    for table, column in [(each.model, each) for each in TEXTS]:
+        here = table.select().where(table.list.in_(of_it), table.deleted_at.is_null())
+        if here.where(column.contains(address)).exists():
             return True
     return False
 
 
 def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
-    """Note what was found: its title, or None, then it is asked for later.
+    """Store the titles that were found; None when there was none, then it is fetched again later.
 
-    Unless the link is gone meanwhile; its id may be another's now.
-    The lists that mention a link get the next number of an arrival, by which windows know of it.
+    Lists with a link that has a new title get another revision, by which open pages learn of it.
     """
-    arrived = []
-    for (number, address), title in titles:
-        for before, tries in FOUND(link=number, address=address):
-            tries = 0 if title else tries + 1
-            pause = AGAIN if title else PAUSES[min(tries, len(PAUSES)) - 1]
-            due = instant(moment() + pause)
-            STORE(link=number, title=title or before, tries=tries, due=due)
-            if title and title != before:
-                arrived.append(number)
-    here = ListLink.select(ListLink.list).where(ListLink.link.in_(arrived))
-    if arrived:
-        database.lock(List.select(List.id).where(List.id.in_(here)).order_by(List.id))
-        List.update(revision=newest() + 1).where(List.id.in_(here)).execute()
+    found, changed = dict(titles), []
+    query: Any = Link.select().where(Link.id.in_([link.id for link in found]))
+    for link in query:
+        wanted = Wanted(link.id, link.address)
+        if wanted not in found:  # that one is gone, and its id another's by now
+            continue
+        title = found[wanted]
+        if title and title != link.title:
+            changed.append(link.id)
+        link.title = title or link.title
+        link.tries = 0 if title else link.tries + 1
+        pause = AGAIN if title else PAUSES[min(link.tries, len(PAUSES)) - 1]
+        link.due = instant(moment() + pause)
+        link.save(only=[Link.title, Link.tries, Link.due])
+    here: Any = ListLink.select(ListLink.list).where(ListLink.link.in_(changed)).distinct()
+    ids = sorted(list_id for (list_id,) in here.tuples()) if changed else []
+    for list_id in ids:
+        lists.lock(list_id)
+    if ids:
+        List.update(revision=newest() + 1).where(List.id.in_(ids)).execute()
+    if pending.changes is not None:
+        pending.changes += [(list_id, 0, "title") for list_id in ids]
 
 
 def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
-    """Return the number of the last arrival of titles."""
+    """Return the highest revision of any list."""
     return int(lookup(NEWEST)[0][0])
 
 
 def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int]]:
-    """Return the number and the list of each arrival after one; they are not changes of a list."""
+    """Return revision and id of each list with a revision after one."""
     return lookup(NEWS, after=after)
 
 

@@ -40,8 +40,13 @@ class BaseApp(Application):
     jobs: list[Any]
     publish: Callable[..., bool]  # a topic and its message to other processes; False if it can't
     receivers: dict[str, Callable[..., None]]  # by topic: takes what other processes publish
+    checks: list[Callable[[Config], None]]  # of options, by extras; raise StartupError
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
+
+    def has(self, name: str) -> bool:
+        """Return whether there is an address of that name: an extra may have been taken away."""
+        return name in self.wildcard_router.named_rules
 
     def service(self, kind: type[T]) -> T:
         """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""

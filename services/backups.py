@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from config import Config
 from models import migrations
 from models.clock import moment
 from models.errors import StartupError
@@ -18,16 +19,15 @@ NO_BACKUP = "--backup and --backup_folder copy SQLite files: with PostgreSQL use
 
 async def back_up_nightly(app: BaseApp) -> None:
     """Copy the database into --backup_folder, if there is one."""
-    folder = app.config.backups
-    if folder:
+    if folder := app.config.backups:
         await in_daemon_thread(partial(back_up, app.config.database_path, folder))
 
 
 def back_up(database: Path, folder: Path) -> None:
-    """Copy the database into `folder`, and keep the last BACKUPS copies."""
+    """Copy the database into `folder`, once a day, and delete all but the last BACKUPS copies."""
     day = "[0-9]" * 4 + "-[0-9][0-9]" * 2
-    for cut_off in folder.glob(f"{database.stem}-{day}.db.new"):
-        cut_off.unlink()
+    for interrupted in folder.glob(f"{database.stem}-{day}.db.new"):
+        interrupted.unlink()
     target = folder / f"{database.stem}-{local_time():%Y-%m-%d}.db"
     if not target.exists():
         migrations.copy_to(database, target)
@@ -36,7 +36,7 @@ def back_up(database: Path, folder: Path) -> None:
 
 
 def back_up_once(app: BaseApp) -> str:
-    """Copy the database to the file that --backup names. Raises StartupError."""
+    """Copy the database to the file of --backup, and return "". Raises StartupError."""
     if app.config.engine == "postgresql":
         raise StartupError(NO_BACKUP)
     migrations.back_up(app.config.database_path, Path(app.config.backup).absolute())
@@ -56,7 +56,10 @@ def until_night() -> float:
     return (night - local_time()).total_seconds()
 
 
-def check_folder(folder: Path) -> None:
-    """Raise StartupError unless backups can be written there."""
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+def check(config: Config) -> None:
+    """Raise StartupError unless the nightly copies, if wanted, can be written."""
+    folder = config.backups
+    if folder and config.engine == "postgresql":
+        raise StartupError(NO_BACKUP)
+    if folder and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise StartupError(f"--backup_folder={folder} is not a writable folder: create it.")

@@ -1,4 +1,4 @@
-"""What is done again and again. Any process may do a job; whichever claims it first does it."""
+"""Periodic jobs. Any process may do a job; the one that claims it first does it."""
 
 import asyncio
 import logging
@@ -17,16 +17,19 @@ Work = Callable[[Any], Awaitable[None]]  # takes the App
 
 
 class PeriodicJob(NamedTuple):
-    """What `work` does is due again after so many seconds; `first` after the start, at least.
+    """Something to do again and again; see `app.JOBS`.
 
-    Without `again` it is asked each time, as it finds out itself which rows are due.
+    `again` returns the seconds until it is due again, in whichever process; the database knows
+    when. Without it every process does the job `every` so many seconds, and finds out by itself
+    which rows are due.
     """
 
     name: str
     work: Work
     again: Callable[[], float] | None = None
-    first: float = 0.0
+    first: float = 0.0  # seconds after the start, at least
     every: float = MINUTE  # seconds between two looks whether it is due
+    option: str = ""  # the name of one without which this process leaves the job alone
 
 
 class Jobs:
@@ -37,30 +40,35 @@ class Jobs:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Begin."""
-        self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.app.jobs]
+        """Start the tasks."""
+        self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.wanted()]
 
     async def close(self) -> None:
-        """End: a unit that is being written is done, and what was not, by whoever opens next."""
+        """Cancel the tasks; a unit that is being written is finished, the rest is done later."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
+    def wanted(self) -> list[PeriodicJob]:
+        """Return the jobs that the options of this process allow."""
+        config = self.app.config
+        return [job for job in self.app.jobs if not job.option or getattr(config, job.option)]
+
     async def repeat(self, job: PeriodicJob) -> None:
-        """Do a job whenever it is due."""
+        """Do a job whenever it is due, for ever."""
         await asyncio.sleep(job.first)
         while True:
             done = False
             try:
                 done = await self.attempt(job)
             except Unavailable:
-                pass  # the database is away, and says so itself
-            except Exception:  # a job that ends is a job that nobody does
+                pass  # the database is away, and logs that itself
+            except Exception:  # the task must go on, or nobody does the job any more
                 log.exception("The job to %s could not be attempted", job.name)
             await asyncio.sleep(job.every if done else MINUTE)
 
     async def attempt(self, job: PeriodicJob) -> bool:
-        """Do a job if it is due and nobody else does it; say whether it was done."""
+        """Do a job if it is due and no other process does it; say whether it was done."""
         claimed = await self.app.write(cleanup.claim, job.name) if job.again else ""
         if claimed is None:
             return False
@@ -68,7 +76,7 @@ class Jobs:
             await job.work(self.app)
         except Unavailable:
             raise
-        except Exception:  # whatever it is, the next try may go well
+        except Exception:  # whatever it is, the next attempt may succeed
             log.exception("The job to %s has failed", job.name)
             self.app.event(f"job: {job.name}", "failed")
             if job.again:
@@ -81,7 +89,7 @@ class Jobs:
 
 
 def units(due: Callable[[], Iterable[int]], do: Callable[[int], None]) -> Work:
-    """Return a job that runs `do` for each id that `due` finds, each in a transaction."""
+    """Return work that runs `do` for each id that `due` finds, each in a transaction of its own."""
 
     async def work(app: BaseApp) -> None:
         for number in await app.read(due):
@@ -90,10 +98,21 @@ def units(due: Callable[[], Iterable[int]], do: Callable[[int], None]) -> Work:
     return work
 
 
+def follow_changes(name: str, read: Callable[[int], int]) -> PeriodicJob:
+    """Return a job that reads what was done to lists, within a second; see `cleanup.follow`."""
+
+    async def work(app: BaseApp) -> None:
+        while await app.read(cleanup.is_behind, name):
+            if not await app.write(cleanup.follow, name, read):
+                return
+
+    return PeriodicJob(name, work, every=1)
+
+
 async def clean_up(app: BaseApp) -> None:
     """Delete rows that nobody needs any more, a few at a time."""
     if clock.jump:
-        return  # which time it is, is doubted
+        return  # the clock may be wrong
     await app.write(cleanup.fix_future_timestamps)
     for number, _ in enumerate(cleanup.expired()):
         more = True

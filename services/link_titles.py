@@ -1,7 +1,7 @@
-"""Titles of links: asked for behind the answers, of whoever is there, who may be hostile.
+"""Titles of links: fetched in the background, from servers that may be hostile.
 
-People write the addresses, so a page of theirs must not reach what only this machine can: each
-name is looked up once, and what it leads to is connected to only if it is public (OWASP, SSRF).
+People write the addresses, and must not reach what only this machine can (OWASP: SSRF). So each
+host name is resolved once, and only public IP addresses are connected to.
 """
 
 import asyncio
@@ -28,122 +28,122 @@ from models import links, text
 from services.app_base import BaseApp
 from services.bridge import in_daemon_thread
 
-AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages asked; the last is of one person's links
-HOPS = 3  # redirects that are followed
-LOOK_UP, CONNECT, REQUEST = 2.5, 3, 5  # seconds; each holds those before it
-FEW, GAP = 12, 0.02  # pages that are begun with in a row, and the seconds between two of them
-STEP = 0.25  # seconds in which titles gather, to be stored and announced together
+AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages fetched; the last for one person's links
+REDIRECTS = 3  # that are followed
+LOOK_UP, CONNECT, REQUEST = 2.5, 3, 5  # seconds; each includes those before it
+FEW, GAP = 12, 0.02  # fetches started in a row, and the seconds between two of them
+STEP = 0.25  # seconds in which titles are gathered, to be stored and announced together
 BODY_LIMIT, HEADER_LIMIT = 256 * 1024, 32 * 1024  # bytes, unpacked
-BODY_MOST = 1 << 40  # that a page may have; we stop reading long before
+MAX_BODY_SIZE = 1 << 40  # of a page; we stop reading at BODY_LIMIT
 TITLE_LIMIT = 200
 BEGIN, END = re.compile(rb"<title[\s/>]", re.IGNORECASE), re.compile(rb"</title", re.IGNORECASE)
-JOINERS = "\u200c\u200d"  # which some scripts need
+JOINERS = "\u200c\u200d"  # invisible, but some scripts need them
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([\w:.-]{1,40})", re.IGNORECASE)
 ENCODINGS = re.compile("utf-8|iso8859|cp125|cp8|cp9|koi8|mac-|gb|big5|euc_|shift_jis|tis")
-GLOBAL = IPv6Network("2000::/3")  # all that is given out of IPv6
+GLOBAL = IPv6Network("2000::/3")  # all of IPv6 that is assigned
 NAT64 = IPv6Network("64:ff9b::/96")
-LOOK_UPS = 16  # threads
-PORTS, REDIRECTS = (80, 443), (301, 302, 303, 307, 308)
+RESOLVER_THREADS = 16
+PORTS, REDIRECT_STATUS = (80, 443), (301, 302, 303, 307, 308)
 ENOUGH = "enough was read for a title"
 log = logging.getLogger(__name__)
-# Tornado would note that as a fault of whoever was asked.
+# Tornado would log that as an error of the server.
 gen_log.addFilter(lambda record: ENOUGH not in record.getMessage())
 Gates = defaultdict[str, asyncio.Semaphore]  # by host
 
 
 def public(address: str) -> bool:
-    """Say whether an IP address is one of the internet, and so is one that is wrapped in it."""
+    """Say whether an IP address is public, and so is any address embedded in it."""
     ip = ip_address(address)
     if isinstance(ip, IPv4Address):
         return ip.is_global and not ip.is_multicast
-    wrapped = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    embedded = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
     if ip in NAT64:
-        wrapped.append(IPv4Address(ip.packed[-4:]))
-    if any(wrapped):
-        return all(public(str(each)) for each in wrapped if each)
+        embedded.append(IPv4Address(ip.packed[-4:]))
+    if any(embedded):
+        return all(public(str(each)) for each in embedded if each)
     return ip in GLOBAL and ip.is_global
 
 
 class PublicResolver(Resolver):
-    """Looks a name up, once for each request, in threads, and gives only what may be connected to.
+    """Resolves a host name once for each request, and only to addresses that may be connected to.
 
-    All of its addresses must be public, or one of `also`; else it may be a trap.
+    All addresses of a name must be public, or in `also`; if only some are, it may be a trap.
     """
 
     def initialize(self, also: str = "") -> None:
-        """Take IP:port,IP:port that may be asked, too."""
+        """Take what may be connected to as well: IP:port,IP:port."""
         self.also = {each.strip() for each in also.split(",")}
-        self.asking = asyncio.Semaphore(LOOK_UPS)
-        self.active_requests: set[asyncio.Task[Any]] = set()
+        self.threads = asyncio.Semaphore(RESOLVER_THREADS)
+        self.lookups: set[asyncio.Task[Any]] = set()
 
     async def resolve(
         self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[tuple[int, Any]]:
-        """Return families and addresses. Raises OSError."""
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        asked = asyncio.create_task(self.ask(ask))
-        self.active_requests.add(asked)
-        asked.add_done_callback(self.end)
-        try:  # it goes on in its thread, whose place isn't free until then
-            found = await asyncio.wait_for(asyncio.shield(asked), LOOK_UP)
+        """Return families and addresses. Raises OSError if any of them isn't allowed."""
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        task = asyncio.create_task(self.in_thread(look_up))
+        self.lookups.add(task)
+        task.add_done_callback(self.forget)
+        try:  # after a timeout it goes on, and takes one of the threads until it ends
+            found = await asyncio.wait_for(asyncio.shield(task), LOOK_UP)
         except (TimeoutError, UnicodeError) as error:
-            raise OSError(f"{host} can't be looked up") from error
+            raise OSError(f"{host} can't be resolved") from error
         for *_, (address, *_) in found:
             known = f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
             if known not in self.also and not (port in PORTS and public(str(address))):
-                raise OSError(f"{host} is not for all")
+                raise OSError(f"{host} isn't public")
         return [(kind, address) for kind, _, _, _, address in found]
 
-    async def ask(self, look_up: Callable[[], Any]) -> Any:
-        """Look a name up when others have been."""
-        async with self.asking:
+    async def in_thread(self, look_up: Callable[[], Any]) -> Any:
+        """Run `look_up` when one of RESOLVER_THREADS is free."""
+        async with self.threads:
             return await in_daemon_thread(look_up)
 
-    def end(self, asked: "asyncio.Task[Any]") -> None:
-        """Take note that a look-up has ended, whoever still waits for it."""
-        self.active_requests.discard(asked)
-        if not asked.cancelled():
-            asked.exception()
+    def forget(self, task: "asyncio.Task[Any]") -> None:
+        """Drop a look-up that has ended; its exception may have nobody waiting for it."""
+        self.lookups.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def close(self) -> None:
-        """End, without waiting for what nobody waits for."""
-        for asked in self.active_requests:
-            asked.cancel()
+        """Cancel all look-ups, without waiting for them."""
+        for task in self.lookups:
+            task.cancel()
 
 
 class TitleReader:
-    """What is read of an answer, until there is enough of it."""
+    """Takes in a response until there is enough of it for a title."""
 
     def __init__(self) -> None:
         self.status, self.headers, self.body = 0, HTTPHeaders(), bytearray()
 
     def head(self, line: str) -> None:
-        """Take a line of its head."""
+        """Take a line of the head."""
         if line.startswith("HTTP/"):
             self.status, self.headers = int(line.split()[1]), HTTPHeaders()
         elif line.strip():
             self.headers.parse_line(line)
 
     def read(self, chunk: bytes) -> None:
-        """Take a part of its body. Raises HTTPInputError, which ends the connection."""
+        """Take a part of the body. Raises HTTPInputError when it is enough: the connection ends."""
         self.body += chunk
         near = self.body[-len(chunk) - len(b"</title") :].lower()
-        if not self.promising() or b"</title" in near or len(self.body) >= BODY_LIMIT:
+        if not self.is_page() or b"</title" in near or len(self.body) >= BODY_LIMIT:
             raise HTTPInputError(ENOUGH)
 
-    def promising(self) -> bool:
-        """Say whether it is a page."""
+    def is_page(self) -> bool:
+        """Say whether the response is an HTML page."""
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return self.status == 200 and kind in ("text/html", "application/xhtml+xml")
 
     def title(self) -> str | None:
-        """Return its title as a line of plain text, None when it has none.
+        """Return the page's title as a line of plain text, None when it has none.
 
-        That is what is between the first tags, with references in it (HTML, 13.2.5.2). No parser
-        sees more than that: what is hostile can keep one busy.
+        That is what is between the first title tags, with character references (HTML, 13.2.5.2).
+        It is cut out before anything is parsed, as hostile pages can keep a parser busy.
         """
-        body = bytes(self.body[:BODY_LIMIT]) if self.promising() else b""
+        body = bytes(self.body[:BODY_LIMIT]) if self.is_page() else b""
         if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
             body = body.decode("utf-16", "replace").encode()
         opens = BEGIN.search(body)
@@ -155,10 +155,10 @@ class TitleReader:
         return plain(unescape(inside.decode(self.encoding(body[:1024]), "replace")))
 
     def encoding(self, begin: bytes) -> str:
-        """Return what its letters are encoded in: as it says, if that is for text."""
-        said = CHARSET.search(self.headers.get("Content-Type", "") + begin.decode("latin-1"))
+        """Return the page's encoding: what it declares, if that is a text encoding, or UTF-8."""
+        declared = CHARSET.search(self.headers.get("Content-Type", "") + begin.decode("latin-1"))
         try:
-            name = codecs.lookup(said[1]).name if said else ""
+            name = codecs.lookup(declared[1]).name if declared else ""
         except LookupError:
             name = ""
         if name in ("iso8859-1", "ascii"):
@@ -166,102 +166,105 @@ class TitleReader:
         return name if ENCODINGS.match(name) else "utf-8"
 
 
-def plain(words: str) -> str | None:
-    """Return a title as one line, without what isn't seen or turns others around; None if blank."""
-    seen = [c for c in words if c.isspace() or c in JOINERS or unicodedata.category(c)[0] != "C"]
-    line = " ".join("".join(seen).split())[:TITLE_LIMIT].strip()
+def plain(title: str) -> str | None:
+    """Return a title as one line, without invisible and direction-changing characters.
+
+    None if nothing is left.
+    """
+    visible = [c for c in title if c.isspace() or c in JOINERS or unicodedata.category(c)[0] != "C"]
+    line = " ".join("".join(visible).split())[:TITLE_LIMIT].strip()
     return None if text.blank(line) else line
 
 
-def checked(address: str) -> str:
-    """Return an address as it is asked for. Raises ValueError for what no page of the web has."""
+def normalized(address: str) -> str:
+    """Return an address as it is fetched. Raises ValueError unless it is that of a web page."""
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port
     if parts.scheme not in ("http", "https") or "@" in parts.netloc or len(host) > 253:
-        raise ValueError("not an address of a page")
+        raise ValueError("not an HTTP address")
     if ":" in host and "%" not in host:
         host = f"[{IPv6Address(host)}]"
     else:
         host = host.encode("idna").decode()
         if not HOST.fullmatch(host):
-            raise ValueError("not a name of a host")
-    place = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
+            raise ValueError("not a host name")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~?") if parts.query else ""
     where = host if port is None else f"{host}:{port}"
-    return f"{parts.scheme}://{where}{place}{query}"
+    return f"{parts.scheme}://{where}{path}{query}"
 
 
 class LinkTitles:
-    """Asks for the titles of links."""
+    """Fetches the titles of links."""
 
     def __init__(self, app: BaseApp) -> None:
         self.app, self.config = app, app.config
 
     async def open(self) -> None:
-        """Make what asks; its own, so that nothing else is bound by these limits."""
-        self.names = PublicResolver(also=self.config.fetch_from)
+        """Make an HTTP client of our own, as these limits are for nothing else."""
+        self.resolver = PublicResolver(also=self.config.fetch_from)
         self.client = AsyncHTTPClient(
             force_instance=True,
-            resolver=self.names,
-            max_clients=2 * AT_ONCE,  # who was let go may not be gone yet
+            resolver=self.resolver,
+            max_clients=2 * AT_ONCE,  # a cancelled request may go on for a while
             max_buffer_size=BODY_LIMIT,
             max_header_size=HEADER_LIMIT,
-            max_body_size=BODY_MOST,
+            max_body_size=MAX_BODY_SIZE,
         )
 
     async def close(self) -> None:
-        """End."""
+        """Close the client and the resolver."""
         self.client.close()
-        self.names.close()
+        self.resolver.close()
 
     async def fetch_waiting(self) -> None:
-        """Ask for the titles that wait, AT_ONCE at once, and store them, until there are none.
+        """Fetch the titles that wait, AT_ONCE at once, and store them, until none wait.
 
-        What is under way when this ends is asked for again later.
+        What is being fetched when this is cancelled is fetched again later.
         """
         throttle = self.config.throttle
         gates = Gates(lambda: asyncio.Semaphore(PER_HOST if throttle else AT_ONCE))
         claim = partial(links.claim, per_person=PER_MINUTE if throttle else None)
-        asking: set[asyncio.Task[tuple[links.Wanted, str | None]]] = set()
+        fetching: set[asyncio.Task[tuple[links.Wanted, str | None]]] = set()
         try:
             while True:
-                free, wanted = min(FEW, AT_ONCE - len(asking)), []
+                free, wanted = min(FEW, AT_ONCE - len(fetching)), []
                 if free and await self.app.read(links.waiting):
                     wanted = await self.app.write(claim, free)
                 for link in wanted:
-                    asking.add(asyncio.create_task(self.ask(link, gates)))
+                    fetching.add(asyncio.create_task(self.title_of(link, gates)))
                     await asyncio.sleep(GAP)
-                if not asking:
+                if not fetching:
                     return
-                done, asking = await asyncio.wait(asking, timeout=0 if wanted else STEP)
+                done, fetching = await asyncio.wait(fetching, timeout=0 if wanted else STEP)
                 if done:
                     await self.app.write(links.store, [task.result() for task in done])
         finally:
-            for task in asking:
+            for task in fetching:
                 task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+            await asyncio.gather(*fetching, return_exceptions=True)
 
-    async def ask(self, link: links.Wanted, gates: Gates) -> tuple[links.Wanted, str | None]:
-        """Return a link, and the title of its page, None if there is none to be had."""
-        address, place = "", link.address
-        for _ in range(HOPS + 1):
+    async def title_of(self, link: links.Wanted, gates: Gates) -> tuple[links.Wanted, str | None]:
+        """Return a link, and the title of its page, None if there is none."""
+        address, location = "", link.address
+        for _ in range(REDIRECTS + 1):
             page = TitleReader()
             try:
-                address = checked(urljoin(address, place))
+                address = normalized(urljoin(address, location))
                 async with gates[urlsplit(address).netloc]:
                     await self.fetch(address, page)
             except (HTTPClientError, OSError, UnsatisfiableReadError, ValueError) as error:
-                log.debug("%s: %s", address, error)  # what was read may do
-            except Exception:  # whatever is wrong with one is not for the others
+                log.debug("%s: %s", address, error)  # what was read may be enough
+            except Exception:  # whatever is wrong with one must not stop the others
                 log.exception("Fetching the title of %r has failed", link.address)
-            place = page.headers.get("Location", "") if page.status in REDIRECTS else ""
-            if not place:
+            location = page.headers.get("Location", "") if page.status in REDIRECT_STATUS else ""
+            if not location:
                 return link, page.title()
         return link, None
 
     async def fetch(self, address: str, page: TitleReader) -> None:
-        """Read a page, as someone whom nobody knows."""
-        answer = self.client.fetch(
+        """Read a page into `page`, without cookies or anything else that tells who asks."""
+        response = self.client.fetch(
             address,
             headers={"Accept": "text/html, application/xhtml+xml"},
             user_agent="Afazeres",
@@ -273,10 +276,9 @@ class LinkTitles:
             streaming_callback=page.read,
             raise_error=False,
         )
-        await asyncio.shield(answer)  # Tornado complains of what fails after it was cancelled
+        await asyncio.shield(response)  # Tornado logs what fails after it was cancelled
 
 
 async def fetch_waiting(app: BaseApp) -> None:
-    """Ask for the titles that wait, unless --fetch_titles=false."""
-    if app.config.fetch_titles:
-        await app.service(LinkTitles).fetch_waiting()
+    """Fetch the titles that wait."""
+    await app.service(LinkTitles).fetch_waiting()

@@ -1,0 +1,345 @@
+"""What all addresses of the API share: the token, CORS, conditions, pages of results, problems.
+
+The API calls the same functions of the models as the pages and has no rules of its own. No cookie
+is ever read here, so that pages of any origin may use it (CORS), and none can act for someone
+without a token.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from tornado.web import HTTPError
+
+from controllers.api.schema import (
+    NOT_JSON,
+    STRICT,
+    ApiError,
+    Operation,
+    check_body,
+    read_json,
+)
+from controllers.base import HEADERS, BaseHandler
+from models import api_tokens, idempotency, lists, sessions
+from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Quota, Unavailable
+from models.text import N_
+
+T = TypeVar("T")
+Method = Callable[..., Awaitable[None]]
+
+PAGE_LIMIT = 1000  # objects on a page
+API_HEADERS = HEADERS | {  # pages of any origin may read the answer, and no cache may keep it
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID"
+CODES = {  # how a problem's type ends, by status
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method",
+    409: "conflict",
+    410: "gone",
+    412: "stale",
+    422: "invalid",
+    429: "throttled",
+    503: "unavailable",
+}
+MORE_CODES = (  # where a status has several reasons
+    (400, "bad_json"),
+    (400, "bad_query"),
+    (413, "too_large"),
+    (415, "content_type"),
+    (422, "quota"),
+    (503, "storage_full"),
+)
+START = (float("-inf"), 0)  # a cursor before every object
+FORBIDDEN = N_("The token or its owner's role doesn't allow this.")
+BAD_QUERY = N_("Invalid limit, cursor or since in the query.")
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def operation(
+    status: int, returns: str = "", takes: str = "", requires: str = ""
+) -> Callable[[Method], Method]:
+    """Declare what a method of a handler takes and returns (see `Operation`).
+
+    When the method runs, `self.body` has been read and checked. Its docstring is its summary.
+    """
+    declared = Operation(status, returns, tuple(takes.split()), tuple(requires.split()))
+
+    def wrap(method: Method) -> Method:
+        @functools.wraps(method)
+        async def answer(self: "ApiHandler", *args: str) -> None:
+            if declared.takes:
+                headers = self.request.headers
+                kind, encoding = (
+                    headers.get("Content-Type", ""),
+                    headers.get("Content-Encoding", ""),
+                )
+                self.body = check_body(read_json(self.request.body, kind, encoding), declared)
+            self.set_status(declared.status)
+            await method(self, *args)
+
+        answer.operation = declared  # type: ignore[attr-defined]
+        return answer
+
+    return wrap
+
+
+class ApiHandler(BaseHandler):
+    """A resource. Its methods are declared by `@operation`."""
+
+    default_headers = API_HEADERS
+    public = False
+    open_methods: tuple[str, ...] = ()  # those that need no token
+    versioned = False  # whether If-Match is answered for what is written here
+    body: dict[str, Any]
+
+    def check_xsrf_cookie(self) -> None:
+        """Check nothing: cookies are ignored, and no other site can know a token."""
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        """Trust every origin, for the same reason."""
+        return True
+
+    async def prepare(self) -> None:
+        """Set `current_user` to the token's owner. Raises HTTPError 401, Forbidden."""
+        super().prepare()
+        method = str(self.request.method)
+        if method == "OPTIONS" or self.public or method in self.open_methods:
+            return
+        visit = await self.find_visit()
+        if visit is None:
+            raise HTTPError(401)
+        self.current_user = visit.person
+        if visit.scope != "write" and method not in ("GET", "HEAD"):
+            raise Forbidden
+
+    def device_id(self, name: str, stored: str | None) -> str:
+        """Return "": no cookie is read here, so no device is known."""
+        return ""
+
+    async def find_visit(self) -> sessions.Visit | None:
+        """Return the owner and the scope of the request's token, None without a valid one."""
+        authorization = self.request.headers.get("Authorization", "")
+        if not 0 < len(authorization) < 100:
+            return None
+        visit = await self.lookup(api_tokens.token_for, authorization)
+        if visit and visit.stale:
+            self.app.write_soon(api_tokens.touch, authorization)
+        return visit
+
+    def options(self, *args: str) -> None:
+        """Answer a CORS preflight."""
+        methods = ", ".join(self.methods())
+        self.set_status(204)
+        self.set_header("Allow", methods)
+        self.set_header("Access-Control-Allow-Methods", methods)
+        self.set_header("Access-Control-Allow-Headers", ALLOWED)
+        self.set_header("Access-Control-Max-Age", "7200")
+
+    def show_error(
+        self, error: BaseException | None, status: int, title: str, sentence: str
+    ) -> None:
+        """Send a problem (RFC 9457)."""
+        if status == 401:
+            self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
+        code = CODES.get(status, "internal")
+        if isinstance(error, Unavailable):
+            code = error.code
+        if isinstance(error, Quota):
+            code = "quota"
+        if isinstance(error, Forbidden):
+            sentence = self.locale.translate(FORBIDDEN)
+        if status == 400 and self.request.headers.get("Content-Type", "").startswith("multipart/"):
+            error, status = ApiError(415, "content_type", NOT_JSON), 415  # Tornado refused it
+            self.set_status(status)
+        if isinstance(error, ApiError):
+            code, sentence = error.code, self.locale.translate(error.sentence)
+        problem = {"type": f"/api#{code}", "title": title, "status": status, "detail": sentence}
+        if isinstance(error, Invalid) and error.field:
+            problem["errors"] = [{"field": error.field, "message": sentence}]
+        if isinstance(error, PreconditionFailed) and error.args[0]:
+            problem["current"] = self.with_url(error.args[0])
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(json.dumps(problem))
+
+    # -------------------------------------------------------------------------- answering
+
+    def with_url(self, thing: dict[str, Any]) -> dict[str, Any]:
+        """Return an object with its `url`, if it has an address: todos and lists do."""
+        if "title" in thing:
+            return thing | {"url": f"{self.base}/api/todos/{thing['id']}"}
+        if "open" in thing:
+            return thing | {"url": f"{self.base}/api/lists/{thing['id']}"}
+        return thing
+
+    def encode(self, value: dict[str, Any] | list[dict[str, Any]]) -> bytes:
+        """Return an object, or several, as JSON."""
+        if isinstance(value, dict):
+            return to_json(self.with_url(value)).encode()
+        return to_json([self.with_url(each) for each in value]).encode()
+
+    def send_json(self, body: bytes) -> None:
+        """Answer with `body`, which is JSON already."""
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(body)
+
+    def send_created(self, thing: dict[str, Any], url: str = "") -> None:
+        """Answer with a new object, and where it is."""
+        if url := self.with_url(thing).get("url") or url:
+            self.set_header("Location", url)
+        self.send_json(self.encode(thing))
+
+    def not_modified(self, version: object) -> bool:
+        """Set the ETag; return True, and set 304, when the program has this version already."""
+        self.set_header("ETag", f'"{version}"')
+        if self.check_etag_header():
+            self.set_status(304)
+            return True
+        return False
+
+    # ---------------------------------------------------------------------------- paging
+
+    def query_integer(self, name: str, least: int, default: int) -> int:
+        """Return a number of the query. Raises ApiError."""
+        values = self.get_query_arguments(name, strip=False)
+        if not values:
+            return default
+        if len(values) > 1 or not re.fullmatch("[0-9]{1,15}", values[0]) or int(values[0]) < least:
+            raise ApiError(400, "bad_query", BAD_QUERY)
+        return int(values[0])
+
+    def limit(self) -> int:
+        """Return how many objects a page may have. Raises ApiError."""
+        return min(self.query_integer("limit", 1, PAGE_LIMIT), PAGE_LIMIT)
+
+    def cursor(self) -> tuple[float, int]:
+        """Return where the page begins: after this order and id. Raises ApiError."""
+        values = self.get_query_arguments("cursor")
+        if not values:
+            return START
+        try:
+            (value,) = values
+            order, number = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
+            if type(order) not in (int, float) or type(number) is not int:
+                raise ValueError
+            if not 0 <= number < 10**18:
+                raise ValueError
+            return float(order), number
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise ApiError(400, "bad_query", BAD_QUERY) from None
+
+    def send_page(self, body: bytes, next_cursor: bytes) -> None:
+        """Answer with a page of a collection, and where the next one is, if there is one."""
+        if next_cursor:
+            self.set_next(f"limit={self.limit()}&cursor={next_cursor.decode()}")
+        self.send_json(body)
+
+    def send_slice(self, rows: list[dict[str, Any]]) -> None:
+        """Answer with a page of a short collection, of which all `rows` are at hand."""
+        (_, begin), limit = self.cursor(), self.limit()
+        end = begin + limit
+        self.send_page(self.encode(rows[begin:end]), make_cursor(0, end) if rows[end:] else b"")
+
+    def set_next(self, query: str) -> None:
+        """Set the link to the next page (RFC 8288)."""
+        self.set_header("Link", f'<{self.base}{self.request.path}?{query}>; rel="next"')
+
+    # ---------------------------------------------------------------------------- writing
+
+    def current_state(self) -> tuple[object, dict[str, Any] | None]:
+        """Return the version that If-Match is compared with, and the object; a unit of work."""
+        raise NotImplementedError
+
+    def lock(self) -> None:
+        """Keep that version from changing before COMMIT; a part of a unit of work."""
+
+    def once(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Return `work` under If-Match and Idempotency-Key. Raises ApiError."""
+        match = self.request.headers.get("If-Match")
+        if match and self.versioned:
+            work = partial(self.if_match, match, work)
+        key = self.request.headers.get("Idempotency-Key", "")
+        if not key or self.request.method != "POST" or not self.current_user:
+            return work
+        if len(key) > 255:
+            raise ApiError(400, "bad_request", N_("The Idempotency-Key is too long."))
+        body = hashlib.sha256(self.request.body).hexdigest()
+        key = hashlib.sha256(key.encode()).hexdigest()  # never one of the pages' UUIDs
+        request = f"{self.request.path} {body}"
+        return partial(idempotency.once, self.current_user, key, request, work)
+
+    def if_match(self, match: str, work: Callable[[], T]) -> T:
+        """Run `work` if the version is one of `match` (RFC 9110, 13.1.1).
+
+        Raises PreconditionFailed with the object as it is now.
+        """
+        self.lock()
+        version, thing = self.current_state()
+        known = [tag.strip() for tag in match.split(",")]  # our tags have no commas
+        if match != "*" and f'"{version}"' not in known:
+            raise PreconditionFailed(thing)
+        return work()
+
+
+def make_cursor(order: float, number: int) -> bytes:
+    """Return the cursor of the page after an object; see `ApiHandler.cursor`."""
+    return urlsafe_b64encode(json.dumps([order, number]).encode())
+
+
+class MissingApiHandler(ApiHandler):
+    """Every other address under /api: 404, whatever the method."""
+
+    async def prepare(self) -> None:
+        """Refuse."""
+        raise NotFound
+
+
+def list_object(access: lists.ListAccess) -> dict[str, Any]:
+    """Return a list as the API shows it."""
+    return {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
+
+
+class OfListHandler(ApiHandler):
+    """What belongs to one list: that of the address, or the owner's first where it names none.
+
+    ETags hold id and version of the list.
+    """
+
+    versioned = True
+    list_id: int
+    first: lists.ListAccess | None = None
+
+    async def prepare(self) -> None:
+        """Find out which list it is. Raises NotFound."""
+        await super().prepare()
+        if self.path_args:
+            self.list_id = int(self.path_args[0])
+        elif self.current_user:
+            self.first = await self.lookup(lists.first, self.current_user)
+            self.list_id = self.first.id
+
+    async def access(self) -> lists.ListAccess:
+        """Return the list. Raises NotFound."""
+        if self.first:
+            return self.first
+        return await self.lookup(lists.one, self.current_user, self.list_id)
+
+    def lock(self) -> None:
+        """Lock the list."""
+        lists.lock(self.list_id)
+
+    def current_state(self) -> tuple[object, dict[str, Any]]:
+        """Return the list's id and version, and the list."""
+        access = lists.get_for(self.current_user, self.list_id)
+        return f"{access.id}-{access.version}", list_object(access)

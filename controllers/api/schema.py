@@ -1,0 +1,159 @@
+"""The JSON of the API: strict parsing, and the schemas of fields and objects.
+
+Objects and fields are described once, as JSON Schema with the models' own limits. Bodies are
+checked against it, and `openapi.describe` is made from it.
+"""
+
+import json
+import re
+from itertools import chain
+from math import isfinite
+from typing import Any, NamedTuple
+
+from tornado.web import HTTPError
+
+from models import lists
+from models.errors import Invalid
+from models.text import N_, check
+
+BODY_LIMIT = 256 * 1024  # bytes: notes of 16,000 characters fit, however they are written
+DEPTH, DIGITS = 32, 19  # most levels of nesting, most digits of a number
+SAFE_INTEGER = 2**53  # up to here every integer is a double, and so the same in JavaScript
+
+
+class ApiError(HTTPError):
+    """A request that is refused; `code` ends the problem's type (RFC 9457)."""
+
+    def __init__(self, status: int, code: str, sentence: str) -> None:
+        super().__init__(status)
+        self.code = code
+        self.sentence = sentence
+
+
+class Operation(NamedTuple):
+    """What one method of one address takes and returns."""
+
+    status: int
+    returns: str  # the name of one of OBJECTS, in [] for a page of them, or ""
+    takes: tuple[str, ...]  # names of FIELDS
+    requires: tuple[str, ...]  # those of them that must be there
+
+    @property
+    def ignored(self) -> set[str]:
+        """The fields that change nothing: a program may send back an object that it got."""
+        return READ_ONLY.union(OBJECTS.get(self.returns, ())) - {*self.takes}
+
+
+def text(most: int, least: int = 1) -> dict[str, Any]:
+    """Return the schema of a text."""
+    return {"type": "string", "minLength": least, "maxLength": most}
+
+
+INSTANT = {"type": "string", "format": "date-time"}
+ID = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
+URL = {"type": "string", "format": "uri"}
+# The fields of bodies, and the objects that answers are made of, by name. Each file of a resource
+# adds its own; here are those that several resources have.
+FIELDS: dict[str, dict[str, Any]] = {
+    "name": text(lists.NAME_LIMIT),
+    "role": {"type": "string", "enum": [*lists.ROLES]},
+    "username": text(100),
+}
+OBJECTS: dict[str, dict[str, dict[str, Any]]] = {}
+SOMETIMES: set[str] = set()  # fields that an object may lack
+READ_ONLY = {"id", "list", "url", "version", "created", "updated", "role", "open"}
+NOT_JSON = N_("Send uncompressed application/json.")
+TYPES = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "null": type(None)}
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a repeated name, which parsers differ on."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def parse_integer(digits: str) -> int:
+    """Return an integer. Raises ValueError for more than DIGITS digits."""
+    if len(digits) > DIGITS:
+        raise ValueError
+    return int(digits)
+
+
+def parse_number(digits: str) -> float:
+    """Return a number. Raises ValueError unless it is finite: not for NaN or 1e999."""
+    value = float(digits)
+    if not isfinite(value):
+        raise ValueError
+    return value
+
+
+STRICT = json.JSONDecoder(
+    object_pairs_hook=unique_names,
+    parse_int=parse_integer,
+    parse_float=parse_number,
+    parse_constant=parse_number,
+)
+
+
+def read_json(body: bytes, content_type: str, encoding: str) -> Any:
+    """Parse the body of a request. Raises ApiError for what isn't strict JSON (RFC 8259)."""
+    kind, _, charset = content_type.lower().partition(";")
+    utf8 = not charset or re.fullmatch(r'\s*charset="?utf-8"?\s*', charset)
+    if kind.strip() != "application/json" or encoding not in ("", "identity") or not utf8:
+        raise ApiError(415, "content_type", NOT_JSON)
+    if len(body) > BODY_LIMIT:
+        raise ApiError(413, "too_large", N_("The body is too large."))
+    try:
+        value = STRICT.decode(body.decode())
+        if depth(value) > DEPTH:
+            raise ValueError
+    except (ValueError, RecursionError):
+        raise ApiError(400, "bad_json", N_("The body must be strict JSON in UTF-8.")) from None
+    return value
+
+
+def depth(value: Any) -> int:
+    """Return how many levels of values are nested, the outermost included."""
+    levels, level = 0, [value]
+    while level:
+        levels += 1
+        outer = [each for each in level if type(each) in (dict, list)]
+        inner = (each.values() if type(each) is dict else each for each in outer)
+        level = [*chain.from_iterable(inner)]
+    return levels
+
+
+def check_body(body: Any, operation: Operation) -> dict[str, Any]:
+    """Return the fields of a body that the operation takes.
+
+    Raises ApiError when it is no object, and Invalid for a field that is unknown, missing or of
+    another type. The models check what may be in a text.
+    """
+    if type(body) is not dict:
+        raise ApiError(400, "bad_json", N_("The body must be a JSON object."))
+    for name in body:
+        if name not in operation.takes and name not in operation.ignored:
+            raise Invalid(name, N_("Unknown field."))
+    for name in operation.requires:
+        if name not in body:
+            raise Invalid(name, N_("Required."))
+    found = {name: body[name] for name in operation.takes if name in body}
+    for name, value in found.items():
+        check_value(name, value)
+    return found
+
+
+def check_value(name: str, value: Any) -> None:
+    """Raise Invalid when a value doesn't fit the schema of its field."""
+    schema = FIELDS[name]
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    fits = [t for t in types if isinstance(value, TYPES[t])]  # type: ignore[arg-type]
+    if not fits or (type(value) is bool and "boolean" not in types):
+        raise Invalid(name, N_("This must be of type {type}."), type=" / ".join(types))
+    if type(value) is str:
+        check(name, value, schema.get("maxLength", len(value)))
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and not least <= value <= most:
+        raise Invalid(name, N_("This number is out of range."))

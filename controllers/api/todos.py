@@ -1,0 +1,122 @@
+"""Todos, in the API."""
+
+from functools import partial
+from typing import Any
+
+from controllers.api.base import (
+    PAGE_LIMIT,
+    START,
+    ApiHandler,
+    OfListHandler,
+    make_cursor,
+    operation,
+)
+from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, SAFE_INTEGER, SOMETIMES, URL, text
+from models import lists, todos
+from models.errors import Invalid
+
+FIELDS |= {
+    "title": text(todos.TITLE_LIMIT),
+    "notes": text(todos.NOTES_LIMIT, 0),
+    "completed": {"type": "boolean"},
+    "order": {"type": "number", "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
+    "list": ID,
+}
+SOMETIMES.add("assigned")  # there is none of a todo that is assigned to nobody
+OBJECTS["Todo"] = {
+    "id": ID,
+    "list": ID,
+    **{name: FIELDS[name] for name in ("title", "notes", "completed", "order")},
+    "created": INSTANT,
+    "updated": INSTANT,
+    "version": ID,
+    "url": URL,
+    "assigned": text(40),
+}
+
+
+class TodosHandler(OfListHandler):
+    """The todos of a list."""
+
+    @operation(200, "[Todo]")
+    async def get(self, *args: str) -> None:
+        """The todos of a list, in its order"""
+        access = await self.access()
+        if self.not_modified(f"{access.id}-{access.version}"):
+            return
+        cursor, limit = START, PAGE_LIMIT
+        if self.request.query_arguments:
+            cursor, limit = self.cursor(), self.limit()
+        draw = partial(self.draw, access.id, cursor, limit)
+        if (cursor, limit) == (START, PAGE_LIMIT):  # what most programs ask for is cached
+            protocol, host = self.request.protocol, self.request.host
+            key = (access.id, access.version, "api", protocol, host)
+            page = await self.render_once(key, lambda: self.read(draw))
+        else:
+            page = await self.read(draw)
+        self.send_page(*page)
+
+    def draw(self, list_id: int, cursor: tuple[float, int], limit: int) -> list[bytes]:
+        """Return a page as JSON, and the cursor of the next one; a unit of work."""
+        _, rows = todos.part(self.current_user, list_id, cursor, limit + 1)
+        if len(rows) <= limit:
+            return [self.encode(rows), b""]
+        last = rows[limit - 1]
+        return [self.encode(rows[:limit]), make_cursor(last["order"], last["id"])]
+
+    @operation(201, "Todo", "title notes completed order list", "title")
+    async def post(self, *args: str) -> None:
+        """Add a todo"""
+        list_id = self.body.pop("list", self.list_id)
+        if args and list_id != self.list_id:
+            raise Invalid("list", "This isn't the list in the URL.")
+        self.list_id = list_id
+        self.send_created(await self.commit(self.add, self.body))
+
+    def add(self, todo: dict[str, Any]) -> dict[str, Any]:
+        """Add it and return it; a unit of work."""
+        access = lists.get_for(self.current_user, self.list_id, "change")
+        return todos.insert(self.current_user, access, [todo])[0]
+
+
+class FirstTodosHandler(TodosHandler):
+    """The todos of my first list, by the conventions of Todo-Backend."""
+
+    @operation(204)
+    async def delete(self) -> None:
+        """Move every todo of my first list to the trash"""
+        await self.commit(todos.delete_all, self.current_user, self.list_id)
+
+
+class TodoHandler(ApiHandler):
+    """One todo."""
+
+    versioned = True
+
+    def lock(self) -> None:
+        """Lock its list."""
+        todos.lock(int(self.path_args[0]))
+
+    def current_state(self) -> tuple[object, dict[str, Any]]:
+        """Return its version and itself."""
+        _, todo = todos.find(self.current_user, int(self.path_args[0]))
+        return todo["version"], todos.described(todo)
+
+    @operation(200, "Todo")
+    async def get(self, todo_id: str) -> None:
+        """A todo"""
+        version, thing = await self.read(self.current_state)
+        if not self.not_modified(version):
+            self.send_json(self.encode(thing))
+
+    @operation(200, "Todo", "title notes completed order")
+    async def patch(self, todo_id: str) -> None:
+        """Update a todo"""
+        thing = await self.commit(todos.edit, self.current_user, int(todo_id), **self.body)
+        self.set_header("ETag", f'"{thing["version"]}"')
+        self.send_json(self.encode(thing))
+
+    @operation(204)
+    async def delete(self, todo_id: str) -> None:
+        """Move a todo to the trash"""
+        await self.commit(todos.delete, self.current_user, int(todo_id))
