@@ -13,16 +13,31 @@ from tornado.log import access_log
 from tornado.template import Loader
 from tornado.web import RequestHandler, url
 
+import models.messages
+import models.password_resets
+import models.todos
 import server
 from config import Config
-from controllers import account, api, auth, files, health, history, lists, live, sso, todos
-from controllers.base import (
-    MissingHandler,
-    StaticHandler,
-    apply_forwarded_headers,
-    path_without_key,
+from controllers import (
+    account,
+    api,
+    auth,
+    files,
+    health,
+    history,
+    invites,
+    list_page,
+    lists,
+    live,
+    messages,
+    password_resets,
+    sso,
+    todos,
 )
-from models import messages, password_resets, sessions, sqlite_to_postgres
+from controllers.base import MissingHandler, StaticHandler
+from controllers.errors import path_without_key
+from controllers.security import apply_forwarded_headers
+from models import links, sessions, sqlite_to_postgres
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from services import backups, jobs, link_titles, metrics, oidc, redis_pubsub
@@ -44,16 +59,16 @@ ADDRESSES: list[Any] = [
     url(r"/lists", lists.ListsHandler, name="lists"),
     url(rf"/lists/{ID}", todos.ListHandler, name="list"),
     url(rf"/lists/{ID}/(active|completed|mine)", todos.FilterHandler, name="filter"),
-    url(rf"/lists/{ID}/messages", todos.MessagesHandler, name="messages"),
-    url(rf"/messages/(held/)?{ID}/delete", todos.DeleteMessageHandler),
+    url(rf"/lists/{ID}/messages", messages.MessagesHandler, name="messages"),
+    url(rf"/messages/(held/)?{ID}/delete", messages.DeleteMessageHandler),
     url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
     url(rf"/lists/{ID}/(history|trash)", history.HistoryHandler, name="record"),
     url(rf"/lists/{ID}/(toggle-all|clear-completed|delete)", todos.ListVerbHandler),
     url(rf"/lists/{ID}/members", lists.MembersHandler, name="members"),
     url(rf"/lists/{ID}/members/{NAME}/remove", lists.RemoveHandler, name="remove"),
-    url(rf"/lists/{ID}/invites", lists.InvitesHandler, name="invites"),
-    url(rf"/lists/{ID}/invites/{ID}/revoke", lists.RevokeHandler, name="revoke"),
-    url(r"/join/([\w-]{22})", lists.JoinHandler, name="join"),
+    url(rf"/lists/{ID}/invites", invites.InvitesHandler, name="invites"),
+    url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
+    url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
@@ -65,7 +80,7 @@ ADDRESSES: list[Any] = [
     url(r"/logout", auth.LogOutHandler, name="logout"),
     url(r"/login/sso", sso.StartHandler, name="sso"),
     url(r"/oidc/callback", sso.CallbackHandler, name="sso-callback"),
-    url(r"/reset/([\w-]{43})", auth.ResetHandler, name="reset"),
+    url(r"/reset/([\w-]{43})", password_resets.ResetHandler, name="reset"),
     # an account
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
@@ -129,7 +144,9 @@ SERVICES: list[Any] = [
 ]
 # What is done again and again, by whichever process claims it first.
 JOBS = [
-    PeriodicJob("send delayed messages", jobs.units(messages.due, messages.send), every=1),
+    PeriodicJob(
+        "send delayed messages", jobs.units(models.messages.due, models.messages.send), every=1
+    ),
     PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1),
     PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
     PeriodicJob("back up", backups.back_up_nightly, backups.until_night),
@@ -138,8 +155,13 @@ JOBS = [
 COMMANDS = {
     "migrate_to": sqlite_to_postgres.migrate,
     "backup": backups.back_up_once,
-    "reset_password": password_resets.print_link,
+    "reset_password": models.password_resets.print_link,
 }
+# What extras add to pages of the core.
+list_page.PARTS[:] = [messages.PART]
+lists.MEMBERS_PARTS[:] = [invites.draw]
+models.todos.ADDRESS_TITLES[:] = [links.known]
+INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
 VIEWS = Path(__file__).parent / "views"
 TEMPLATES = Loader(str(VIEWS / "templates"))
 
@@ -161,11 +183,12 @@ class App(BaseApp):
         self.write_rate = TokenBucket()
         self.error_log = RateLimitedLog()
         self.on_request, self.on_event = [], []
+        self.invitations = INVITATIONS
         self.jobs = JOBS
         self.services = {}
         for kind in SERVICES:
             self.services[kind] = kind(self)
-        api_paths = [
+        self.api_paths = [
             (path.replace(ID, "{id}").replace(NAME, "{username}"), handler)
             for path, handler in API_ADDRESSES
         ]
@@ -174,7 +197,6 @@ class App(BaseApp):
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
             [(r"/api/.*", [*API_ADDRESSES, *API_REST]), *ADDRESSES],
-            api_paths=api_paths,
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
             template_path=TEMPLATES.root,
@@ -199,9 +221,7 @@ class App(BaseApp):
         )
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """Find out for whom a trusted proxy asks, then who answers."""
-        connection: Any = request.connection
-        self.active_requests.hear(connection.stream)  # a form may come now, which has its own time
+        """Set the client that a trusted proxy tells, before anything is counted or logged."""
         if request.remote_ip in self.config.proxies:
             apply_forwarded_headers(request, self.config.proxies)
         return super().find_handler(request, **kwargs)
@@ -225,10 +245,13 @@ class App(BaseApp):
         except BaseException:
             await asyncio.to_thread(self.store.close)
             raise
-        await asyncio.get_running_loop().run_in_executor(None, compile_templates)
+        await asyncio.to_thread(compile_templates)
+        self.is_open = True
 
     async def close(self) -> None:
         """Close the services and the database, in the other order."""
+        if not self.hub.closed:
+            self.hub.close()
         await asyncio.to_thread(self.hash_pool.threads.shutdown)
         for service in reversed(self.services.values()):
             await service.close()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from controllers.base import HEADERS, BaseHandler, PageHandler
+from controllers.base import BaseHandler, PageHandler
 from controllers.schema import (
     NOT_JSON,
     STRICT,
@@ -26,6 +26,7 @@ from controllers.schema import (
     describe,
     read_json,
 )
+from controllers.security import HEADERS
 from models import api_tokens, history, idempotency, lists, members, messages, sessions, todos
 from models.errors import (
     Forbidden,
@@ -120,7 +121,7 @@ class ApiHandler(BaseHandler):
 
     async def prepare(self) -> None:
         """Find out whose token it is, and whether it is good for this."""
-        super().prepare()
+        await super().prepare()
         method = str(self.request.method)
         if method == "OPTIONS" or self.public or method in self.open_methods:
             return
@@ -196,7 +197,7 @@ class ApiHandler(BaseHandler):
 
     def give(self, body: bytes) -> None:
         """Answer with JSON."""
-        self._headers["Content-Type"] = "application/json; charset=utf-8"
+        self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(body)
 
     def made(self, thing: dict[str, Any], place: str = "") -> None:
@@ -208,9 +209,8 @@ class ApiHandler(BaseHandler):
 
     def known(self, version: object) -> bool:
         """Set the ETag; say whether the program has that version already (304)."""
-        self._headers["ETag"] = f'"{version}"'  # else Tornado hashes the body at the end
-        asked = self.request.headers.get("If-None-Match")
-        if asked and (asked == self._headers["ETag"] or self.check_etag_header()):
+        self.set_header("ETag", f'"{version}"')  # else Tornado hashes the body at the end
+        if self.check_etag_header():
             self.set_status(304)
             return True
         return False
@@ -413,20 +413,21 @@ class TodosHandler(OfListHandler):
         plain = not self.request.query_arguments
         after, limit = (FIRST, MOST) if plain else (self.after(), self.limit())
 
-        def draw() -> list[bytes]:
+        def draw() -> bytes:
             _, rows = todos.part(self.current_user, seen.id, after, limit + 1)
             more = b""
             if len(rows) > limit:
                 rows = rows[:limit]
                 more = cursor_at(rows[-1]["order"], rows[-1]["id"])
-            return [self.encoded(rows), more]
+            return more + b"\n" + self.encoded(rows)
 
         if (after, limit) == (FIRST, MOST):  # which is what most ask for, and kept
             key = (seen.id, seen.version, "api", self.request.protocol, self.request.host)
-            body, more = await self.render_once(key, partial(self.read, draw))
+            found = await self.app.render_cache.get_or_render(key, partial(self.read, draw))
         else:
-            body, more = await self.read(draw)
-        self.give_page(body, more)
+            found = await self.read(draw)
+        cursor, _, body = found.partition(b"\n")
+        self.give_page(body, cursor)
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:
@@ -609,7 +610,7 @@ class TokensHandler(ApiHandler):
         if person is None:
             sentence = N_("Wrong username or password.")
             raise ApiError(403, "forbidden", sentence)
-        thing = await self.commit_untracked(
+        thing = await self.app.write(
             api_tokens.create, person, **self.body, stored=self.verified_hash
         )
         self.made(thing, f"{self.base}/api/tokens/{thing['id']}")
@@ -621,7 +622,7 @@ class TokenHandler(ApiHandler):
     @operation(204)
     async def delete(self, token_id: str) -> None:
         """Revoke a token"""
-        await self.commit_untracked(api_tokens.delete, self.current_user, int(token_id))
+        await self.app.write(api_tokens.delete, self.current_user, int(token_id))
         self.app.hub.recheck_access(self.current_user)
 
 
@@ -632,9 +633,7 @@ class OpenApiHandler(ApiHandler):
 
     async def get(self) -> None:
         """Give it."""
-        self.give(
-            json.dumps(describe(self.app.settings["api_paths"], self.base), indent=1).encode()
-        )
+        self.give(json.dumps(describe(self.app.api_paths, self.base), indent=1).encode())
 
 
 class GuideHandler(PageHandler):
@@ -644,7 +643,7 @@ class GuideHandler(PageHandler):
 
     async def get(self) -> None:
         """Show what there is, with examples."""
-        paths = describe(self.app.settings["api_paths"], self.base)["paths"]
+        paths = describe(self.app.api_paths, self.base)["paths"]
         # Their rows are kept in English, as is all that programmers write.
         rows = [
             (path, method.upper(), told["summary"])

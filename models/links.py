@@ -1,6 +1,5 @@
 """Links: the addresses in what people write, and the titles of their pages, once known."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -8,12 +7,12 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
+from models import text
 from models.clock import instant, moment, now
 from models.database import Later, Lock, Param, PreparedQuery
 from models.tables import Link, List, ListLink, Message, Person, Todo
 
-# Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
-LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
+LINK = text.ADDRESS
 ADDRESS_LIMIT = 2000  # bytes, which an index of PostgreSQL can hold
 PER_TEXT, PER_CHANGE = 10, 1000  # titles that are asked for
 AGAIN = timedelta(days=30)  # when a title may have become another one
@@ -56,8 +55,8 @@ def note(
 ) -> None:
     """Want the titles of what a change of a list links to and did not before; see `described`."""
     old = {words(row) for row in before}
-    new = [text for row in after if "://" in (text := words(row)) and text not in old]
-    found = [address for text in new for address in LINK.findall(text)[:PER_TEXT]]
+    new = [each for row in after if "://" in (each := words(row)) and each not in old]
+    found = [address for each in new for address in LINK.findall(each)[:PER_TEXT]]
     for address in [*dict.fromkeys(found)][:PER_CHANGE]:
         if len(address.encode()) <= ADDRESS_LIMIT:
             ADD(address=address, user=person.id, due=now())

@@ -1,6 +1,7 @@
 """Messages: what the people of a list say to each other."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -134,6 +135,16 @@ def read_all(person: Person, list_id: int) -> None:
     """Note that `person` has read the whole conversation."""
     last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar()
     read(person, list_id, last or 0)
+
+
+def unread(person: Person, lookup: Callable[..., list[Any]]) -> dict[int, int]:
+    """Return how many messages of others `person` has not read, by list; none are left out."""
+    return {seen.id: seen.unread for seen in lists.mine(person, lookup) if seen.unread}
+
+
+def pending(person: Person, list_id: int, lookup: Callable[..., list[Any]]) -> str:
+    """Return what differs when other messages of `person` wait to be sent to a list."""
+    return next((seen.held or "" for seen in lists.mine(person, lookup) if seen.id == list_id), "")
 
 
 def page(

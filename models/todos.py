@@ -1,6 +1,6 @@
 """Todos: the verbs people use, each one unit of work and one change of the list."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from peewee import Tuple, fn
@@ -15,6 +15,8 @@ TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
 TODOS_LIMIT = 10_000  # in a list
 FILTERS = ("all", "active", "completed", "mine")
+# Where the titles of the addresses in a list's texts come from; `app.py` fills it.
+ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 
 
 COLUMNS = Todo._meta.sorted_fields
@@ -106,6 +108,11 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     else:
         made = [Row(*row[:4]) for row in through]
     return seen, Rows(made, len(every) - completed, completed)
+
+
+def address_titles(list_id: int) -> dict[str, str]:
+    """Return the titles that are known of the addresses in a list's texts, by address."""
+    return {address: title for known in ADDRESS_TITLES for address, title in known(list_id).items()}
 
 
 def part(

@@ -40,6 +40,17 @@ class BaseApp(Application):
     jobs: list[Any]
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
+    invitations: list[Callable[[str], bool]]  # units that say whether a path invites to sign up
+    api_paths: list[tuple[str, Any]]  # of the API's description, and their handlers
+    is_open = False
+
+    async def open(self) -> None:
+        """Open the database and the services, if they aren't open. Raises StartupError."""
+        raise NotImplementedError
+
+    def has(self, name: str) -> bool:
+        """Return whether there is an address of that name: an extra may have been taken away."""
+        return name in self.wildcard_router.named_rules
 
     def service(self, kind: type[T]) -> T:
         """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""
