@@ -200,9 +200,9 @@ class Hub:
     def subscribe(self, watcher: Any, list_id: int, *, present: bool) -> None:
         """Count a watcher in, and its person as present, or not."""
         self.watchers[list_id].add(watcher)
-        watcher.watched.subscribe(list_id)
+        watcher.watched.add(list_id)
         if present:
-            watcher.present.subscribe(list_id)
+            watcher.present.add(list_id)
 
     def unsubscribe(self, watcher: Any, list_id: int) -> None:
         """Count a watcher out, if it was in."""
