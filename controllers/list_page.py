@@ -130,11 +130,7 @@ class ListPageHandler(PageHandler):
         else:
             # Undo isn't offered for ever, so a page isn't cached for ever.
             key = (list_id, page.digest, clock.seconds() // history.RECENT.seconds)
-            cache = self.app.render_cache
-            html = cache.get(key)
-            if html is None:
-                html = (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
-                cache.put(key, html)
+            html = await self.app.render_cache.get_or_render(key, partial(self.draw_plain, page))
             self.finish(html.replace(TOKEN, self.xsrf_token))
 
     async def page_of(self, list_id: int, shown: str) -> PageContext:
@@ -147,6 +143,10 @@ class ListPageHandler(PageHandler):
         whole = repr((digest, list_id, shown, states, self.current_user, self.locale.code))
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
         return PageContext(access, shown, mine, states, digest)
+
+    async def draw_plain(self, page: PageContext) -> bytes:
+        """Return the whole page, with TOKEN in place of the token of its forms."""
+        return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
 
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
         """Return the whole page."""
