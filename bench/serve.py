@@ -102,7 +102,7 @@ class Changing(RenderCache):
     So each who asks finds all rows changed; who asks while they are drawn waits for the same.
     """
 
-    def get(self, key: Any) -> list[bytes] | None:
+    def get(self, key: Any) -> bytes | None:
         of_a_version = isinstance(key[0], int)
         return None if of_a_version else super().get(key)
 

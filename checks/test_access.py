@@ -10,7 +10,7 @@ import requests
 from app import ADDRESSES, API_ADDRESSES, API_REST
 from checks.support.cast import PASSWORD, Server, Visitor, inside
 from checks.test_api import Program
-from controllers.base import POLICY
+from controllers.security import POLICY
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NOTHING = "999999999"  # an id that nothing has

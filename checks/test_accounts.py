@@ -17,7 +17,7 @@ from checks.test_api import Program
 from checks.test_live import Socket, play
 from checks.test_rules import BROWSER, House
 from controllers.account import device
-from controllers.base import path_without_key
+from controllers.errors import path_without_key
 from models import (
     account_closing,
     api_tokens,

@@ -313,12 +313,12 @@ def test_each_reason_is_told_once_a_minute(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when several take turns; the next line says how often it was meanwhile."""
-    complaints, clock = RateLimitedLog(), [1000.0]
+    log, clock = RateLimitedLog(), [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with caplog.at_level(logging.ERROR):
         for second in range(90):
             clock[0] += 1
-            complaints.tell(("full", "locked")[second % 2], "GET '/'")
+            log.log(("full", "locked")[second % 2], "GET '/'")
     told = [record.getMessage() for record in caplog.records]
     assert told[:2] == ["GET '/': full", "GET '/': locked"] and len(told) == 4
     assert told[2] == "GET '/': full, and 29 times more since the last line"

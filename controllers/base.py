@@ -126,8 +126,8 @@ class BaseHandler(ErrorHandler):
         """
         app, person = self.app, self.current_user
         if person and app.config.throttle:
-            app.write_rate.step(person.id)
-        answer = app.bridge.of(app.store.write, self.once(partial(unit, *args, **kwargs)))
+            app.write_rate.take(person.id)
+        answer = app.bridge.run(app.store.write, self.once(partial(unit, *args, **kwargs)))
         if person:
             app.bridge.last[person.id] = answer
         try:

@@ -98,7 +98,7 @@ class ErrorHandler(SecureHandler):
         """Log the faults of the server; what a client did wrong has its line in the access log."""
         where = f"{self.request.method} {path_without_key(self.request.path)!r}"
         if isinstance(value, Unavailable):
-            self.app.error_log.tell(str(value), where)
+            self.app.error_log.log(str(value), where)
         elif not isinstance(value, (HTTPError, *ERROR_STATUS)):
             app_log.error("Uncaught exception: %s", where, exc_info=value)
 

@@ -97,7 +97,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.hub.settle()
         try:
             if self.app.config.throttle:
-                self.pace.step(self.person.id)
+                self.pace.take(self.person.id)
         except TooMany:
             self.close(1008, "too many messages")
             return False

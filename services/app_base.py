@@ -64,11 +64,11 @@ class BaseApp(Application):
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work that only reads, and return what it returns."""
-        return await self.bridge.of(self.store.read, partial(unit, *args, **kwargs))
+        return await self.bridge.run(self.store.read, partial(unit, *args, **kwargs))
 
     async def write(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work that writes, and return what it returns once it is committed."""
-        return await self.bridge.of(self.store.write, partial(unit, *args, **kwargs))
+        return await self.bridge.run(self.store.write, partial(unit, *args, **kwargs))
 
     def write_soon(self, unit: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run a unit that writes what nobody waits for; one that fails is logged and left."""
