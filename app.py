@@ -74,14 +74,14 @@ ADDRESSES: list[Any] = [
     # todos
     url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
-    # who comes in
+    # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),
     url(r"/logout", auth.LogOutHandler, name="logout"),
     url(r"/login/sso", sso.StartHandler, name="sso"),
     url(r"/oidc/callback", sso.CallbackHandler, name="sso-callback"),
     url(r"/reset/([\w-]{43})", password_resets.ResetHandler, name="reset"),
-    # an account
+    # accounts
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
@@ -89,15 +89,15 @@ ADDRESSES: list[Any] = [
     url(rf"/account/tokens/{ID}/end", account.EndTokenHandler, name="end-token"),
     url(rf"/account/identities/{ID}/end", account.UnlinkHandler, name="unlink"),
     url(r"/account/close", account.CloseHandler, name="close"),
-    # out and in
+    # files
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
     url(r"/api", api.GuideHandler, name="api"),
-    # how it is
+    # monitoring
     (r"/healthz", health.HealthHandler),
     (r"/metrics", health.MetricsHandler),
-    # news
+    # live updates
     (r"/live", live.LiveHandler),
     (r"/live/events", live.EventsHandler),
     (r"/live/poll", live.PollHandler),
@@ -157,6 +157,8 @@ COMMANDS = {
     "backup": backups.back_up_once,
     "reset_password": models.password_resets.print_link,
 }
+# What refuses a Config that `Config` itself can't judge, before anything is opened.
+CHECKS: list[Callable[[Config], None]] = [backups.check]
 # What extras add to pages of the core.
 list_page.PARTS[:] = [messages.PART]
 lists.MEMBERS_PARTS[:] = [invites.draw]
@@ -183,7 +185,7 @@ class App(BaseApp):
         self.write_rate = TokenBucket()
         self.error_log = RateLimitedLog()
         self.on_request, self.on_event = [], []
-        self.invitations = INVITATIONS
+        self.invitations, self.checks = INVITATIONS, CHECKS
         self.jobs = JOBS
         self.services = {}
         for kind in SERVICES:
@@ -206,8 +208,8 @@ class App(BaseApp):
             default_handler_class=MissingHandler,
             login_url="/login",
             websocket_max_message_size=64 * 1024,
-            # Against forged posts: a token in each form, and the browser's word where it is from
-            # (ASVS 3.5.1).
+            # Against forged posts: a token in each form, and what the browser tells of the page
+            # that sends it (ASVS 3.5.1).
             xsrf_cookies=True,
             cross_origin_protection=True,
             xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
@@ -233,7 +235,7 @@ class App(BaseApp):
         await asyncio.shield(self.opening)
 
     async def open_parts(self) -> None:
-        """Open one after another. Raises StartupError."""
+        """Open one after another; what fails closes the database again."""
         await asyncio.to_thread(self.store.open)
         try:
             secret = self.config.cookie_secret or sessions.signing_key(self.config.database_path)
@@ -259,9 +261,9 @@ class App(BaseApp):
         await asyncio.to_thread(self.store.close)
 
     def log_request(self, handler: RequestHandler) -> None:
-        """Write one line: the answer, what was asked, how long it took, for whom.
+        """Log the status, the request, the time it took, the user and their address in one line.
 
-        Faults of ours have lines of their own; see `BaseHandler.log_exception`.
+        Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
         request = handler.request
         for tell in self.on_request:
@@ -280,7 +282,7 @@ class App(BaseApp):
 
 
 def compile_templates() -> None:
-    """Compile every template, in a thread: a page of several would hold the event loop long."""
+    """Compile every template, in a thread: it takes a tenth of a second."""
     for path in Path(TEMPLATES.root).rglob("*.html"):
         TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
 

@@ -29,7 +29,6 @@ from config import Config, read
 from controllers.base import READ_WITHIN
 from models.errors import FatalError, StartupError
 from services.app_base import BaseApp
-from services.backups import NO_BACKUP, check_folder
 
 REQUEST_WITHIN = 30  # seconds until the headers of a request have come; as many for its body
 SPARE = 64  # file descriptors for the database, the log and the like
@@ -99,16 +98,12 @@ class Server(HTTPServer):
 
 
 def check(config: Config) -> None:
-    """Raise StartupError for options that can't go together."""
+    """Raise StartupError for PostgreSQL without a key that all processes share."""
     if config.engine == "postgresql" and not config.cookie_secret:
         raise StartupError(
             "With PostgreSQL, set --cookie_secret to the same value for every process, for "
             f"instance to the output of: {NEW_KEY}"
         )
-    if config.engine == "postgresql" and config.backups:
-        raise StartupError(NO_BACKUP)
-    if config.backups:
-        check_folder(config.backups)
 
 
 def bind(config: Config) -> list[socket.socket]:
@@ -129,7 +124,8 @@ def bind(config: Config) -> list[socket.socket]:
 
 async def start(app: Any) -> Server:
     """Open the port, then the application, and serve. Raises StartupError, nothing left open."""
-    check(app.config)
+    for each in (check, *app.checks):
+        each(app.config)
     with ExitStack() as undo:
         sockets = bind(app.config)
         for each in sockets:

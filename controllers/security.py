@@ -91,10 +91,8 @@ class SecureHandler(RequestHandler):
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
         """Set a signed cookie for so many seconds; a date would depend on the browser's clock."""
-        secure = self.app.config.secure
-        rules: Any = {"expires_days": None, "max_age": seconds, "httponly": True}
-        rules |= {"samesite": "Lax", "secure": secure}
-        self.set_signed_cookie(self.cookie(name), value, **rules)
+        rules: Any = {"expires_days": None, "max_age": seconds, "httponly": True, "samesite": "Lax"}
+        self.set_signed_cookie(self.cookie(name), value, **rules, secure=self.app.config.secure)
 
     def drop_cookie(self, name: str) -> None:
         """Remove a cookie of ours, by the name that `give_cookie` takes."""
@@ -144,8 +142,7 @@ class SecureHandler(RequestHandler):
     def remember_device(self, name: str, stored: str) -> None:
         """Mark this browser as one that has logged in; a mark that it has stays the same."""
         device = self.device_id(name, stored) or secrets.token_urlsafe(16)
-        value = f"{self.device_owner(name, stored)} {device}"
-        self.give_cookie("device", value, DEVICE_DAYS * DAY)
+        self.give_cookie("device", f"{self.device_owner(name, stored)} {device}", DEVICE_DAYS * DAY)
 
     @staticmethod
     def device_owner(name: str, stored: str) -> str:

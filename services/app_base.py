@@ -41,6 +41,7 @@ class BaseApp(Application):
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
     invitations: list[Callable[[str], bool]]  # units that say whether a path invites to sign up
+    checks: list[Callable[[Config], None]]  # each raises StartupError
     api_paths: list[tuple[str, Any]]  # of the API's description, and their handlers
     is_open = False
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from config import Config
 from models import migrations
 from models.clock import moment
 from models.errors import StartupError
@@ -54,6 +55,14 @@ def until_night() -> float:
     if night <= local_time():
         night += timedelta(days=1)
     return (night - local_time()).total_seconds()
+
+
+def check(config: Config) -> None:
+    """Raise StartupError when nightly backups are asked for that can't be made."""
+    if config.backups and config.engine == "postgresql":
+        raise StartupError(NO_BACKUP)
+    if config.backups:
+        check_folder(config.backups)
 
 
 def check_folder(folder: Path) -> None:
