@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,13 +13,17 @@ from pathlib import Path
 import requests
 from tornado.websocket import websocket_connect
 
+from app import App
 from checks.support.cast import Server, Visitor, ask, doors_to, inside
 from checks.test_health import numbers
 from checks.test_killed import WRITERS, Writer, examine
 from checks.test_live import Socket
 from checks.test_sharing import wait
+from config import Config
 from models import lists, todos
 from models.tables import Person
+from server import start as start_server
+from server import stop as stop_server
 
 
 class Subscriber(threading.Thread):
@@ -101,6 +106,25 @@ def test_stopped_under_load(start: Callable[..., Server]) -> None:
     count = close_books(server, writers, answered=True)
     assert server.log.read_text() == ""
     sys.stdout.write(f"\nstopped under load in {seconds:.2f} s, {count} acknowledged: all there\n")
+
+
+def test_who_has_just_connected(tmp_path: Path) -> None:
+    """Is answered, though the server stops before it has accepted the connection.
+
+    A proxy that was let in and then cut off wouldn't know whether its form was taken.
+    """
+
+    async def scene() -> bytes:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        running = await start_server(app)
+        with socket.create_connection(("127.0.0.1", running.port)) as proxy:
+            proxy.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stop_server(running)  # and the loop had no turn in between
+            return b"".join(iter(lambda: proxy.recv(65536), b""))
+
+    answer = asyncio.run(scene())
+    assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
+    assert answer.endswith(b"</html>\n")
 
 
 def test_stopped_twice(start: Callable[..., Server]) -> None:
