@@ -144,10 +144,10 @@ def test_started_with_very_much(start: Callable[..., Server], tmp_path: Path) ->
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(doors_to(server.database)) as doors:
-        doors.open()
+    with closing(doors_to(server.database)) as store:
+        store.open()
         for number in range(100):  # one by one: each locks ann's row for long
-            ask(doors.write, fill_lists, Person(1, ann.name), number).result()
+            ask(store.write, fill_lists, Person(1, ann.name), number).result()
     seconds = []
     for number in range(2):
         begun = time.monotonic()
@@ -169,8 +169,8 @@ def fill_lists(person: Person, number: int) -> None:
 
 
 def test_a_log_that_is_moved_away(start: Callable[..., Server], tmp_path: Path) -> None:
-    """Is written anew after SIGHUP."""
-    log, moved = tmp_path / "house.log", tmp_path / "house.log.1"
+    """Is created again after SIGHUP."""
+    log, moved = tmp_path / "app.log", tmp_path / "app.log.1"
     server = start(f"--log_file_prefix={log}", "--logging=info")
     requests.get(f"{server.url}/login?1", timeout=9)
     log.rename(moved)
