@@ -115,7 +115,7 @@ def test_writes_that_fail(app: FaultyServer, error: int, reason: str) -> None:
 
 
 def test_an_fsync_that_fails_twice(app: FaultyServer) -> None:
-    """Refuses its group; later writes survive a power cut, and failures are counted from 0 again."""
+    """Refuses its group; later writes survive a power cut, and failures count from 0 again."""
     for round in range(3):
         app.disk.fail("fsync", errno.EIO, "-wal")
         app.refuse()

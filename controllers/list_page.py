@@ -45,8 +45,7 @@ class PageContext(NamedTuple):
     access: lists.ListAccess
     shown: str
     mine: list[lists.ListAccess]
-    states: tuple[str, ...]  # of PARTS
-    digest: str  # of all of this
+    digest: str  # of all that the page depends on
 
     def values(self) -> dict[str, Any]:
         """Return what its templates have in common."""
@@ -139,10 +138,10 @@ class ListPageHandler(PageHandler):
         access = next((each for each in mine if each.id == list_id), None)
         if access is None:
             raise NotFound
-        states = tuple([await part.state(self, access) for part in PARTS])
+        states = {part.name: await part.state(self, access) for part in PARTS}
         whole = repr((digest, list_id, shown, states, self.current_user, self.locale.code))
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
-        return PageContext(access, shown, mine, states, digest)
+        return PageContext(access, shown, mine, digest)
 
     async def draw_plain(self, page: PageContext) -> bytes:
         """Return the whole page, with TOKEN in place of the token of its forms."""
