@@ -195,7 +195,7 @@ def build(source: str, folder: Path) -> Path:
         pytest.skip("no C compiler was found: apt install gcc libc6-dev")
     built = folder / f"{source}.so"
     command = [COMPILER, "-shared", "-fPIC", "-O2", "-Wall", "-o", str(built)]
-    subprocess.run([*command, str(ROOT / "checks" / source), "-ldl"], check=True)
+    subprocess.run([*command, str(ROOT / "checks/support" / source), "-ldl"], check=True)
     return built
 
 
