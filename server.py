@@ -50,7 +50,6 @@ class Server(HTTPServer):
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
         return int(self.sockets[0].getsockname()[1])
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:

@@ -163,7 +163,6 @@ class MissingHandler(BaseHandler):
         return True
 
     async def prepare(self) -> None:
-        """Raise NotFound."""
         raise NotFound
 
 

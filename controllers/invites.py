@@ -22,7 +22,6 @@ class InvitesHandler(MembersHandler):
 
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
-        """Make one, and show it."""
         role = self.field("link")
         key = await self.commit(members.invite, self.current_user, int(list_id), role)
         self.link = f"{self.base}{self.reverse_url('join', key)}"
@@ -34,7 +33,6 @@ class RevokeHandler(PageHandler):
     """A link that is to let in nobody else."""
 
     async def post(self, list_id: str, invite_id: str) -> None:
-        """Revoke it."""
         await self.commit(members.revoke, self.current_user, int(list_id), int(invite_id))
         self.see_other("members", list_id)
 
@@ -48,7 +46,6 @@ class JoinHandler(PageHandler):
         self.render("invites/join.html", led=led)
 
     async def post(self, key: str) -> None:
-        """Join the list."""
         list_id = await self.commit(members.join, self.current_user, key)
         self.see_other("list", list_id)
 

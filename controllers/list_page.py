@@ -148,7 +148,6 @@ class ListPageHandler(PageHandler):
         return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
 
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
-        """Return the whole page."""
         elements = await self.draw_elements(page, editing)
         values = self.page_values(page) | {"editing": editing}
         return self.render_string(self.template, **values, **elements)

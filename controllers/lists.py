@@ -28,10 +28,7 @@ class HomeHandler(PageHandler):
 
 
 class ListsHandler(PageHandler):
-    """All lists of a person."""
-
     async def get(self) -> None:
-        """Show them."""
         await self.show()
 
     async def show(self) -> None:
@@ -51,7 +48,6 @@ class MembersHandler(PageHandler):
     """Who shares a list."""
 
     async def get(self, list_id: str) -> None:
-        """Show them."""
         await self.show(list_id)
 
     async def show(self, list_id: str) -> None:

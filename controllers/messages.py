@@ -46,7 +46,6 @@ class DeleteMessageHandler(PageHandler):
     """A message of one's own, sent or still waiting to be sent."""
 
     async def post(self, held: str, message_id: str) -> None:
-        """Delete it."""
         unit = messages.drop if held else messages.take_back
         list_id = await self.commit(unit, self.current_user, int(message_id))
         self.see_other("messages", list_id)

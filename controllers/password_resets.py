@@ -9,13 +9,12 @@ class ResetHandler(AuthFormHandler):
     """The other end of a link."""
 
     async def get(self, key: str) -> None:  # type: ignore[override]
-        """Show the form."""
         await self.show(key)
 
     async def show(self, key: str) -> None:  # type: ignore[override]
         """Show it to the one for whom the link was made. Raises NotFound."""
         person = await self.read(password_resets.reset_owner, key)
-        self.render("auth/reset.html", person=person)
+        self.render("password_resets/reset.html", person=person)
 
     @redisplay_if_invalid
     async def post(self, key: str) -> None:

@@ -82,7 +82,7 @@ class StartHandler(SsoHandler):
             if self.get_signed_cookie("meant", meant, max_age_days=1) != session.encode():
                 meant = self.create_signed_value("meant", session).decode()
                 link = self.reverse_url("sso") + "?" + urlencode({"meant": meant})
-                self.render("auth/sso.html", link=link, sso=self.config.sso_name)
+                self.render("sso/link.html", link=link, sso=self.config.sso_name)
                 return
             key = self.session_key()
             if not await self.read(

@@ -62,11 +62,8 @@ class ListHandler(FilterHandler):
 
 
 class RenameListHandler(ListPageHandler):
-    """The name of a list."""
-
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
-        """Rename it."""
         await self.commit(lists.rename, self.current_user, int(list_id), self.field("name"))
         self.see_other("list", list_id)
 
@@ -85,10 +82,7 @@ class ListVerbHandler(PageHandler):
 
 
 class TodoHandler(ListPageHandler):
-    """One todo in full."""
-
     async def get(self, todo_id: str) -> None:
-        """Show it on a page of its own."""
         await self.show_todo(int(todo_id))
 
     async def show_todo(self, todo_id: int) -> None:
