@@ -34,9 +34,10 @@ from controllers import (
     sso,
     todos,
 )
-from controllers.base import MissingHandler, StaticHandler
+from controllers.base import MissingHandler
 from controllers.errors import path_without_key
 from controllers.security import apply_forwarded_headers
+from controllers.static import StaticHandler
 from models import links, sessions, sqlite_to_postgres
 from models.database import SqliteStore
 from models.postgres import PostgresStore

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from checks.support.cast import PASSWORD, ROOT, Row, Server, Visitor, alerts, bare, inside, rows
 
@@ -714,11 +715,32 @@ def test_the_headers_of_every_answer(ann: Visitor, nobody: Visitor) -> None:
 
 
 def test_static_files_are_kept_by_their_hash(ann: Visitor) -> None:
-    """With it for years, without it not unasked."""
+    """With it for years, without it not unasked; modules that import each other share it."""
     page = ann.get("/lists").text
-    address = page.split('rel="stylesheet" href="')[1].split('"')[0]
-    assert "max-age=315360000" in ann.get(address).headers["Cache-Control"]
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    for address in addresses:
+        answer = ann.get(address)
+        assert answer.headers["Cache-Control"] == "max-age=315360000, immutable", address
+        again = ann.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+        assert again.status_code == 304, address
+    scripts = {address.rpartition("/")[0] for address in addresses if address.endswith(".js")}
+    assert len(scripts) == 1
     assert ann.get("/static/css/app.css").headers["Cache-Control"] == "no-cache"
+
+
+def test_a_page_from_before_a_deploy(ann: Visitor) -> None:
+    """Gets the files there are, but may not keep them as those of its version."""
+    now = ann.get("/static/css/app.css")
+    old = ann.get("/static/css/0123456789abcdef/app.css")
+    assert old.status_code == 200 and old.text == now.text
+    assert old.headers["Cache-Control"] == "no-cache" and old.headers["ETag"]
+    script = re.search(r'src="(/static/js/\w+/)\w+\.js"', ann.get("/lists").text)
+    assert script is not None
+    for outside in ("../../../../app.py", "..%2f..%2f..%2f..%2fapp.py", "//etc/passwd", "%00", "."):
+        for folder in (script[1], "/static/js/0123456789abcdef/"):
+            request = requests.Request("GET", "http://localhost").prepare()
+            request.url = ann.server.url + folder + outside  # as it is: requests would resolve it
+            assert ann.http.send(request, timeout=20).status_code in (403, 404), request.url
 
 
 def test_the_cookies(ann: Visitor, nobody: Visitor) -> None:

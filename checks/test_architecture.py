@@ -30,8 +30,8 @@ MAY_IMPORT = {
 }
 NOT_IN_MODELS = ("tornado", "asyncio")
 TEMPLATES = sorted((ROOT / "views/templates").rglob("*.html"))
-# The budget is 4,000 and 600. The first is passed; what is here may only grow by what is planned.
-PYTHON_LINES, JAVASCRIPT_LINES = 9935, 600
+# The budget is 4,000 and 1,300. The first is passed; what is here may only grow by what is planned.
+PYTHON_LINES, JAVASCRIPT_LINES = 9935, 760
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -122,6 +122,17 @@ def test_the_size_is_a_feature() -> None:
     scripts = (ROOT / "views").rglob("*.js")
     javascript = sum(len(file.read_text().splitlines()) for file in scripts)
     assert python <= PYTHON_LINES and javascript <= JAVASCRIPT_LINES
+
+
+def test_scripts_are_found_at_once() -> None:
+    """The head names every module, so that none waits for another; and none needs itself."""
+    scripts = {file.stem: file.read_text() for file in (ROOT / "views/statics/js").glob("*.js")}
+    graph = {name: re.findall(r'from "\./(\w+)\.js"', text) for name, text in scripts.items()}
+    assert [*TopologicalSorter(graph).static_order()][-1] == "main"
+    assert {name for names in graph.values() for name in names} | {"main"} == scripts.keys()
+    head = (ROOT / "views/templates/base.html").read_text()
+    named = re.search(r"{% for name in (\(.+?\)) %}\n<link rel=\"modulepreload\"", head)
+    assert named and sorted((*ast.literal_eval(named[1]), "main")) == sorted(scripts)
 
 
 def test_every_option_is_documented() -> None:

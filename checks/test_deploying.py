@@ -64,10 +64,16 @@ def test_files_from_the_disk(house: House) -> None:  # noqa: F811
         for name, value in own.headers.items():
             if name not in ("Server", "Date", "Etag", "Content-Length", "Expires", "Vary"):
                 assert disk.headers.get(name, "").lower() == value.lower(), name
-    bare = requests.get(f"{house.front.url}/static/js/app.js", timeout=9)
+    bare = requests.get(f"{house.front.url}/static/js/main.js", timeout=9)
     assert bare.headers["Cache-Control"] == "no-cache"
     assert bare.headers["Content-Encoding"] == "gzip"
-    for outside in ("/static/../app.py", "/static/..%2f..%2fapp.py", "/static../app.py"):
+    for outside in (
+        "/static/../app.py",
+        "/static/..%2f..%2fapp.py",
+        "/static../app.py",
+        "/static/js/0123456789abcdef/../../../app.py",
+        "/static/js/0123456789abcdef/..%2f..%2f..%2fapp.py",
+    ):
         answer = requests.Request("GET", house.front.url).prepare()
         answer.url = house.front.url + outside
         assert requests.Session().send(answer, timeout=9).status_code in (400, 403, 404)

@@ -364,7 +364,7 @@ def test_a_session_that_ends_before_the_line_is_open(windows: list[Window]) -> N
     """Is noticed by the page all the same, by whichever door asks and hears 401."""
     _, theirs = windows
     script: list[Any] = []
-    theirs.page.route("**/app.js*", lambda route: script.append(route), times=1)
+    theirs.page.route("**/main.js", lambda route: script.append(route), times=1)
     theirs.page.reload(wait_until="commit")
     until(theirs.page, "document.body !== null")
     theirs.ann.post("/logout")

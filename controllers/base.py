@@ -13,7 +13,7 @@ from uuid import UUID
 
 from tornado import locale
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, StaticFileHandler
+from tornado.web import HTTPError
 
 from controllers.errors import ERROR_STATUS, ErrorHandler, NotLoggedIn
 from controllers.security import HEADERS, local_path
@@ -164,21 +164,6 @@ class MissingHandler(BaseHandler):
 
     async def prepare(self) -> None:
         raise NotFound
-
-
-class StaticHandler(BaseHandler, StaticFileHandler):
-    """The files of views/statics: with `?v=` cached for ever, without it asked for each time."""
-
-    def parse_url_path(self, url_path: str) -> str:
-        """Raise NotFound for a NUL, on which the functions of the file system raise ValueError."""
-        if "\0" in url_path:
-            raise NotFound
-        return super().parse_url_path(url_path)
-
-    def set_extra_headers(self, path: str) -> None:
-        """Keep browsers from guessing how long a copy is good."""
-        if "v" not in self.request.query_arguments:
-            self.set_header("Cache-Control", "no-cache")
 
 
 class PageHandler(BaseHandler):

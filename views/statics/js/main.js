@@ -1,0 +1,88 @@
+// What the page does by forms and links, done at once and without leaving it. Every action is
+// still a form, sent in the background. Here is what becomes of each form, link and key; each
+// module beside this one is one behaviour.
+
+import { $, $$, MESSAGE, ROW, act, field, list } from "./dom.js";
+import { closeRow, openRow, saveRow } from "./editing.js";
+import { ignoreNews } from "./live.js";
+import { showOptimistically } from "./optimistic.js";
+import { moveRow } from "./order.js";
+import { enqueue, mustWait, unanswered, undo, whenSent } from "./sending.js";
+
+addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
+
+document.addEventListener("submit", (event) => {
+  const { target: form, submitter: button } = event;
+  if (form.method === "dialog") return;
+  if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
+    if (!mustWait()) return ignoreNews();
+    event.preventDefault();
+    return whenSent(() => form.requestSubmit(button));
+  }
+  event.preventDefault();
+  const row = (button ?? form).closest(ROW);
+  if (button?.matches(".undo") && unanswered()) undo();
+  else if (button?.closest(".menu")) saveAndMove(row, button.className);
+  else submit(form, button, row);
+});
+
+function saveAndMove(row, where) {
+  saveRow(row);
+  if (!row.hidden) moveRow(row, where);
+}
+
+function submit(form, button, row) {
+  const body = new URLSearchParams(new FormData(form, button));
+  const address = button?.getAttribute("formaction") ?? form.getAttribute("action");
+  if (showOptimistically(form, button, row, body)) enqueue({ address, body, form, row });
+}
+
+// Following a link waits, too.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || !mustWait() || event.defaultPrevented) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  whenSent(() => location.assign(link.href));
+});
+
+const single = {
+  n: () => field?.focus(),
+  "/": () => field?.focus(),
+  j: (row) => step(row, 1),
+  k: (row) => step(row, -1),
+  e: (row) => act && row && openRow(row),
+  d: (row) => row && $(".toggle", row)?.click(),
+  z: undo,
+  "?": () => $("#keys")?.showModal(),
+};
+
+function step(row, by) {
+  const rows = $$(ROW);
+  const next = row ? rows[rows.indexOf(row) + by] : rows.at(by > 0 ? 0 : -1);
+  $(".toggle, label", next ?? row ?? document)?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.isComposing) return; // these keys choose letters
+  const { key, target } = event;
+  const row = target.closest(ROW);
+  const typing = target.matches("input, textarea, select");
+  const arrow = { ArrowUp: "up", ArrowDown: "down" }[key];
+  const sends = key === "Enter" && !event.shiftKey && target.matches(MESSAGE);
+  if (sends && matchMedia("(hover: hover)").matches) target.form.requestSubmit();
+  else if (key === "Escape" && row?.matches(".editing")) closeRow(row);
+  else if (key === "F2" && row && act && !typing) openRow(row);
+  else if (arrow && event.altKey && row && act && !typing) moveRow(row, arrow);
+  else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row);
+  else return;
+  event.preventDefault();
+});
+
+$("#help")?.addEventListener("click", () => $("#keys").showModal());
+$("#show")?.addEventListener("change", ({ target }) => {
+  $("#password").type = target.checked ? "text" : "password";
+});
+
+if (field && list && location.search) history.replaceState(null, "", location.pathname);
