@@ -13,6 +13,18 @@ from tornado.log import access_log
 from tornado.template import Loader
 from tornado.web import RequestHandler, url
 
+import models.account_closing
+import models.cleanup
+import models.history
+import models.invites
+import models.links
+import models.members
+import models.messages
+import models.password_resets
+import models.presence
+import models.sessions
+import models.sqlite_to_postgres
+import models.todos
 import server
 from config import Config
 from controllers import (
@@ -21,9 +33,13 @@ from controllers import (
     files,
     health,
     history,
+    invites,
+    list_page,
     lists,
     live,
     live_fallbacks,
+    messages,
+    password_resets,
     sso,
     todos,
 )
@@ -36,23 +52,11 @@ from controllers.api import messages as api_messages
 from controllers.api import todos as api_todos
 from controllers.api import token_pages
 from controllers.api import tokens as api_tokens
-from controllers.base import MissingHandler, apply_forwarded_headers, path_without_key
+from controllers.base import MissingHandler
+from controllers.errors import path_without_key
+from controllers.security import apply_forwarded_headers
 from controllers.static import StaticHandler
-from models import (
-    account_closing,
-    cleanup,
-    invites,
-    links,
-    members,
-    messages,
-    migrations,
-    password_resets,
-    sessions,
-    sqlite_to_postgres,
-)
-from models import history as changes
-from models import presence as presence_rows
-from models import todos as todo_verbs
+from models import migrations
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from services import backups, jobs, link_titles, metrics, oidc, presence, redis_pubsub
@@ -74,29 +78,29 @@ ADDRESSES: list[Any] = [
     url(r"/lists", lists.ListsHandler, name="lists"),
     url(rf"/lists/{ID}", todos.ListHandler, name="list"),
     url(rf"/lists/{ID}/(active|completed|mine)", todos.FilterHandler, name="filter"),
-    url(rf"/lists/{ID}/messages", todos.MessagesHandler, name="messages"),
-    url(rf"/messages/(held/)?{ID}/delete", todos.DeleteMessageHandler),
+    url(rf"/lists/{ID}/messages", messages.MessagesHandler, name="messages"),
+    url(rf"/messages/(held/)?{ID}/delete", messages.DeleteMessageHandler),
     url(rf"/lists/{ID}/rename", todos.RenameListHandler, name="rename-list"),
     url(rf"/lists/{ID}/(history|trash)", history.HistoryHandler, name="record"),
     url(rf"/lists/{ID}/(toggle-all|clear-completed|delete)", todos.ListVerbHandler),
     url(rf"/lists/{ID}/members", lists.MembersHandler, name="members"),
     url(rf"/lists/{ID}/members/{NAME}/remove", lists.RemoveHandler, name="remove"),
-    url(rf"/lists/{ID}/invites", lists.InvitesHandler, name="invites"),
-    url(rf"/lists/{ID}/invites/{ID}/revoke", lists.RevokeHandler, name="revoke"),
-    url(r"/join/([\w-]{22})", lists.JoinHandler, name="join"),
+    url(rf"/lists/{ID}/invites", invites.InvitesHandler, name="invites"),
+    url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
+    url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
     url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
-    # who comes in
+    # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),
     url(r"/logout", auth.LogOutHandler, name="logout"),
     url(r"/login/sso", sso.StartHandler, name="sso"),
     url(r"/oidc/callback", sso.CallbackHandler, name="sso-callback"),
-    url(r"/reset/([\w-]{43})", auth.ResetHandler, name="reset"),
-    # an account
+    url(r"/reset/([\w-]{43})", password_resets.ResetHandler, name="reset"),
+    # accounts
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
@@ -104,14 +108,14 @@ ADDRESSES: list[Any] = [
     url(rf"/account/tokens/{ID}/end", token_pages.RevokeHandler, name="end-token"),
     url(rf"/account/identities/{ID}/end", sso.UnlinkHandler, name="unlink"),
     url(r"/account/close", account.CloseHandler, name="close"),
-    # out and in
+    # files
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
-    # how it is
+    # monitoring
     (r"/healthz", health.HealthHandler),
     (r"/metrics", health.MetricsHandler),
-    # news
+    # live updates
     (r"/live", live.LiveHandler),
     (r"/live/events", live_fallbacks.EventsHandler),
     (r"/live/poll", live_fallbacks.PollHandler),
@@ -141,10 +145,6 @@ API_REST: list[Any] = [
     (r"/api/.*", api.MissingApiHandler),
 ]
 ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
-# What extras add to the account page.
-account.SECTIONS[:] = [sso.account_section]
-# Where links are, beside the titles of todos.
-links.TEXTS[1:] = [messages.Message.text]
 
 
 class Engine(NamedTuple):
@@ -158,14 +158,28 @@ ENGINES = {  # by `Config.engine`
     "sqlite": Engine(lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache),
     "postgresql": Engine(lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
-# What extras add to the models: see there.
-members.AFTER_ROLE_CHANGE[:] = [invites.end_links, messages.skip_earlier]
-sessions.AFTER_PASSWORD_CHANGE[:] = [password_resets.delete_all]
-account_closing.AFTER[:] = [links.delete_unused]
-cleanup.EXPIRED[:] = [password_resets.expired, invites.expired, messages.expired, links.expired]
-cleanup.FUTURE[:] = [presence_rows.fix_future, links.fix_future]
-changes.SENTENCES |= invites.SENTENCES | messages.SENTENCES
-todo_verbs.ADDRESS_TITLES[:] = [links.known]
+# What extras add to the core, and to each other: see there.
+list_page.PARTS[:] = [messages.PART]
+lists.MEMBERS_PARTS[:] = [invites.draw]
+account.SECTIONS[:] = [sso.account_section]
+models.todos.ADDRESS_TITLES[:] = [models.links.known]
+models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
+models.sessions.AFTER_PASSWORD_CHANGE[:] = [models.password_resets.delete_all]
+models.history.SENTENCES |= models.invites.SENTENCES
+models.history.SENTENCES |= models.messages.SENTENCES
+models.account_closing.AFTER[:] = [models.links.delete_unused]
+models.links.TEXTS[1:] = [models.messages.Message.text]
+models.cleanup.EXPIRED[:] = [
+    models.password_resets.expired,
+    models.invites.expired,
+    models.messages.expired,
+    models.links.expired,
+]
+models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
+# Whether a path on the way to signing up comes from an invitation.
+INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
+# What is checked of the options before anything is opened: each raises StartupError.
+CHECKS: list[Callable[[Config], None]] = [backups.check]
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [
@@ -179,21 +193,19 @@ SERVICES: list[Any] = [
 ]
 # What is done again and again, by whichever process claims it first.
 JOBS = [
-    PeriodicJob("send delayed messages", jobs.units(messages.due, messages.send), every=1),
-    jobs.follow_changes("find links in changes", links.collect),
+    PeriodicJob(
+        "send delayed messages", jobs.units(models.messages.due, models.messages.send), every=1
+    ),
+    jobs.follow_changes("find links in changes", models.links.collect),
     PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1, option="fetch_titles"),
     PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
     PeriodicJob("back up", backups.back_up_nightly, backups.until_night, option="backup_folder"),
 ]
-# What is checked of the options before anything is opened.
-CHECKS: list[Callable[[Config], None]] = [
-    backups.check,
-]
 # What `python app.py --option=...` does instead of serving: it returns what is printed.
 COMMANDS = {
-    "migrate_to": sqlite_to_postgres.migrate,
+    "migrate_to": models.sqlite_to_postgres.migrate,
     "backup": backups.back_up_once,
-    "reset_password": password_resets.print_link,
+    "reset_password": models.password_resets.print_link,
 }
 VIEWS = Path(__file__).parent / "views"
 TEMPLATES = Loader(str(VIEWS / "templates"))
@@ -211,6 +223,7 @@ class App(BaseApp):
         self.hub = Hub(self.lookups)
         self.receivers = {}
         self.publish = lambda *message: False
+        self.others_here = lambda list_id, username: ()
         self.change_feed = ChangeFeed(self)
         self.hash_pool = HashPool()
         self.active_requests = ActiveRequests()
@@ -218,8 +231,8 @@ class App(BaseApp):
         self.write_rate = TokenBucket()
         self.error_log = RateLimitedLog()
         self.on_request, self.on_event = [], []
+        self.invitations, self.checks = INVITATIONS, CHECKS
         self.jobs = JOBS
-        self.checks = CHECKS
         self.services = {}
         for kind in SERVICES:
             self.services[kind] = kind(self)
@@ -239,8 +252,8 @@ class App(BaseApp):
             websocket_max_message_size=64 * 1024,
             websocket_ping_interval=20,
             websocket_ping_timeout=8,  # and 5 s more for a farewell: who is silent goes in 33 s
-            # Against forged posts: a token in each form, and the browser's word where it is from
-            # (ASVS 3.5.1).
+            # Against forged posts: a token in each form, and what the browser tells of the page
+            # that sends it (ASVS 3.5.1).
             xsrf_cookies=True,
             cross_origin_protection=True,
             xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
@@ -254,9 +267,7 @@ class App(BaseApp):
         )
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """Find out for whom a trusted proxy asks, then who answers."""
-        connection: Any = request.connection
-        self.active_requests.hear(connection.stream)  # a form may come now, which has its own time
+        """Set the client that a trusted proxy tells, before anything is counted or logged."""
         if request.remote_ip in self.config.proxies:
             apply_forwarded_headers(request, self.config.proxies)
         return super().find_handler(request, **kwargs)
@@ -268,10 +279,12 @@ class App(BaseApp):
         await asyncio.shield(self.opening)
 
     async def open_parts(self) -> None:
-        """Open one after another. Raises StartupError."""
+        """Open one after another; what fails closes the database again."""
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret or sessions.signing_key(self.config.database_path)
+            secret = self.config.cookie_secret or models.sessions.signing_key(
+                self.config.database_path
+            )
             self.settings["cookie_secret"] = secret
             await self.change_feed.open()
             await self.hub.open()
@@ -280,10 +293,13 @@ class App(BaseApp):
         except BaseException:
             await asyncio.to_thread(self.store.close)
             raise
-        await asyncio.get_running_loop().run_in_executor(None, compile_templates)
+        await asyncio.to_thread(compile_templates)
+        self.is_open = True
 
     async def close(self) -> None:
         """Close the services and the database, in the other order."""
+        if not self.hub.closed:
+            self.hub.close()
         await asyncio.to_thread(self.hash_pool.threads.shutdown)
         for service in reversed(self.services.values()):
             await service.close()
@@ -291,9 +307,9 @@ class App(BaseApp):
         await asyncio.to_thread(self.store.close)
 
     def log_request(self, handler: RequestHandler) -> None:
-        """Write one line: the answer, what was asked, how long it took, for whom.
+        """Log the status, the request, the time it took, the user and their address in one line.
 
-        Faults of ours have lines of their own; see `BaseHandler.log_exception`.
+        Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
         request = handler.request
         for tell in self.on_request:
@@ -312,7 +328,7 @@ class App(BaseApp):
 
 
 def compile_templates() -> None:
-    """Compile every template, in a thread: a page of several would hold the event loop long."""
+    """Compile every template, in a thread: it takes a tenth of a second."""
     for path in Path(TEMPLATES.root).rglob("*.html"):
         TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
 

@@ -9,10 +9,8 @@ import resource
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from itertools import takewhile
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -23,7 +21,6 @@ from tornado.httputil import (
     ParseUrlEncodedConfig,
     set_parse_body_config,
 )
-from tornado.ioloop import PeriodicCallback
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.options import Error
@@ -33,80 +30,74 @@ from controllers.base import READ_WITHIN
 from models.errors import FatalError, StartupError
 from services.app_base import BaseApp
 
-REQUEST_WITHIN = 30  # seconds for the head of a request, and as many for its body
+REQUEST_WITHIN = 30  # seconds until the headers of a request have come; as many for its body
 SPARE = 64  # file descriptors for the database, the log and the like
-SETTLE = 0.5  # seconds that someone who has just come in has to ask
-LAST_WAIT = 8  # seconds that requests under way have when the server closes
+SETTLE = 0.5  # seconds that a new connection has to ask when the server stops
+LAST_WAIT = 8  # seconds that active requests have when the server stops
 NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 
 
 class Server(HTTPServer):
     """Tornado's, with room left for the database and the log when connections are very many."""
 
-    port: int
-
     def initialize(self, app: BaseApp, **limits: Any) -> None:  # type: ignore[override]
-        """Take as many as there are file descriptors, but SPARE."""
+        """Take as many connections as there are file descriptors, but SPARE."""
         super().initialize(app, **limits)
         self.app = app
-        self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
-        self.asking = app.active_requests.asking
-        # Tornado would set a timer for each request, which takes a tenth of its time.
-        self.conn_params.header_timeout = None
-        self.looking = PeriodicCallback(self.end_silent, 1000)
-        self.looking.start()
-
-    def end_silent(self) -> None:
-        """End the connections of those who take too long to ask for something."""
-        latest = time.monotonic() - REQUEST_WITHIN
-        for stream in [*takewhile(lambda each: self.asking[each] < latest, self.asking)]:
-            stream.close()
-
-    def on_close(self, server_conn: Any) -> None:
-        """Forget a connection."""
-        self.asking.pop(server_conn.stream, None)
-        server_conn.stream.error = None  # whose traceback refers back to it
-        super().on_close(server_conn)
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+        self.open = 0  # connections; what became a WebSocket is counted by the hub
+        self.sockets: list[socket.socket] = []  # that it listens on
 
     @property
-    def open(self) -> int:
-        """How many connections there are; what became a socket counts on its own."""
-        return len(self._connections)
+    def port(self) -> int:
+        return int(self.sockets[0].getsockname()[1])
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Listen on sockets that are bound."""
+        self.sockets += sockets
+        super().add_sockets(sockets)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Begin with a connection, or end it at once when there are too many."""
-        if self.open + len(self.app.hub.sockets) >= self.most:
+        """Take a connection, or close it at once when there are too many."""
+        if self.open + len(self.app.hub.sockets) >= self.limit:
             stream.close()
             return
+        self.open += 1
         super().handle_stream(stream, address)
 
+    def on_close(self, server_conn: Any) -> None:
+        """Count a connection out."""
+        self.open -= 1
+        super().on_close(server_conn)
+
+    def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
+        """Begin with a request, unless its client has gone: Tornado would answer all of many."""
+        if request_conn.stream.closed():
+            return HTTPMessageDelegate()
+        return super().start_request(server_conn, request_conn)
+
     async def stop_listening(self) -> None:
-        """Take who waits at the door, close it, and give those who came SETTLE to ask at once.
+        """Take the connections that wait in the kernel, stop, and give them SETTLE to ask at once.
 
         A proxy that was let in and then cut off wouldn't know whether its form was taken.
         """
-        self.looking.stop()
         self.conn_params.no_keep_alive = True  # the next answer of a connection is its last
-        for each in self._sockets.values():
+        for each in self.sockets:
             with suppress(OSError):  # nobody waits any more, or there are no descriptors
                 while True:
-                    self._handle_connection(*each.accept())
+                    connection, address = each.accept()
+                    size = {"max_buffer_size": self.max_buffer_size}
+                    stream = IOStream(connection, read_chunk_size=self.read_chunk_size, **size)
+                    self.handle_stream(stream, address)
         self.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE):
                 while self.open:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
-    def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
-        """Begin with a request, unless whoever sent it has gone: Tornado would begin with all."""
-        if request_conn.stream.closed():
-            return HTTPMessageDelegate()
-        self.app.active_requests.hear(request_conn.stream)
-        return super().start_request(server_conn, request_conn)
-
 
 def check(config: Config) -> None:
-    """Raise StartupError for options that can't go together."""
+    """Raise StartupError for PostgreSQL without a key that all processes share."""
     if config.engine == "postgresql" and not config.cookie_secret:
         raise StartupError(
             "With PostgreSQL, set --cookie_secret to the same value for every process, for "
@@ -121,8 +112,8 @@ def bind(config: Config) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         place = f"port {config.port} of {config.address or 'this machine'}"
         reason = getattr(error, "strerror", None) or error
-        mend = "choose another --port or --address."
-        raise StartupError(f"Can't listen on {place} ({reason}): {mend}") from error
+        advice = "choose another --port or --address."
+        raise StartupError(f"Can't listen on {place} ({reason}): {advice}") from error
     for each in sockets:
         with suppress(AttributeError):  # only Linux ends whom nothing more gets through to
             unread = socket.TCP_USER_TIMEOUT, int(1000 * READ_WITHIN)
@@ -132,34 +123,34 @@ def bind(config: Config) -> list[socket.socket]:
 
 async def start(app: Any) -> Server:
     """Open the port, then the application, and serve. Raises StartupError, nothing left open."""
-    check(app.config)
-    for check_extra in app.checks:
-        check_extra(app.config)
+    for each in (check, *app.checks):
+        each(app.config)
     with ExitStack() as undo:
         sockets = bind(app.config)
         for each in sockets:
             undo.callback(each.close)
         await app.open()
-        # Every limit is said: Tornado's own are an hour of patience and 100 MB for everyone.
+        # Every limit is set: Tornado's own are an hour without a request, and bodies of 100 MB.
         server = Server(
             app,
             max_header_size=32 * 1024,
             max_buffer_size=256 * 1024,
             max_body_size=1024 * 1024,
             chunk_size=64 * 1024,
+            idle_connection_timeout=REQUEST_WITHIN,
+            body_timeout=REQUEST_WITHIN,
         )
         server.add_sockets(sockets)
-        server.port = sockets[0].getsockname()[1]
         undo.pop_all()
     return server
 
 
 async def stop(server: Server) -> None:
-    """Take no new connections, finish what is under way, let go of everything."""
+    """Take no new connections, finish the active requests, close everything."""
     app: Any = server.app
     app.hub.close()
     await server.stop_listening()
-    await app.active_requests.last(LAST_WAIT)
+    await app.active_requests.drain(LAST_WAIT)
     await server.close_all_connections()
     await app.close()
 

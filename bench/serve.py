@@ -102,7 +102,7 @@ class Changing(RenderCache):
     So each request finds all rows changed; those that come meanwhile share the result.
     """
 
-    def get(self, key: Any) -> list[bytes] | None:
+    def get(self, key: Any) -> bytes | None:
         of_a_version = isinstance(key[0], int)
         return None if of_a_version else super().get(key)
 

@@ -11,7 +11,7 @@ from app import ADDRESSES, API_ADDRESSES, API_REST
 from checks.support.programs import Program
 from checks.support.servers import Server, inside
 from checks.support.visitors import PASSWORD, Visitor
-from controllers.base import POLICY
+from controllers.security import POLICY
 
 pytestmark = pytest.mark.engine
 

@@ -19,7 +19,7 @@ from checks.support.servers import ROOT, Server, address, dump, inside
 from checks.support.sockets import Socket, play
 from checks.support.visitors import PASSWORD, Visitor, alerts
 from controllers.account import device
-from controllers.base import path_without_key
+from controllers.errors import path_without_key
 from models import (
     account_closing,
     api_tokens,

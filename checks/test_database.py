@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from peewee import (
 from checks.support.database import ask
 from checks.support.servers import Server
 from checks.support.visitors import Visitor, alerts
-from controllers.base import PageHandler
 from models.database import PreparedQuery, SqliteStore, db
 from models.errors import Unavailable
 from models.migrations import open_file
@@ -290,34 +288,34 @@ def test_what_was_drawn_is_bounded() -> None:
     """The longest unused goes; what is very large isn't kept at all."""
     kept = RenderCache(100_000)
     for number in range(20):
-        kept.put(number, [b"x" * 9_000])  # and what it takes beside it
+        kept.put(number, b"x" * 9_000)  # and what it takes beside it
         kept.get(0)
     assert kept.get(0) and kept.get(19) and kept.get(1) is None
     assert kept.size == 100_000
-    kept.put("large", [b"x" * 19_001])
+    kept.put("large", b"x" * 19_001)
     assert kept.get("large") is None
 
 
 def test_what_many_ask_for_is_drawn_once() -> None:
     """A change sends all who watch a list to ask at once; a failure is shared, but not kept."""
-    handler: Any = SimpleNamespace(app=SimpleNamespace(render_cache=RenderCache()))
+    cache = RenderCache()
     drawings: list[int] = []
 
-    async def draw() -> list[bytes]:
+    async def draw() -> bytes:
         drawings.append(1)
         await asyncio.sleep(0)
         if len(drawings) == 1:
             raise Unavailable("on purpose")
-        return [b"rows"]
+        return b"rows"
 
     async def live() -> None:
         async def ask_for() -> Any:
-            return await PageHandler.render_once(handler, "key", draw)
+            return await cache.get_or_render("key", draw)
 
         refused = await asyncio.gather(*[ask_for() for _ in range(9)], return_exceptions=True)
         assert all(isinstance(answer, Unavailable) for answer in refused)
-        assert await asyncio.gather(*[ask_for() for _ in range(9)]) == [[b"rows"]] * 9
-        assert await ask_for() == [b"rows"]
+        assert await asyncio.gather(*[ask_for() for _ in range(9)]) == [b"rows"] * 9
+        assert await ask_for() == b"rows"
 
     asyncio.run(live())
     assert len(drawings) == 2

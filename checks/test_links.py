@@ -154,18 +154,18 @@ def test_a_title_that_arrives_is_news(house: House) -> None:
     house.add(A, B)
     house.do(todos.add, house.cy, other, B)
     mine = lambda: house.do(lists.mine, house.ann)[0]  # noqa: E731
-    before, number = mine(), house.do(links.newest)
+    theirs = lambda: house.do(lists.versions, [other])[0]  # noqa: E731
+    before, others = mine(), theirs()
     claim(house)
     store(house, (A, "Milk"), (B, None))
-    assert mine() == before._replace(revision=number + 1)
-    news = house.do(lambda: links.news(number, lambda query, **values: query(**values)))
-    assert news == [(number + 1, house.list)]
+    assert mine() == before._replace(revision=before.revision + 1)
+    assert theirs() == others
     assert house.do(links.known, house.list) == {A: "Milk"}
     put_back(house, minutes=11)
     assert claim(house) == [B]
     store(house, (B, "Bread"))
-    news = house.do(lambda: links.news(number + 1, lambda query, **values: query(**values)))
-    assert sorted(news) == [(number + 2, house.list), (number + 2, other)]
+    assert mine().revision == before.revision + 2
+    assert theirs() == (other, others[1], others[2] + 1)
     assert house.do(links.known, other) == {B: "Bread"}
 
 
@@ -193,9 +193,9 @@ def test_titles_are_asked_for_again(house: House) -> None:
     assert claim(house) == []
     put_back(house, days=2)
     assert claim(house) == [A] and kept(house) == {A: ("Milk", 1)}
-    number = house.do(links.newest)
+    before = house.do(lists.versions, [house.list])
     store(house, (A, "Milk"))
-    assert house.do(links.newest) == number  # no news
+    assert house.do(lists.versions, [house.list]) == before  # nothing to show
     store(house, (A, None))
     assert kept(house) == {A: ("Milk", 1)}
 

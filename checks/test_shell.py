@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from checks.support.cast import ROOT, Server, Visitor, address
-from checks.test_live import Socket, aside, play
+from checks.support.servers import ROOT, Server, address
+from checks.support.sockets import Socket, aside, play
+from checks.support.visitors import Visitor
 
 START = """
 from models import List, Todo, User, history, lists, members, open_database, todos, users

@@ -2,28 +2,35 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.options import Error
+from tornado.testing import AsyncHTTPTestCase
+from tornado.web import URLSpec
 
+import app as app_module
 from app import TEMPLATES, App
 from checks.support.database import ask
 from checks.support.servers import NEWEST, ROOT, Server, refused
 from checks.support.visitors import Visitor
 from config import Config, read
+from controllers import list_page, lists
 from models import migrations, sessions, todos, users
 from models.database import SqliteStore
 from models.errors import StartupError, Unavailable
@@ -197,7 +204,7 @@ def test_an_option_that_is_wrong(tmp_path: Path, option: str, reason: str) -> No
 def test_options_come_from_both_sides() -> None:
     """The environment says what the command line doesn't."""
     environment = {"AFAZERES_PORT": "1", "AFAZERES_PUBLIC_URL": "https://x.org", "PORT": "9"}
-    environment |= {"AFAZERES_DEBUG": "", "AFAZERES_BEHIND_PROXY": "10.0.0.9"}
+    environment |= {"AFAZERES_DEBUG": "", "AFAZERES_TRUSTED_PROXIES": "10.0.0.9"}
     told = read(["app.py", "--port=2", "--trusted_proxies=10.0.0.1, 10.0.0.2"], environment)
     assert told == Config(port=2, public_url="https://x.org", trusted_proxies="10.0.0.1, 10.0.0.2")
     assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
@@ -428,6 +435,75 @@ def test_an_app_touches_nothing_until_it_starts(tmp_path: Path) -> None:
         assert asyncio.run(live()) == (200, b"<!doctype html>")
 
 
+class SignUpTest(AsyncHTTPTestCase):
+    """An App in Tornado's own test case, where nobody calls `open`: its first request does."""
+
+    def setUp(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        super().setUp()
+
+    def get_app(self) -> App:
+        database = f"{self.folder.name}/people.db"
+        self.app = App(Config(port=0, database=database, throttle=False, fetch_titles=False))
+        return self.app
+
+    def tearDown(self) -> None:
+        self.io_loop.run_sync(self.app.close)
+        super().tearDown()
+        self.folder.cleanup()
+
+    def test_sign_up(self) -> None:
+        """The first two requests come at once, and both find it open."""
+
+        async def scene() -> int:
+            client, urls = self.http_client, [self.get_url("/signup"), self.get_url("/login")]
+            page, _ = await asyncio.gather(*map(client.fetch, urls))
+            token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+            form = {"username": "ann", "password": "three quiet otters", "_xsrf": token}
+            headers = {"Cookie": f"_xsrf={token}"}
+            asked = HTTPRequest(urls[0], "POST", headers, urlencode(form), follow_redirects=False)
+            answer = await client.fetch(asked, raise_error=False)
+            return answer.code
+
+        assert self.io_loop.run_sync(scene, timeout=30) == 303
+        assert self.app.is_open
+
+
+def test_the_core_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages are whole without the addresses of the extras, and lead to none of them."""
+    core = ("auth", "history", "lists", "live", "todos")
+    rules = [each for each in app_module.ADDRESSES if isinstance(each, URLSpec)]
+    kept = [each for each in rules if each.handler_class.__module__.partition(".")[2] in core]
+    assert len(rules) > len(kept) > 10
+    monkeypatch.setattr(app_module, "ADDRESSES", kept)
+    monkeypatch.setattr(app_module, "INVITATIONS", [])
+    for module, name in ((list_page, "PARTS"), (lists, "MEMBERS_PARTS"), (todos, "ADDRESS_TITLES")):
+        monkeypatch.setattr(module, name, [])
+
+    def visit(ann: Visitor) -> None:
+        ann.sign_up()
+        ann.add("milk https://example.org/milk")
+        page = f"/lists/{ann.list}"
+        pages = (page, f"{page}/completed", "/lists", f"{page}/members", f"{page}/history")
+        for each in (*pages, f"{page}/trash", f"{page}?edit=1", "/todos/1"):
+            answer = ann.get(each)
+            assert answer.status_code == 200, each
+            shown = re.sub(r"<template.*?</template>", "", answer.text, flags=re.S)
+            for link in re.findall(r'(?:href|action)="(/[^"?]*)', shown):
+                assert "/static/" in link or any(each.regex.match(link) for each in kept), link
+        assert ann.get(page, headers={"X-Fragment": "rows"}).status_code == 200
+        ann.http.close()
+
+    async def scene() -> None:
+        app = App(Config(port=0, database=str(tmp_path / "people.db"), throttle=False))
+        running = await start_server(app)
+        ann = Visitor(SimpleNamespace(url=f"http://127.0.0.1:{running.port}"), "ann")  # type: ignore[arg-type]
+        await asyncio.to_thread(visit, ann)
+        await stop_server(running)
+
+    asyncio.run(scene())
+
+
 def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: Path) -> None:
     """Also for someone who reads slowly: what was answered arrives whole."""
     server = start()
@@ -517,6 +593,7 @@ def test_limits_are_set(tmp_path: Path) -> None:
         limits = running.conn_params
         await stop_server(running)
         assert limits.max_body_size == 2**20 and limits.max_header_size == 2**15
+        assert limits.header_timeout == limits.body_timeout == 30
         assert limits.no_keep_alive
 
     asyncio.run(live())

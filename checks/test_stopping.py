@@ -1,6 +1,8 @@
 """Stopping under load and starting with much: everything under way is answered, nothing is lost."""
 
+import asyncio
 import signal
+import socket
 import sys
 import threading
 import time
@@ -11,14 +13,18 @@ from pathlib import Path
 import pytest
 import requests
 
+from app import App
 from checks.support.database import ask
 from checks.support.servers import Server, inside, numbers, store_for
 from checks.support.sockets import Subscriber
 from checks.support.visitors import Visitor
 from checks.support.waiting import wait
 from checks.support.writers import WRITERS, Writer, examine
+from config import Config
 from models import lists, todos
 from models.tables import Person
+from server import start as start_server
+from server import stop as stop_server
 
 pytestmark = pytest.mark.engine
 
@@ -79,6 +85,25 @@ def test_stopped_under_load(start: Callable[..., Server]) -> None:
     sys.stdout.write(f"\nstopped under load in {seconds:.2f} s, {count} acknowledged: all there\n")
 
 
+def test_who_has_just_connected(tmp_path: Path) -> None:
+    """Is answered, though the server stops before it has accepted the connection.
+
+    A proxy that was let in and then cut off wouldn't know whether its form was taken.
+    """
+
+    async def scene() -> bytes:
+        app = App(Config(port=0, database=str(tmp_path / "people.db")))
+        running = await start_server(app)
+        with socket.create_connection(("127.0.0.1", running.port)) as proxy:
+            proxy.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stop_server(running)  # and the loop had no turn in between
+            return b"".join(iter(lambda: proxy.recv(65536), b""))
+
+    answer = asyncio.run(scene())
+    assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
+    assert answer.endswith(b"</html>\n")
+
+
 def test_stopped_twice(start: Callable[..., Server]) -> None:
     """Someone who can't wait: it ends at once, and loses nothing either."""
     server = start()
@@ -96,10 +121,10 @@ def test_started_with_very_much(start: Callable[..., Server], tmp_path: Path) ->
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(store_for(server.database)) as doors:
-        doors.open()
+    with closing(store_for(server.database)) as store:
+        store.open()
         for number in range(100):  # one by one: each locks ann's row for long
-            ask(doors.write, fill_lists, Person(1, ann.name), number).result()
+            ask(store.write, fill_lists, Person(1, ann.name), number).result()
     seconds = []
     for number in range(2):
         begun = time.monotonic()
@@ -121,8 +146,8 @@ def fill_lists(person: Person, number: int) -> None:
 
 
 def test_a_log_that_is_moved_away(start: Callable[..., Server], tmp_path: Path) -> None:
-    """Is written anew after SIGHUP."""
-    log, moved = tmp_path / "house.log", tmp_path / "house.log.1"
+    """Is created again after SIGHUP."""
+    log, moved = tmp_path / "app.log", tmp_path / "app.log.1"
     server = start(f"--log_file_prefix={log}", "--logging=info")
     requests.get(f"{server.url}/login?1", timeout=9)
     log.rename(moved)

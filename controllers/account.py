@@ -65,7 +65,7 @@ class AccountHandler(AccountPageHandler):
         switches = {name: bool(self.field(name)) for name in users.SWITCHES}
         await self.commit(users.prefer, person, self.field("language"), **switches)
         if another:
-            await self.commit_untracked(users.set_email, person, email or "", self.verified_hash)
+            await self.app.write(users.set_email, person, email or "", self.verified_hash)
         self.see_other("account", saved=True)
 
 
@@ -83,7 +83,7 @@ class PasswordHandler(AccountPageHandler):
         person = self.current_user
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
         args = person, hashed, self.browser(), self.session_key(), self.verified_hash
-        key = await self.commit_untracked(sessions.change_password, *args)
+        key = await self.app.write(sessions.change_password, *args)
         self.set_session_cookie(key)
         self.remember_device(person.username, hashed)
         self.see_other("account", saved=True)
@@ -119,7 +119,7 @@ class CloseHandler(AccountPageHandler):
     async def post(self) -> None:
         """Close it if the password is right."""
         await self.check_password()
-        await self.commit_untracked(account_closing.close, self.current_user, self.verified_hash)
+        await self.app.write(account_closing.close, self.current_user, self.verified_hash)
         self.app.hub.end_session(self.session_key())
         self.app.hub.recheck_access(self.current_user)
         self.drop_cookie("session")

@@ -17,7 +17,9 @@ from tornado.httputil import (
 )
 from tornado.web import HTTPError, stream_request_body
 
-from controllers.base import POLICY, SLOWEST, NotLoggedIn, PageHandler, redisplay_if_invalid
+from controllers.base import SLOWEST, PageHandler, redisplay_if_invalid
+from controllers.errors import NotLoggedIn
+from controllers.security import POLICY
 from models import files, lists
 from models.errors import Invalid, NotFound, TooLarge
 

@@ -25,7 +25,7 @@ class HealthHandler(BaseHandler):
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self.read(history.newest)
-                await self.commit_untracked(history.newest)
+                await self.app.write(history.newest)
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
         self.set_header("Content-Type", "text/plain; charset=utf-8")

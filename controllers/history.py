@@ -1,4 +1,4 @@
-"""What was done to a list, and taking it back: history, trash, undo."""
+"""History, trash and undo of a list."""
 
 import re
 
@@ -13,21 +13,21 @@ class HistoryHandler(PageHandler):
     """Who changed what, and what was deleted."""
 
     async def get(self, list_id: str, name: str) -> None:
-        """Show a page of it, the last first; `?page=` says which."""
+        """Show a page of it, the last change first; `?page=` says which."""
         asked = self.get_query_argument("page", "1")
         number = int(asked) if re.fullmatch("[1-9][0-9]{0,5}", asked) else 1
         part = {"offset": (number - 1) * SIZE, "limit": SIZE + 1}
-        seen, rows = await self.read(RECORDS[name], self.current_user, int(list_id), **part)
-        values = {"list": seen, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
-        rights = {"writable": seen.may("change"), "owned": seen.may("rename")}
+        access, rows = await self.read(RECORDS[name], self.current_user, int(list_id), **part)
+        values = {"list": access, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
+        rights = {"writable": access.may("change"), "owned": access.may("rename")}
         self.render(f"history/{name}.html", **values, **rights)
 
 
 class UndoHandler(PageHandler):
-    """Taking back."""
+    """Undo, of any change that history shows."""
 
     async def post(self) -> None:
-        """Take back the change that the form names; if that leaves no list, show all others."""
+        """Undo the change that the form names; if that leaves no list, show all others."""
         change = self.id_field("change") or 0
         list_id = await self.commit(history.undo, self.current_user, change)
         if list_id:

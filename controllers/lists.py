@@ -1,12 +1,15 @@
 """The lists a person may read, making them, and sharing them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from controllers.base import PageHandler, T, redisplay_if_invalid
-from models import invites, lists, members, users
+from controllers.base import PageHandler, redisplay_if_invalid
+from models import lists, members, users
 from models.text import N_
 
 ROLES = {"editor": N_("Can edit"), "viewer": N_("Can view"), "owner": N_("Owner")}
+# HTML that extras add to the page of members; `app.py` fills it.
+MEMBERS_PARTS: list[Callable[[Any, lists.ListAccess], Awaitable[bytes]]] = []
 
 
 class HomeHandler(PageHandler):
@@ -25,14 +28,11 @@ class HomeHandler(PageHandler):
 
 
 class ListsHandler(PageHandler):
-    """All my lists."""
-
     async def get(self) -> None:
-        """Show them."""
         await self.show()
 
     async def show(self) -> None:
-        """Draw them, each with what is left to do, and those that can be brought back."""
+        """Show them, each with what is left to do, and those that can be restored."""
         mine = await self.lookup(lists.mine, self.current_user)
         trash = await self.read(lists.trash, self.current_user)
         self.render("lists/index.html", lists=mine, trash=trash)
@@ -48,16 +48,15 @@ class MembersHandler(PageHandler):
     """Who shares a list."""
 
     async def get(self, list_id: str) -> None:
-        """Show them."""
         await self.show(list_id)
 
-    async def show(self, list_id: str, link: str = "") -> None:
-        """Draw them, with what an owner may change, and a `link` that is shown this once."""
-        seen, people = await self.read(members.every, self.current_user, int(list_id))
-        links = await self.read(invites.invites, seen.id) if seen.may("share") else []
-        values = {"owned": seen.may("share"), "roles": ROLES, "links": links, "link": link}
+    async def show(self, list_id: str) -> None:
+        """Show them, with what an owner may change."""
+        access, people = await self.read(members.every, self.current_user, int(list_id))
+        parts = [await draw(self, access) for draw in MEMBERS_PARTS]
+        values = {"owned": access.may("share"), "roles": ROLES, "parts": parts}
         saved = "saved" in self.request.query_arguments
-        self.render("lists/members.html", list=seen, people=people, saved=saved, **values)
+        self.render("lists/members.html", list=access, people=people, saved=saved, **values)
 
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
@@ -68,52 +67,13 @@ class MembersHandler(PageHandler):
 
 
 class RemoveHandler(PageHandler):
-    """Someone's place in a list, by the one who gave it or the one who has it."""
+    """A member of a list, who is removed or leaves."""
 
     async def post(self, list_id: str, username: str | None = None) -> None:
-        """Share the list with them no more; without a name, leave it."""
+        """Remove them; without a name, leave the list."""
         person = self.current_user
         await self.commit(members.remove, person, int(list_id), username or person.username)
         if username and users.fold(username) != person.username:
             self.see_other("members", list_id)
         else:
             self.see_other("lists")
-
-
-class InvitesHandler(MembersHandler):
-    """Links by which others come into a list."""
-
-    def once(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Make another one each time: what is answered must not be noted anywhere."""
-        return work
-
-    @redisplay_if_invalid
-    async def post(self, list_id: str) -> None:
-        """Make one, and show it; only its hash is kept."""
-        role = self.field("link")
-        key = await self.commit(invites.invite, self.current_user, int(list_id), role)
-        self.set_status(201)
-        await self.show(list_id, f"{self.base}{self.reverse_url('join', key)}")
-
-
-class RevokeHandler(PageHandler):
-    """A link that shall let in nobody else."""
-
-    async def post(self, list_id: str, invite_id: str) -> None:
-        """End it."""
-        await self.commit(invites.revoke, self.current_user, int(list_id), int(invite_id))
-        self.see_other("members", list_id)
-
-
-class JoinHandler(PageHandler):
-    """The other end of a link."""
-
-    async def get(self, key: str) -> None:
-        """Say where it leads."""
-        led = await self.read(invites.invited, key)
-        self.render("lists/join.html", led=led)
-
-    async def post(self, key: str) -> None:
-        """Come in."""
-        list_id = await self.commit(invites.join, self.current_user, key)
-        self.see_other("list", list_id)

@@ -70,7 +70,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
     def read_bytes(self, num_bytes: int, partial: bool = False) -> Awaitable[bytes]:
         """Read a part of a frame; close the socket when its frames come too fast."""
         try:
-            self.pace.step(id(self))
+            self.pace.take(id(self))
         except TooMany:
             self.close(1008, "too many messages")
             return self.read_slowly(num_bytes, partial)

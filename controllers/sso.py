@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from tornado.httputil import url_concat
 
-from controllers.base import PageHandler, local_path, security_log
+from controllers.base import PageHandler
+from controllers.security import local_path, security_log
 from models import identities, rate_limits, sessions
 from models.errors import NotFound
 from services.oidc import (

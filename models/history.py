@@ -58,11 +58,6 @@ KIND = Change.kind.in_(("todo", "list"))
 LAST = PreparedQuery(NEWLY.where(Change.user == Param("person"), KIND))
 BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
 NEWEST = PreparedQuery(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
-NEWS = PreparedQuery(
-    Change.select(Change.id, Change.list, Change.version, Change.kind)
-    .where(Change.id > Param("after"))
-    .order_by(Change.id)
-)
 
 
 class ChangeRecord(NamedTuple):
@@ -143,11 +138,6 @@ def since(
 def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
     """Return the id of the last change of any list."""
     return int(lookup(NEWEST)[0][0])
-
-
-def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int, int, str]]:
-    """Return id, list, version and kind of each change of any list after the one with that id."""
-    return lookup(NEWS, after=after)
 
 
 def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> bool:

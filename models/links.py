@@ -4,21 +4,20 @@
 """
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from peewee import BigIntegerField, CharField, ForeignKeyField, Value, fn
 
-from models import lists
+from models import lists, text
 from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery, db, pending
+from models.database import Param, PreparedQuery, db
 from models.tables import Change, List, Table, Todo, User
 
 # Takes linear time whatever the text (Tornado's linkify doesn't); no punctuation at the end.
-LINK = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
+LINK = text.ADDRESS
 ADDRESS_LIMIT = 2000  # bytes, which an index of PostgreSQL can hold
 PER_TEXT, PER_CHANGE = 10, 1000  # links whose titles are fetched
 CHANGES_SIZE = 1_000_000  # characters of changes that are read in one unit of work
@@ -59,12 +58,6 @@ KNOWN = PreparedQuery(
     Link.select(Link.address, Link.title)
     .join(ListLink)
     .where(ListLink.list == Param("list"), Link.title.is_null(False))
-)
-NEWEST = PreparedQuery(List.select(fn.COALESCE(fn.MAX(List.revision), 0)))
-NEWS = PreparedQuery(
-    List.select(List.revision, List.id)
-    .where(List.revision > Param("after"))
-    .order_by(List.revision)
 )
 
 
@@ -185,19 +178,7 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
     for list_id in ids:
         lists.lock(list_id)
     if ids:
-        List.update(revision=newest() + 1).where(List.id.in_(ids)).execute()
-    if pending.changes is not None:
-        pending.changes += [(list_id, 0, "title") for list_id in ids]
-
-
-def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
-    """Return the highest revision of any list."""
-    return int(lookup(NEWEST)[0][0])
-
-
-def news(after: int, lookup: Callable[..., list[Any]]) -> list[tuple[int, int]]:
-    """Return revision and id of each list with a revision after one."""
-    return lookup(NEWS, after=after)
+        List.update(revision=List.revision + 1).where(List.id.in_(ids)).execute()
 
 
 def delete_unused() -> None:

@@ -9,6 +9,8 @@ from models.errors import Invalid
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 # White space, control and format characters; what Unicode has added since may well be an emoji.
 INVISIBLE = ("Zs", "Zl", "Zp", "Cc", "Cf")
+# Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
+ADDRESS = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
 
 
 def N_(sentence: str) -> str:

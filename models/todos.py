@@ -114,6 +114,11 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     return seen, Rows(made, len(every) - completed, completed)
 
 
+def address_titles(list_id: int) -> dict[str, str]:
+    """Return the titles that are known of the addresses in a list's texts, by address."""
+    return {address: title for known in ADDRESS_TITLES for address, title in known(list_id).items()}
+
+
 def part(
     person: Person, list_id: int, after: tuple[float, int], limit: int
 ) -> tuple[lists.ListAccess, list[lists.Described]]:

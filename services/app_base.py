@@ -40,9 +40,16 @@ class BaseApp(Application):
     jobs: list[Any]
     publish: Callable[..., bool]  # a topic and its message to other processes; False if it can't
     receivers: dict[str, Callable[..., None]]  # by topic: takes what other processes publish
-    checks: list[Callable[[Config], None]]  # of options, by extras; raise StartupError
     on_request: list[Callable[[RequestHandler], None]]
     on_event: list[Callable[[str, str], None]]
+    invitations: list[Callable[[str], bool]]  # units that say whether a path invites to sign up
+    checks: list[Callable[[Config], None]]  # each raises StartupError
+    others_here: Callable[[int, str], tuple[str, ...]]  # who has a list open, but for one name
+    is_open = False
+
+    async def open(self) -> None:
+        """Open the database and the services, if they aren't open. Raises StartupError."""
+        raise NotImplementedError
 
     def has(self, name: str) -> bool:
         """Return whether there is an address of that name: an extra may have been taken away."""
@@ -60,11 +67,11 @@ class BaseApp(Application):
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work that only reads, and return what it returns."""
-        return await self.bridge.of(self.store.read, partial(unit, *args, **kwargs))
+        return await self.bridge.run(self.store.read, partial(unit, *args, **kwargs))
 
     async def write(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work that writes, and return what it returns once it is committed."""
-        return await self.bridge.of(self.store.write, partial(unit, *args, **kwargs))
+        return await self.bridge.run(self.store.write, partial(unit, *args, **kwargs))
 
     def write_soon(self, unit: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run a unit that writes what nobody waits for; one that fails is logged and left."""

@@ -1,4 +1,4 @@
-"""What keeps the event loop free: work in threads and its answers, and what is kept of it."""
+"""Between threads and the event loop: units of work, password hashes, what a library blocks on."""
 
 import asyncio
 import os
@@ -13,50 +13,51 @@ from models.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Door = Callable[[Callable[[], Any], Answer], None]
+Submit = Callable[[Callable[[], Any], Answer], None]  # `read` or `write` of a store
 
-HASHES_WAITING = 32  # about a second of work; whoever comes later is asked to try again
+HASHES_WAITING = 32  # about a second of work
 
 
 class ThreadBridge:
-    """Brings what the models' threads answer to the event loop, waking it once for many.
+    """Gives units of work to the store's threads, and their answers back to the event loop.
 
-    A commit answers a whole group; `asyncio.wrap_future` would wake the loop for each of them.
+    It wakes either side once for many: a commit answers a whole group of units, and
+    `asyncio.wrap_future` would wake the loop for each of them.
     """
 
     def __init__(self) -> None:
-        self.handed_in: list[tuple[Door, Callable[[], Any], Answer]] = []
-        self.ready: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
-        self.called = False
-        self.last: dict[int, asyncio.Future[Any]] = {}  # by person: the commit that is under way
+        self.submitted: list[tuple[Submit, Callable[[], Any], Answer]] = []
+        self.answers: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
+        self.woken = False
+        self.last: dict[int, asyncio.Future[Any]] = {}  # by user: their commit that is running
 
-    def of(self, door: Door, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Hand a unit of work in at a door of `models.database`; return its answer to come."""
+    def run(self, submit: Submit, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Return the future answer of a unit of work, which all of this turn are submitted with."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
-        def answer(result: T, error: Exception | None) -> None:  # runs in the model's thread
-            self.ready.append((future, result, error))
-            if not self.called:
-                self.called = True
+        def answer(result: T, error: Exception | None) -> None:  # runs in the store's thread
+            self.answers.append((future, result, error))
+            if not self.woken:
+                self.woken = True
                 loop.call_soon_threadsafe(self.deliver)
 
-        if not self.handed_in:
-            loop.call_soon(self.hand_in)
-        self.handed_in.append((door, work, answer))
+        if not self.submitted:
+            loop.call_soon(self.submit)
+        self.submitted.append((submit, work, answer))
         return future
 
-    def hand_in(self) -> None:
-        """Give the threads all that came in one turn of the loop, for one commit."""
-        handed_in, self.handed_in = self.handed_in, []
-        for door, work, answer in handed_in:
-            door(work, answer)
+    def submit(self) -> None:
+        """Give the store all that came in one turn of the loop, for one commit."""
+        submitted, self.submitted = self.submitted, []
+        for submit, work, answer in submitted:
+            submit(work, answer)
 
     def deliver(self) -> None:
-        """Give everyone their answer."""
-        self.called = False  # before looking, so that what comes from now on calls again
-        while self.ready:
-            future, result, error = self.ready.popleft()
+        """Resolve the futures of all answers that have come."""
+        self.woken = False  # before the loop, so that an answer which comes from now on wakes again
+        while self.answers:
+            future, result, error = self.answers.popleft()
             if future.cancelled():
                 continue
             if error is None:
@@ -76,7 +77,7 @@ class HashPool:
         self.waiting = 0
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Wait for `work` on a password. Raises Unavailable when too much waits already."""
+        """Run `work` on a password. Raises Unavailable when HASHES_WAITING wait already."""
         if self.waiting >= HASHES_WAITING:
             raise Unavailable("too many passwords waiting to be hashed")
         self.waiting += 1
@@ -87,14 +88,14 @@ class HashPool:
 
 
 async def in_daemon_thread(work: Callable[[], T]) -> T:
-    """Wait for `work` in a thread that the house, when it closes, does not wait for."""
+    """Run `work` in a thread that the process, when it ends, does not wait for."""
     ended: Future[T] = Future()
-    ended.set_running_or_notify_cancel()  # whoever waits may go, but the work goes on
+    ended.set_running_or_notify_cancel()  # a caller who is cancelled doesn't stop the work
 
     def run() -> None:
         try:
             ended.set_result(work())
-        except Exception as error:  # it belongs to whoever waits
+        except Exception as error:  # raised where it is awaited
             ended.set_exception(error)
 
     threading.Thread(target=run, name="aside", daemon=True).start()

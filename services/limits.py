@@ -6,37 +6,38 @@ from tornado.log import app_log
 
 from models.errors import TooMany
 
-PEOPLE_PACED = 10_000  # of whom it is remembered how fast they write
+PEOPLE_LIMIT = 10_000  # whose tokens are remembered
+MINUTE, HOUR = 60, 3600  # seconds
 
 
 class RateLimitedLog:
-    """Logs what is wrong with the house once a minute, however many requests meet it."""
+    """Logs each reason once a minute, however many requests fail for it."""
 
     def __init__(self) -> None:
-        self.told: dict[str, tuple[float, int]] = {}
+        self.logged: dict[str, tuple[float, int]] = {}  # by reason: when, and how often since
 
-    def tell(self, what: str, where: str) -> None:
+    def log(self, reason: str, where: str) -> None:
         """Log it, or count it for the next line."""
         now = time.monotonic()
-        since, unsaid = self.told.get(what, (float("-inf"), 0))
-        if now - since < 60:
-            self.told[what] = (since, unsaid + 1)
+        since, count = self.logged.get(reason, (float("-inf"), 0))
+        if now - since < MINUTE:
+            self.logged[reason] = (since, count + 1)
             return
-        more = f", and {unsaid} times more since the last line" if unsaid else ""
-        app_log.error("%s: %s%s", where, what, more)
-        kept = {what: told for what, told in self.told.items() if now - told[0] < 3600}
-        self.told = {**kept, what: (now, 0)}
+        more = f", and {count} times more since the last line" if count else ""
+        app_log.error("%s: %s%s", where, reason, more)
+        recent = {key: each for key, each in self.logged.items() if now - each[0] < HOUR}
+        self.logged = {**recent, reason: (now, 0)}
 
 
 class TokenBucket:
-    """How fast each person may go: `rate` steps a second, and `burst` at once."""
+    """How fast each person may go: `rate` times a second, and `burst` at once."""
 
     def __init__(self, rate: float = 10, burst: int = 100) -> None:
         self.rate, self.burst = rate, burst
-        self.left: dict[int, tuple[float, float]] = {}  # by person: how many, and since when
+        self.left: dict[int, tuple[float, float]] = {}  # by user: tokens, and when counted
 
-    def step(self, person: int) -> None:
-        """Count one step of theirs. Raises TooMany when they were too fast."""
+    def take(self, person: int) -> None:
+        """Take a token of theirs. Raises TooMany when none is left."""
         now = time.monotonic()
         left, since = self.left.pop(person, (self.burst, now))
         left = min(self.burst, left + self.rate * (now - since))
@@ -44,5 +45,5 @@ class TokenBucket:
             self.left[person] = (left, now)
             raise TooMany(1)
         self.left[person] = (left - 1, now)
-        while len(self.left) > PEOPLE_PACED:
-            del self.left[next(iter(self.left))]  # who was seen longest ago
+        while len(self.left) > PEOPLE_LIMIT:
+            del self.left[next(iter(self.left))]  # the one who was counted longest ago

@@ -48,7 +48,7 @@ class PostgresLookupCache(LookupCache):
             waiting, self.waiting = self.waiting, []
             keys = {key for key, _ in waiting}
             try:
-                found = await self.bridge.of(self.store.lookup, partial(self.find, keys))
+                found = await self.bridge.run(self.store.lookup, partial(self.find, keys))
             except Exception as failure:  # it belongs to those who wait
                 found = dict.fromkeys(keys, (None, failure))
             for key, future in waiting:

@@ -30,6 +30,7 @@ class Presence:
 
     def __init__(self, app: BaseApp) -> None:
         self.app = app
+        app.others_here = self.others
         self.process = secrets.token_hex(16)
         self.names: dict[int, str] = {}  # by id: of the connected users who show where they are
         self.seen: dict[Place, float] = {}  # when last, in any process

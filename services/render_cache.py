@@ -1,40 +1,61 @@
-"""HTML that was rendered before, keyed by everything that it depends on."""
+"""HTML and JSON that was rendered before, by everything that it depends on."""
 
 import asyncio
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Awaitable, Callable, Hashable
 
-KEPT_BYTES = 16 * 1024 * 1024  # of pages and parts of them that were drawn before
-ENTRY = 1000  # bytes that keeping something takes beside it
+from models.errors import NotFound
+
+BYTES_LIMIT = 16 * 1024 * 1024
+OVERHEAD = 1000  # bytes that an entry takes beside what was rendered
 
 
 class RenderCache:
-    """HTML that was drawn before, under a key that holds all it depends on, so it's never stale.
+    """What was rendered, under a key that holds all it depends on, so it's never stale.
 
-    What was not used for longest goes when there is more of it than `limit` bytes.
+    When there is more than `limit` bytes, what was not used for longest goes.
     """
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
+    def __init__(self, limit: int = BYTES_LIMIT) -> None:
         self.limit = limit
         self.size = 0
-        self.parts: OrderedDict[Any, list[bytes]] = OrderedDict()
-        self.drawing: dict[Any, asyncio.Future[list[bytes]]] = {}
+        self.rendered: OrderedDict[Hashable, bytes] = OrderedDict()
+        self.rendering: dict[Hashable, asyncio.Future[bytes]] = {}
 
-    def get(self, key: Any) -> list[bytes] | None:
-        """Return what was kept under `key`, or None."""
-        parts = self.parts.get(key)
-        if parts is not None:
-            self.parts.move_to_end(key)
-        return parts
+    def get(self, key: Hashable) -> bytes | None:
+        """Return what is cached under `key`, or None."""
+        found = self.rendered.get(key)
+        if found is not None:
+            self.rendered.move_to_end(key)
+        return found
 
-    def put(self, key: Any, parts: list[bytes]) -> None:
-        """Keep `parts`, but not what would fill a fifth of the room."""
-        if key in self.parts:
+    def put(self, key: Hashable, rendered: bytes) -> None:
+        """Cache it, unless it would fill a fifth of the room."""
+        size = OVERHEAD + len(rendered)
+        if key in self.rendered or size > self.limit / 5:
             return
-        size = ENTRY + sum(map(len, parts))
-        if size > self.limit / 5:
-            return
-        self.parts[key] = parts
+        self.rendered[key] = rendered
         self.size += size
         while self.size > self.limit:
-            self.size -= ENTRY + sum(map(len, self.parts.popitem(last=False)[1]))
+            self.size -= OVERHEAD + len(self.rendered.popitem(last=False)[1])
+
+    async def get_or_render(self, key: Hashable, render: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return what is cached under `key`, or rendered now, once for all who wait for it.
+
+        A change of a list makes all who have it open ask at the same moment.
+        """
+        found = self.get(key)
+        while found is None:
+            task = self.rendering.get(key)
+            mine = task is None
+            if task is None:
+                task = self.rendering[key] = asyncio.ensure_future(render())
+                task.add_done_callback(lambda _: self.rendering.pop(key))
+            try:
+                found = await task
+            except NotFound:  # for the one whose request renders it, but perhaps not for others
+                if mine:
+                    raise
+            else:
+                self.put(key, found)
+        return found

@@ -24,7 +24,8 @@ from controllers.api.schema import (
     check_body,
     read_json,
 )
-from controllers.base import HEADERS, BaseHandler
+from controllers.base import BaseHandler
+from controllers.security import HEADERS
 from models import api_tokens, idempotency, lists, sessions
 from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Quota, Unavailable
 from models.text import N_
@@ -113,7 +114,7 @@ class ApiHandler(BaseHandler):
 
     async def prepare(self) -> None:
         """Set `current_user` to the token's owner. Raises HTTPError 401, Forbidden."""
-        super().prepare()
+        await super().prepare()
         method = str(self.request.method)
         if method == "OPTIONS" or self.public or method in self.open_methods:
             return

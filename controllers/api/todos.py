@@ -51,18 +51,19 @@ class TodosHandler(OfListHandler):
         if (cursor, limit) == (START, PAGE_LIMIT):  # what most programs ask for is cached
             protocol, host = self.request.protocol, self.request.host
             key = (access.id, access.version, "api", protocol, host)
-            page = await self.render_once(key, lambda: self.read(draw))
+            found = await self.app.render_cache.get_or_render(key, lambda: self.read(draw))
         else:
-            page = await self.read(draw)
-        self.send_page(*page)
+            found = await self.read(draw)
+        cursor_after, _, page = found.partition(b"\n")
+        self.send_page(page, cursor_after)
 
-    def draw(self, list_id: int, cursor: tuple[float, int], limit: int) -> list[bytes]:
-        """Return a page as JSON, and the cursor of the next one; a unit of work."""
+    def draw(self, list_id: int, cursor: tuple[float, int], limit: int) -> bytes:
+        """Return the cursor of the next page, and after a line end this one as JSON."""
         _, rows = todos.part(self.current_user, list_id, cursor, limit + 1)
         if len(rows) <= limit:
-            return [self.encode(rows), b""]
+            return b"\n" + self.encode(rows)
         last = rows[limit - 1]
-        return [self.encode(rows[:limit]), make_cursor(last["order"], last["id"])]
+        return make_cursor(last["order"], last["id"]) + b"\n" + self.encode(rows[:limit])
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:

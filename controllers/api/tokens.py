@@ -39,7 +39,7 @@ class TokensHandler(ApiHandler):
         person = await self.authenticate(username, password)
         if person is None:
             raise ApiError(403, "forbidden", N_("Wrong username or password."))
-        token = await self.commit_untracked(
+        token = await self.app.write(
             api_tokens.create, person, **self.body, stored=self.verified_hash
         )
         self.send_created(token, f"{self.base}/api/tokens/{token['id']}")
@@ -51,5 +51,5 @@ class TokenHandler(ApiHandler):
     @operation(204)
     async def delete(self, token_id: str) -> None:
         """Revoke a token"""
-        await self.commit_untracked(api_tokens.delete, self.current_user, int(token_id))
+        await self.app.write(api_tokens.delete, self.current_user, int(token_id))
         self.app.hub.recheck_access(self.current_user)

@@ -1,0 +1,234 @@
+"""The page of a list, which its handlers, its forms and its conversation show.
+
+It is made of elements, each with an id. A script asks for them again when the list has changed.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from tornado.escape import xhtml_escape
+
+from controllers.base import PageHandler
+from models import history, lists, text, todos
+from models.clock import clock
+from models.errors import NotFound
+from models.tables import Person
+from models.text import N_
+
+WHO = (N_("added by {name}"), N_("completed by {name}"), N_("assigned to {name}"))
+TOKEN = b"\0"  # stands in a cached page for the token of its forms; no text of ours has it
+Elements = dict[str, bytes]  # HTML by the id of its element, which the script replaces
+
+
+class PagePart(NamedTuple):
+    """What an extra adds to the page of a list; `app.py` puts it into PARTS.
+
+    `state` tells what `draw` depends on beside the list's version and its reader; it is asked for
+    each request, so it should only look up by key. `badges` are HTML beside lists in the side bar.
+    """
+
+    name: str
+    state: Callable[[Any, lists.ListAccess], Awaitable[str]]
+    draw: Callable[[Any, "PageContext"], Awaitable[Elements]]
+    badges: Callable[[Any], Awaitable[dict[int, bytes]]] | None = None
+
+
+PARTS: list[PagePart] = []
+
+
+class PageContext(NamedTuple):
+    """A page of one list, as its reader has it; `shown` is one of todos.FILTERS, or an extra's."""
+
+    access: lists.ListAccess
+    shown: str
+    mine: list[lists.ListAccess]
+    digest: str  # of all that the page depends on
+
+    def values(self) -> dict[str, Any]:
+        """Return what its templates have in common."""
+        address = f"/lists/{self.access.id}"
+        return {
+            "list": self.access,
+            "address": address,
+            "back": address if self.shown == "all" else f"{address}/{self.shown}",
+            "shown": self.shown,
+            "shared": self.access.people > 1,
+            "writable": self.access.may("change"),
+            "owned": self.access.may("rename"),
+        }
+
+
+def read_rows(
+    person: Person, list_id: int, shown: str
+) -> tuple[lists.ListAccess, todos.Rows, dict[int, bytes]]:
+    """Return what `todos.rows` does, and by id the HTML of the titles that have links.
+
+    Looking for links can take milliseconds, which are not the event loop's.
+    """
+    access, found = todos.rows(person, list_id, shown)
+    linked_titles = [row for row in found.rows if "://" in row.title]
+    known = todos.address_titles(list_id) if linked_titles else {}
+    return access, found, {row.id: label(row.title, known) for row in linked_titles}
+
+
+def read_last(
+    person: Person, access: lists.ListAccess
+) -> tuple[history.ChangeRecord | None, history.ChangeRecord | None]:
+    """Return a reader's last change of a list, and the last one by others."""
+    return history.last(person, access), history.last(person, access, history.BY_OTHERS)
+
+
+def label(words: str, known: dict[str, str]) -> bytes:
+    """Return the HTML of a todo's title; what was written stays in `title`, for the script.
+
+    Links whose titles are `known` show those.
+    """
+    html = linked(words, known)
+    if known.keys().isdisjoint(text.ADDRESS.findall(words)):
+        return html
+    return b'<span title="%b">%b</span>' % (xhtml_escape(words).encode(), html)
+
+
+def linked(words: str, known: dict[str, str]) -> bytes:
+    """Return the HTML of a plain text, with links for the addresses in it.
+
+    One whose title is `known` shows that, and its host, as anyone can choose a title.
+    """
+    html, end = "", 0
+    for found in text.ADDRESS.finditer(words):
+        address, shown = xhtml_escape(found[0]), known.get(found[0], found[0])
+        html += xhtml_escape(words[end : found.start()])
+        html += f'<a href="{address}" title="{address}" rel="noopener noreferrer nofollow ugc"'
+        html += f' dir="auto">{xhtml_escape(shown)}</a>'
+        if found[0] in known:
+            html += f" <small>{xhtml_escape(urlsplit(found[0]).netloc)}</small>"
+        end = found.end()
+    return (html + xhtml_escape(words[end:])).encode()
+
+
+class ListPageHandler(PageHandler):
+    """What the pages of a list share: its elements, which the script asks for again and again."""
+
+    template = "todos/page.html"
+
+    async def show_list(self, list_id: int, shown: str, editing: int = 0) -> None:
+        """Show the page, with the row `editing` open; a script gets the elements, or 304."""
+        page = await self.page_of(list_id, shown)
+        self.set_header("Vary", "X-Fragment")
+        if self.fragment:
+            self.set_header("ETag", f'"{page.digest}"')
+            if self.check_etag_header():
+                self.set_status(304)
+            else:
+                self.finish(b"".join((await self.draw_elements(page, editing)).values()))
+        elif editing or self.error or self.request.query_arguments:
+            self.finish(await self.draw_page(page, editing))
+        else:
+            # Undo isn't offered for ever, so a page isn't cached for ever.
+            key = (list_id, page.digest, clock.seconds() // history.RECENT.seconds)
+            html = await self.app.render_cache.get_or_render(key, partial(self.draw_plain, page))
+            self.finish(html.replace(TOKEN, self.xsrf_token))
+
+    async def page_of(self, list_id: int, shown: str) -> PageContext:
+        """Return what the page depends on, all of it looked up by key. Raises NotFound."""
+        mine, digest = await self.lookup(lists.all_with_digest, self.current_user)
+        access = next((each for each in mine if each.id == list_id), None)
+        if access is None:
+            raise NotFound
+        states = {part.name: await part.state(self, access) for part in PARTS}
+        whole = repr((digest, list_id, shown, states, self.current_user, self.locale.code))
+        digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
+        return PageContext(access, shown, mine, digest)
+
+    async def draw_plain(self, page: PageContext) -> bytes:
+        """Return the whole page, with TOKEN in place of the token of its forms."""
+        return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
+
+    async def draw_page(self, page: PageContext, editing: int) -> bytes:
+        elements = await self.draw_elements(page, editing)
+        values = self.page_values(page) | {"editing": editing}
+        return self.render_string(self.template, **values, **elements)
+
+    def page_values(self, page: PageContext) -> dict[str, Any]:
+        """Return what the template of the whole page needs beside its elements."""
+        return page.values()
+
+    async def draw_elements(self, page: PageContext, editing: int) -> Elements:
+        """Return the elements of the page: the side bar, the rows, the last changes, PARTS."""
+        elements = {"side": await self.draw_side(page)}
+        if page.shown in todos.FILTERS:
+            elements["rows"] = await self.draw_rows(page, editing)
+        elements |= await self.draw_last(page)
+        for part in PARTS:
+            elements |= await part.draw(self, page)
+        return elements
+
+    async def draw_side(self, page: PageContext) -> bytes:
+        """Return the side bar with all lists of the reader."""
+        badges: dict[int, bytes] = {}
+        for part in PARTS:
+            badges |= await part.badges(self) if part.badges else {}
+        return self.render_string(
+            "todos/side.html", mine=page.mine, here=page.access.id, badges=badges
+        )
+
+    async def draw_last(self, page: PageContext) -> Elements:
+        """Return what is the reader's alone: their last change, and the last one by others."""
+        last, news = await self.read(read_last, self.current_user, page.access)
+        # There is no undo of making or restoring a list by a key.
+        if last and last.kind == "list" and not (last.before and last.after):
+            last = None
+        undoable = page.access.may("change" if last and last.kind == "todo" else "rename")
+        values = page.values() | {"last": last, "undoable": undoable, "news": news}
+        return {
+            "status": self.render_string("todos/status.html", **values),
+            "news": self.render_string("todos/news.html", **values),
+        }
+
+    async def draw_rows(self, page: PageContext, editing: int) -> bytes:
+        """Return the rows and the counts below them, which all with the same right share."""
+        if editing:
+            return await self.render_rows(page, editing)
+        access, shown = page.access, page.shown
+        owner = self.current_user.id if shown == "mine" else 0
+        version = (access.id, access.version, access.revision)
+        key = (*version, shown, self.locale.code, access.may("change"), owner)
+        return await self.app.render_cache.get_or_render(key, partial(self.render_rows, page, 0))
+
+    async def render_rows(self, page: PageContext, editing: int) -> bytes:
+        """Render them, one of them open for renaming, with what was typed if it was refused."""
+        access, found, labels = await self.read(
+            read_rows, self.current_user, page.access.id, page.shown
+        )
+        values = page.values() | {"version": access.version, "rows": found.rows, "labels": labels}
+        values |= {"open": found.open, "completed": found.completed, "editing": 0}
+        values["credits"] = {who: self.credit(who) for who in {row.who for row in found.rows}}
+        for place, row in enumerate(found.rows):
+            if row.id == editing and access.may("change"):
+                up, down = found.around(place)
+                typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
+                values |= {"editing": editing, "up": up, "down": down} | typed
+        return self.render_string("todos/rows.html", **values)
+
+    def credit(self, who: tuple[str | None, ...]) -> str:
+        """Return in words who added a todo, completed it and has it to do."""
+        translate = self.locale.translate
+        return " · ".join(
+            [
+                translate(words).format(name=name)
+                for words, name in zip(WHO, who, strict=True)
+                if name
+            ]
+        )
+
+    async def show(self, list_id: str) -> None:
+        """Show the list again for a form on it that was refused, as it was shown before."""
+        await self.show_list(int(list_id), self.shown_before())
+
+    def shown_before(self) -> str:
+        """Return the filter of the page that a form came from."""
+        name = self.field("back").rpartition("/")[2]
+        return name if name in todos.FILTERS else "all"
