@@ -66,8 +66,8 @@ async def state(handler: ListPageHandler, access: lists.ListAccess) -> str:
     visible = isinstance(handler, MessagesHandler) or "X-Seen" in handler.request.headers
     if access.id in unread and visible and not getattr(handler, "before", None):
         handler.app.write_soon(messages.read_all, person, access.id)
-    pending = await handler.lookup(messages.pending, person, access.id)
-    return repr((unread, pending, others_here(handler, access.id)))
+    pending = await handler.lookup(messages.pending, person)
+    return repr((unread, pending.get(access.id), others_here(handler, access.id)))
 
 
 async def badges(handler: ListPageHandler) -> dict[int, bytes]:

@@ -142,9 +142,9 @@ def unread(person: Person, lookup: Callable[..., list[Any]]) -> dict[int, int]:
     return {seen.id: seen.unread for seen in lists.mine(person, lookup) if seen.unread}
 
 
-def pending(person: Person, list_id: int, lookup: Callable[..., list[Any]]) -> str:
-    """Return what differs when other messages of `person` wait to be sent to a list."""
-    return next((seen.held or "" for seen in lists.mine(person, lookup) if seen.id == list_id), "")
+def pending(person: Person, lookup: Callable[..., list[Any]]) -> dict[int, str]:
+    """Return what differs when other messages of `person` wait to be sent, by list."""
+    return {seen.id: seen.held for seen in lists.mine(person, lookup) if seen.held}
 
 
 def page(
