@@ -35,6 +35,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
         Tornado refuses other origins after this.
         """
+        await self.app.open()
         self.current_user = await self.find_person()
         if self.current_user is None:
             raise HTTPError(401)

@@ -87,8 +87,8 @@ class PreparedQuery:
 def lock(query: Any, **values: Any) -> None:
     """Keep others from changing or locking the rows of a query until COMMIT.
 
-    What is checked before something is written must be locked before it is read. Rows that refer
-    to these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time. The
+    What is checked before something is written must be locked before it is read. Rows that refer to
+    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time. The
     query may be a prepared one, made with LOCKING.
     """
     if db.obj.for_update and isinstance(query, PreparedQuery):

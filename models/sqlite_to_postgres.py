@@ -57,10 +57,9 @@ def copy_table(table: Any, source: Any, target: Any) -> int:
     """Insert the rows of a table under the ids they have; return how many they are."""
     count = 0
     for part in chunked(rows(table, source), PART):
-        names = table._meta.sorted_fields
-        table.insert_many(part, names).bind(target).execute()
+        table.insert_many(part).bind(target).execute()
         count += len(part)
-    name = table._meta.table_name
+    name = table._meta.table_name  # peewee offers no other way to it
     target.execute_sql(
         f"SELECT setval(pg_get_serial_sequence(%s, 'id'), MAX(id)) FROM \"{name}\"",  # noqa: S608
         (f'"{name}"',),
@@ -68,13 +67,13 @@ def copy_table(table: Any, source: Any, target: Any) -> int:
     return count
 
 
-def rows(table: Any, database: Any) -> Iterator[tuple[Any, ...]]:
+def rows(table: Any, database: Any) -> Iterator[dict[str, Any]]:
     """Give the rows of a table, in the order of their ids."""
     last = 0
     while True:
         query = table.select().where(table.id > last).order_by(table.id).limit(PART)
-        part = [*query.bind(database).tuples().execute()]
+        part = [*query.bind(database).dicts().execute()]
         yield from part
         if len(part) < PART:
             return
-        last = part[-1][0]
+        last = part[-1]["id"]
