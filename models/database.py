@@ -270,7 +270,8 @@ class SqliteStore:
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit, changes) for unit, _ in group]
             self.failures = 0
-            call_back(self.on_changes, (changes,))
+            if changes:
+                call_back(self.on_changes, (changes,))
         except Unavailable as error:
             outcomes = [(None, error)] * len(group)
             if self.path.exists():
