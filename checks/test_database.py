@@ -146,6 +146,35 @@ def test_a_unit_that_fails_takes_only_itself_along(doors: SqliteStore) -> None:
     assert ask(doors.read, names).result() == ["before", "behind"]
 
 
+def test_what_was_committed_is_told(doors: SqliteStore) -> None:
+    """After COMMIT and before anyone is answered; nothing of a unit that failed."""
+    told: list[Any] = []
+    ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
+
+    def on_changes(changes: list[tuple[int, int, str]]) -> None:
+        other = SqliteDatabase(str(doors.path))
+        with other.connection_context():
+            (found,) = other.execute_sql("SELECT version FROM list").fetchone()
+        told.append((found, changes))
+
+    def half() -> None:
+        todos.add(ann, 1, "half")
+        raise KeyError("a mistake")
+
+    doors.on_changes = on_changes
+    held = ScheduledMessage(doors)
+    answers = [ask(doors.write, todos.add, ann, 1, "milk"), ask(doors.write, half)]
+    answers.append(ask(doors.write, lists.rename, ann, 1, "Casa"))
+    answers[0].add_done_callback(lambda _: told.append("answered"))
+    held.end.set()
+    answers[2].result()
+    assert told == [(3, [(1, 2, "todo"), (1, 3, "list")]), "answered"]
+    told.clear()
+    with pytest.raises(KeyError):
+        ask(doors.write, half).result()
+    assert told == []
+
+
 def break_commit() -> None:
     """Leave a foreign key that leads nowhere, which SQLite finds at COMMIT only."""
     db.execute_sql("PRAGMA defer_foreign_keys = 1")

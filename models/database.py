@@ -104,7 +104,7 @@ def unit(function: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if db.obj.in_transaction():
             return function(*args, **kwargs)
-        with db.obj.atomic(*() if db.obj.for_update else ("IMMEDIATE",)):
+        with db.obj.atomic(*() if db.obj.for_update else ("IMMEDIATE",)):  # as SQLite's writer
             return function(*args, **kwargs)
 
     return run
@@ -213,7 +213,8 @@ class SqliteStore:
         try:
             return query.run(self._lookups, values)
         except (DatabaseError, InterfaceError) as error:
-            raise self._lost(error) from error
+            self._lookups.close()
+            raise self._refusal(error) from error
 
     def commits(self) -> int:
         """Return a number that differs when anyone, in any process, has committed since."""
@@ -222,12 +223,8 @@ class SqliteStore:
                 self._check_files()
             return int(self._lookups.pragma("data_version"))
         except (DatabaseError, InterfaceError) as error:
-            raise self._lost(error) from error
-
-    def _lost(self, error: Exception) -> Unavailable:
-        """Close the event loop's connection, which failed; return what its caller gets."""
-        self._lookups.close()
-        return self._refusal(error)
+            self._lookups.close()
+            raise self._refusal(error) from error
 
     def _read_until_closed(self) -> None:
         self._read(lambda: self._db.pragma("user_version"))  # opens the files of now
@@ -273,7 +270,8 @@ class SqliteStore:
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit, changes) for unit, _ in group]
             self.failures = 0
-            call_back(self.on_changes, (changes,))
+            if changes:
+                call_back(self.on_changes, (changes,))
         except Unavailable as error:
             outcomes = [(None, error)] * len(group)
             if self.path.exists():

@@ -32,12 +32,12 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     if role not in lists.ROLES:
         raise Invalid("role", "Unknown role: use owner, editor or viewer.")
     members, name = present(list_id), users.fold(username)
-    _, had = members.get(name, (None, None))
+    number, had = members.get(name, (0, None))
     if had is None:
         join(list_id, name, role, len(members))
     elif had != role:
         keep_an_owner(members, name, role)
-        set_role(list_id, name, had, role)
+        set_role(list_id, number, had, role)
     if had != role:
         before = [described(name, had)] if had else []
         verb = "role" if had else "invite"
@@ -66,17 +66,15 @@ def join(list_id: int, name: str, role: str, members: int) -> None:
         rule(list_id, user.id, None, role)
 
 
-def set_role(list_id: int, name: str, before: str, after: str | None) -> None:
+def set_role(list_id: int, user: int, before: str, after: str | None) -> None:
     """Give a member another role; without one they leave."""
-    user: Any = User.select(User.id).where(User.username == name)
-    number = user.scalar()
-    theirs = (Member.list == list_id, Member.user == number)
+    theirs = (Member.list == list_id, Member.user == user)
     if after:
         Member.update(role=after).where(*theirs).execute()
     else:
         Member.delete().where(*theirs).execute()
     for rule in AFTER_ROLE_CHANGE:
-        rule(list_id, number, before, after)
+        rule(list_id, user, before, after)
 
 
 @unit
@@ -94,10 +92,9 @@ def remove(person: Person, list_id: int, username: str) -> None:
         raise NotFound
     number, role = members[name]
     keep_an_owner(members, name, None)
-    user: Any = Member.select(Member.user).where(Member.id == number)
-    todos.unassign(person, list_id, user.scalar())
+    todos.unassign(person, list_id, number)
     seen = lists.get_for(person, list_id, "leave")
-    set_role(list_id, name, role, None)
+    set_role(list_id, number, role, None)
     verb = "leave" if name == person.username else "remove"
     lists.record_change(person, seen, verb, "member", [described(name, role)], [])
 
@@ -110,8 +107,8 @@ def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | No
 
 
 def present(list_id: int) -> dict[str, tuple[int, str]]:
-    """Return id and role of each member by their name, those who came first first."""
-    query: Any = Member.select(User.username, Member.id, Member.role).join(User)
+    """Return user id and role of each member by their name, those who came first first."""
+    query: Any = Member.select(User.username, User.id, Member.role).join(User)
     rows = query.where(Member.list == list_id).order_by(Member.id).tuples()
     return {name: (number, role) for name, number, role in rows}
 

@@ -222,7 +222,8 @@ class PostgresStore:
                     if not self._db.is_connection_usable():
                         raise Unavailable("a statement failed, and its unit went on")
                     ended = True  # but for what waits for COMMIT
-                call_back(self.on_changes, (pending.changes,))
+                if pending.changes:
+                    call_back(self.on_changes, (pending.changes,))
                 return result, None
             except Exception as error:  # whatever it is, it belongs to the caller of this unit
                 code = code_of(error)
