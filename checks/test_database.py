@@ -20,6 +20,7 @@ from peewee import (
 from checks.support.database import ask
 from checks.support.servers import Server
 from checks.support.visitors import Visitor, alerts
+from models import lists, todos, users
 from models.database import PreparedQuery, SqliteStore, db
 from models.errors import Unavailable
 from models.migrations import open_file
