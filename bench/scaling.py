@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from bench.live import SocketHolder, broadcast
@@ -26,7 +27,7 @@ from checks.support.cluster import FOUND, Cluster
 from checks.support.nginx import NGINX, Nginx
 from checks.support.redis_server import REDIS, Redis
 from models.postgres import database_at
-from services.hub import Presence
+from services.presence import Presence
 
 PROCESSES, ASKING = 4, 2 * CLIENTS  # so that each always has requests
 SECRET = "--cookie_secret=for measuring only, and long enough"
@@ -124,21 +125,25 @@ def windows(folder: Path, ending: ExitStack) -> dict[str, float]:
 def presence_cost() -> float:
     """Return the CPU for each person in the presence message of another process."""
     message = json.dumps([[number, f"user-{number}"] for number in range(MANY)])
-    presence = Presence(no_rows)  # type: ignore[arg-type]
+    app: Any = SimpleNamespace(
+        hub=SimpleNamespace(opened=[], broadcast=lambda news: None), read=no_rows
+    )
+    app.receivers, app.publish = {}, lambda *words: True
+    presence = Presence(app)
 
     async def receive() -> float:
         begun = time.thread_time()
         for _ in range(TURNS):
             presence.hear("another", json.loads(message))
-            await presence.news(set())
+            await presence.update()
         return time.thread_time() - begun
 
     return asyncio.run(receive()) / TURNS / MANY
 
 
-async def no_rows(*arguments: object) -> list[Any]:
-    """Stand in for a query."""
-    return []
+async def no_rows(*arguments: object) -> tuple[dict[int, str], list[Any]]:
+    """Stand in for a query of who is where."""
+    return {}, []
 
 
 def versions_cost(cluster: Cluster, database: str) -> float:
