@@ -21,7 +21,6 @@ class OpenApiHandler(ApiHandler):
         self.paths = paths
 
     async def get(self) -> None:
-        """Send it."""
         self.send_json(json.dumps(describe(self.paths, self.base), indent=1).encode())
 
 
@@ -35,7 +34,6 @@ class GuideHandler(PageHandler):
         self.paths = paths
 
     async def get(self) -> None:
-        """Show it."""
         paths: dict[str, dict[str, Any]] = describe(self.paths, self.base)["paths"]
         # Summaries stay in English, as programmers' texts do.
         rows = [

@@ -24,7 +24,7 @@ class MessagesHandler(OfListHandler):
             return
         (_, after), limit = self.cursor(), self.limit()
         _, rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
-        more = make_cursor(0, rows[limit - 1]["id"]) if len(rows) > limit else b""
+        more = make_cursor(0, rows[limit - 1]["id"]) if len(rows) > limit else ""
         self.send_page(self.encode(rows[:limit]), more)
 
     @operation(201, "Message", "text", "text")

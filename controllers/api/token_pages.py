@@ -14,7 +14,6 @@ class TokensHandler(PageHandler):
     """My tokens, and the form for a new one."""
 
     async def get(self) -> None:
-        """Show them."""
         await self.show()
 
     async def show(self, token: str = "") -> None:
