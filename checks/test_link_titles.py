@@ -645,7 +645,7 @@ def test_nobody_is_asked_without_the_option() -> None:
 
 @pytest.fixture(scope="module")
 def asking(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A house that asks `host` for titles."""
+    """A server that asks `host` for titles."""
     database = tmp_path_factory.mktemp("asking") / "people.db"
     made = Server(database, "--fetch_titles=true", f"--fetch_from={host.place}")
     yield made
@@ -774,9 +774,9 @@ def test_programs_hear_of_titles(eve: Visitor, host: Host) -> None:
 
 
 def test_pages_answer_while_others_do_not(host: Host, start: Callable[..., Server]) -> None:
-    """Fifty at once, of servers that misbehave; then the house closes as if nothing were."""
-    house = start("--fetch_titles=true", f"--fetch_from={host.place}")
-    eve = Visitor(house, "eve")
+    """Fifty at once, of servers that misbehave; then the server stops as if nothing were."""
+    server = start("--fetch_titles=true", f"--fetch_from={host.place}")
+    eve = Visitor(server, "eve")
     eve.sign_up()
     host.most = host.here
     bad = [f"{host.url}/{path}?{number}" for number, path in enumerate(WRONG.split())]
@@ -797,7 +797,7 @@ def test_pages_answer_while_others_do_not(host: Host, start: Callable[..., Serve
     while "/never/4" not in str(host.asked):
         assert time.monotonic() < end
         time.sleep(0.05)
-    house.stop()
+    server.stop()
 
 
 # ---- in open windows
