@@ -208,7 +208,7 @@ def test_what_is_held_back(office: Office) -> None:
 
     def said() -> list[str]:
         return [
-            m["text"] for m in database.do(messages.latest, database.bob, database.list, None, 9)[1]
+            m["text"] for m in database.do(messages.latest, database.bob, database.list, None, 9)
         ]
 
     def send() -> None:
@@ -253,7 +253,7 @@ def test_what_is_held_back_at_once(office: Office) -> None:
     assert [each for _, each in database.do(messages.held, database.ann, database.list)] == words
     database.do(lambda: ScheduledMessage.update(due=instant(moment())).execute())
     office.send()
-    _, said = database.do(messages.latest, database.bob, database.list, None, 50)
+    said = database.do(messages.latest, database.bob, database.list, None, 50)
     assert [message["text"] for message in said] == words
 
 

@@ -678,6 +678,7 @@ def alone(liar: Liar, work: Callable[[Provider], Any]) -> Any:
 
     async def run() -> Any:
         provider = Provider(cast(BaseApp, SimpleNamespace(config=config)))
+        await provider.open()
         with closing(provider.client):
             return await work(provider)
 

@@ -19,7 +19,6 @@ class AccountPageHandler(PageHandler):
     """What the account pages share."""
 
     async def get(self) -> None:
-        """Show the page."""
         await self.show()
 
     async def show(self) -> None:
@@ -48,7 +47,6 @@ class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        """Draw the form, filled in."""
         email = await self.read(users.email_of, self.current_user)
         sections = [await section(self) for section in SECTIONS]
         self.draw("index", languages=users.LANGUAGES.items(), email=email, sections=sections)
@@ -73,7 +71,6 @@ class PasswordHandler(AccountPageHandler):
     """Changing the password."""
 
     async def show(self) -> None:
-        """Draw the form."""
         self.draw("password")
 
     @redisplay_if_invalid
@@ -93,7 +90,6 @@ class SessionsHandler(AccountPageHandler):
     """Where someone is logged in."""
 
     async def show(self) -> None:
-        """Draw the list."""
         key = self.session_key()
         rows = await self.read(sessions.sessions, self.current_user, key)
         self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
@@ -117,7 +113,6 @@ class CloseHandler(AccountPageHandler):
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Close it if the password is right."""
         await self.check_password()
         await self.app.write(account_closing.close, self.current_user, self.verified_hash)
         self.app.hub.end_session(self.session_key())

@@ -213,7 +213,6 @@ class LinkTitles:
         )
 
     async def close(self) -> None:
-        """Close the client and the resolver."""
         self.client.close()
         self.resolver.close()
 

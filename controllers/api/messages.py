@@ -23,7 +23,7 @@ class MessagesHandler(OfListHandler):
         if self.not_modified(f"{access.id}-{access.version}"):
             return
         (_, after), limit = self.cursor(), self.limit()
-        _, rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
+        rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
         more = make_cursor(0, rows[limit - 1]["id"]) if len(rows) > limit else ""
         self.send_page(self.encode(rows[:limit]), more)
 
