@@ -16,8 +16,6 @@ SECTIONS: list[Callable[[PageHandler], Awaitable[bytes]]] = []
 
 
 class AccountPageHandler(PageHandler):
-    """What the account pages share."""
-
     async def get(self) -> None:
         await self.show()
 
@@ -68,8 +66,6 @@ class AccountHandler(AccountPageHandler):
 
 
 class PasswordHandler(AccountPageHandler):
-    """Changing the password."""
-
     async def show(self) -> None:
         self.draw("password")
 
@@ -105,8 +101,6 @@ class SessionsHandler(AccountPageHandler):
 
 
 class CloseHandler(AccountPageHandler):
-    """Closing the account."""
-
     async def show(self) -> None:
         """Draw the form, and what will become of the lists."""
         self.draw("close", fates=await self.read(account_closing.fates, self.current_user))

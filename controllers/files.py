@@ -31,8 +31,6 @@ FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
 
 
 class FileHandler(PageHandler):
-    """A list as a file."""
-
     async def get(self, list_id: str, suffix: str) -> None:
         data = await self.read(files.one, self.current_user, int(list_id), suffix)
         self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")

@@ -12,8 +12,6 @@ JOIN = re.compile(r"/join/([\w-]{22})")
 
 
 class InvitesHandler(MembersHandler):
-    """The links into a list."""
-
     link = ""  # the URL that was made just now; it is shown this once, as only its hash is stored
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
@@ -38,10 +36,7 @@ class RevokeHandler(PageHandler):
 
 
 class JoinHandler(PageHandler):
-    """The other end of a link."""
-
     async def get(self, key: str) -> None:
-        """Show where it leads."""
         led = await self.read(invites.invited, key)
         self.render("invites/join.html", led=led)
 

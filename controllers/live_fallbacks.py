@@ -70,7 +70,6 @@ class WaitingHandler(PageHandler):
         subscriber.end()
 
     def on_connection_close(self) -> None:
-        """Stop waiting when the page has gone."""
         super().on_connection_close()
         self.disconnected = True
         if self.subscriber:

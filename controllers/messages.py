@@ -12,8 +12,6 @@ MESSAGES_SHOWN = 30
 
 
 class MessagesHandler(ListPageHandler):
-    """The conversation of a list, on a page of its own."""
-
     template = "messages/page.html"
     before: int | None = None  # shown are older messages than this one
 
@@ -52,7 +50,6 @@ class DeleteMessageHandler(PageHandler):
 
 
 def others_here(handler: ListPageHandler, list_id: int) -> tuple[str, ...]:
-    """Return who else has the list open."""
     return handler.app.others_here(list_id, handler.current_user.username)
 
 

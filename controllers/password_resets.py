@@ -6,8 +6,6 @@ from models import password_resets, users
 
 
 class ResetHandler(AuthFormHandler):
-    """The other end of a link."""
-
     async def get(self, key: str) -> None:  # type: ignore[override]
         await self.show(key)
 

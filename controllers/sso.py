@@ -139,8 +139,6 @@ class CallbackHandler(SsoHandler):
 
 
 class UnlinkHandler(PageHandler):
-    """Unlinking an identity; without a provider, too."""
-
     async def post(self, identity_id: str) -> None:
         """Unlink it: it logs in nobody from now on."""
         await self.commit(identities.unlink, self.current_user, int(identity_id))
@@ -148,6 +146,5 @@ class UnlinkHandler(PageHandler):
 
 
 async def account_section(handler: PageHandler) -> bytes:
-    """Return the HTML about linked identities, for the account page."""
     linked = await handler.read(identities.mine, handler.current_user)
     return handler.render_string("sso/account.html", linked=linked, sso=handler.app.config.sso_name)

@@ -117,6 +117,5 @@ def token_in(authorization: str) -> str:
 
 
 def touch(authorization: str) -> None:
-    """Store that the token is in use."""
     digest = hash_of(token_in(authorization))
     Token.update(last_used=now()).where(Token.hash == digest).execute()

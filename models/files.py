@@ -105,7 +105,6 @@ def about(person: Person) -> bytes:
 
 
 def encoded(value: Any) -> bytes:
-    """Return JSON that people can read."""
     return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
 
@@ -175,7 +174,6 @@ def unzipped(data: bytes) -> list[bytes]:
 
 
 def json_of(data: bytes) -> Any:
-    """Parse JSON. Raises Invalid."""
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):

@@ -91,7 +91,6 @@ def say(person: Person, list_id: int, words: str) -> lists.Described:
 
 
 def clean(words: str) -> str:
-    """Return what can be said; raises Invalid."""
     words = text.several("text", words, TEXT_LIMIT)
     if text.blank(words):
         raise Invalid("text", "Please enter something here.")
@@ -200,7 +199,6 @@ def latest(person: Person, list_id: int, before: int | None, limit: int) -> list
 
 
 def described(number: int, user: str, words: str, created: str) -> lists.Described:
-    """Return a message as change rows hold it."""
     return {"id": number, "user": user, "text": words, "created": created}
 
 

@@ -119,7 +119,6 @@ class TitleReader:
         self.status, self.headers, self.body = 0, HTTPHeaders(), bytearray()
 
     def head(self, line: str) -> None:
-        """Take a line of the head."""
         if line.startswith("HTTP/"):
             self.status, self.headers = int(line.split()[1]), HTTPHeaders()
         elif line.strip():
@@ -133,7 +132,6 @@ class TitleReader:
             raise HTTPInputError(ENOUGH)
 
     def is_page(self) -> bool:
-        """Say whether the response is an HTML page."""
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return self.status == 200 and kind in ("text/html", "application/xhtml+xml")
 
@@ -195,8 +193,6 @@ def normalized(address: str) -> str:
 
 
 class LinkTitles:
-    """Fetches the titles of links."""
-
     def __init__(self, app: BaseApp) -> None:
         self.app, self.config = app, app.config
 
@@ -279,5 +275,4 @@ class LinkTitles:
 
 
 async def fetch_waiting(app: BaseApp) -> None:
-    """Fetch the titles that wait."""
     await app.service(LinkTitles).fetch_waiting()

@@ -64,14 +64,12 @@ class Metrics:
         """Do nothing: the numbers go with the App."""
 
     def count_request(self, handler: RequestHandler) -> None:
-        """Count an answer, and how long it took."""
         request = handler.request
         method = str(request.method)
         self.requests.labels(method if method in METHODS else "other", handler.get_status()).inc()
         self.latency.observe(request.request_time())
 
     def count_event(self, kind: str, result: str) -> None:
-        """Count what has happened, such as a login."""
         self.events.labels(kind, result).inc()
 
 
@@ -86,7 +84,6 @@ class LoopMonitor:
         self.closing = threading.Event()
 
     async def open(self) -> None:
-        """Watch the running loop."""
         self.loop_thread = threading.get_ident()
         self.due = time.monotonic() + TICK
         self.measuring = asyncio.get_running_loop().create_task(self.measure())
@@ -114,6 +111,5 @@ class LoopMonitor:
                 log.warning("The event loop was blocked for %.0f ms by %s", 1000 * late, calls)
 
     async def close(self) -> None:
-        """Stop measuring."""
         self.closing.set()
         self.measuring.cancel()

@@ -127,7 +127,6 @@ class ApiHandler(BaseHandler):
         return visit
 
     def options(self, *args: str) -> None:
-        """Answer a CORS preflight."""
         methods = ", ".join(self.methods())
         self.set_status(204)
         self.set_header("Allow", methods)
@@ -201,7 +200,6 @@ class ApiHandler(BaseHandler):
         return int(value)
 
     def limit(self) -> int:
-        """Return how many objects a page may have. Raises ApiError."""
         return min(self.query_integer("limit", 1, PAGE_LIMIT), PAGE_LIMIT)
 
     def cursor(self) -> tuple[float, int]:
@@ -282,7 +280,6 @@ class MissingApiHandler(ApiHandler):
 
 
 def list_object(access: lists.ListAccess) -> dict[str, Any]:
-    """Return a list as the API shows it."""
     return {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
 
 

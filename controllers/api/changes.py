@@ -24,8 +24,6 @@ OBJECTS["Change"] = {
 
 
 class ChangesHandler(OfListHandler):
-    """The changes of a list."""
-
     subscriber: Subscriber | None = None
     streaming = False  # whether something of a stream was sent, so that no error page can follow
 
@@ -78,7 +76,6 @@ class ChangesHandler(OfListHandler):
             subscriber.end()
 
     def on_connection_close(self) -> None:
-        """Wake the stream, so that it ends."""
         super().on_connection_close()
         if self.subscriber:
             self.subscriber.end()

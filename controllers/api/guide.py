@@ -12,12 +12,9 @@ Paths = Iterable[tuple[str, type[ApiHandler]]]  # with {names} in the paths
 
 
 class OpenApiHandler(ApiHandler):
-    """The OpenAPI description."""
-
     public = True
 
     def initialize(self, paths: Paths) -> None:
-        """Take the API's addresses, from the table in app.py."""
         self.paths = paths
 
     async def get(self) -> None:
@@ -30,7 +27,6 @@ class GuideHandler(PageHandler):
     public = True
 
     def initialize(self, paths: Paths) -> None:
-        """Take the API's addresses, from the table in app.py."""
         self.paths = paths
 
     async def get(self) -> None:

@@ -17,8 +17,6 @@ OBJECTS["List"] = {
 
 
 class ListsHandler(ApiHandler):
-    """The lists of the token's owner."""
-
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""

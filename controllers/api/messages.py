@@ -14,8 +14,6 @@ OBJECTS["Message"] = {
 
 
 class MessagesHandler(OfListHandler):
-    """The conversation of a list."""
-
     @operation(200, "[Message]")
     async def get(self, list_id: str) -> None:
         """The messages of a list, the oldest first"""

@@ -76,7 +76,6 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_integer(digits: str) -> int:
-    """Return an integer. Raises ValueError for more than DIGITS digits."""
     if len(digits) > DIGITS:
         raise ValueError
     return int(digits)

@@ -36,8 +36,6 @@ OBJECTS["Todo"] = {
 
 
 class TodosHandler(OfListHandler):
-    """The todos of a list."""
-
     @operation(200, "[Todo]")
     async def get(self, *args: str) -> None:
         """The todos of a list, in its order"""
@@ -88,8 +86,6 @@ class FirstTodosHandler(TodosHandler):
 
 
 class TodoHandler(ApiHandler):
-    """One todo."""
-
     versioned = True
 
     def lock(self) -> None:

@@ -39,8 +39,6 @@ class TokensHandler(PageHandler):
 
 
 class RevokeHandler(PageHandler):
-    """Revoking a token."""
-
     async def post(self, token_id: str) -> None:
         """Revoke it; streams that it opened end."""
         await self.commit(api_tokens.delete, self.current_user, int(token_id))

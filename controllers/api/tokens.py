@@ -23,8 +23,6 @@ OBJECTS["NewToken"] = {"id": ID, "name": FIELDS["name"], "token": text(100)}
 
 
 class TokensHandler(ApiHandler):
-    """Tokens, which programs authenticate with."""
-
     open_methods = ("POST",)
 
     @operation(200, "[Token]")
@@ -46,8 +44,6 @@ class TokensHandler(ApiHandler):
 
 
 class TokenHandler(ApiHandler):
-    """One token."""
-
     @operation(204)
     async def delete(self, token_id: str) -> None:
         """Revoke a token"""
