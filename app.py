@@ -45,10 +45,10 @@ from controllers import (
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
-from controllers.api import guide as api_guide
 from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
+from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import token_pages
 from controllers.api import tokens as api_tokens
@@ -141,10 +141,10 @@ API_PATHS = {
     ]
 }
 API_REST: list[Any] = [
-    (r"/api/openapi.json", api_guide.OpenApiHandler, API_PATHS),
+    (r"/api/openapi.json", api_openapi.OpenApiHandler, API_PATHS),
     (r"/api/.*", api.MissingApiHandler),
 ]
-ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
+ADDRESSES += [url(r"/api", api_openapi.GuideHandler, API_PATHS, name="api")]
 
 
 class Engine(NamedTuple):
@@ -169,12 +169,7 @@ models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.account_closing.AFTER[:] = [models.links.delete_unused]
 models.links.TEXTS[1:] = [models.messages.Message.text]
-models.cleanup.EXPIRED[:] = [
-    models.password_resets.expired,
-    models.invites.expired,
-    models.messages.expired,
-    models.links.expired,
-]
+models.cleanup.EXPIRED[:] = [models.links.expired]
 models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
 # Whether a path on the way to signing up comes from an invitation.
 INVITATIONS: list[Callable[[str], bool]] = [invites.admits]

@@ -105,8 +105,3 @@ def join(person: Person, key: str) -> int:
         joined = [members.described(person.username, led.role)]
         lists.record_change(person, seen, "join", "member", [], joined)
     return led.list
-
-
-def expired() -> list[tuple[Any, Any]]:
-    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
-    return [(Invite, Invite.expires < now())]

@@ -208,8 +208,3 @@ def skip_earlier(list_id: int, user: int, before: str | None, after: str | None)
         last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
         theirs = (Member.list == list_id, Member.user == user)
         Member.update(last_read_message=last).where(*theirs).execute()
-
-
-def expired() -> list[tuple[Any, Any]]:
-    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
-    return [(Message, Message.deleted_at < lists.trash_begins())]

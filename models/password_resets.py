@@ -65,11 +65,6 @@ def delete_all(person: Person) -> None:
     PasswordReset.delete().where(PasswordReset.user == person.id).execute()
 
 
-def expired() -> list[tuple[Any, Any]]:
-    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
-    return [(PasswordReset, PasswordReset.expires < now())]
-
-
 def print_link(app: Any) -> str:
     """Return a link for a new password of --reset_password. Raises StartupError."""
     config = app.config
