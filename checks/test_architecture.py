@@ -55,7 +55,7 @@ EXTRAS = {
             "models/api_tokens.py",
             "views/templates/api",
         ),
-        lines=1300,  # a file per resource, and the description that programs are written from
+        lines=1120,  # a file per resource, and the description that programs are written from
         needs={"live fallbacks": "changes are read as a stream or by long poll, too"},
     ),
     "api of messages": Extra(
@@ -72,7 +72,7 @@ EXTRAS = {
             "models/files.py",
             "views/templates/files",
         ),
-        lines=480,  # three formats, each out and in, and an archive of all of them
+        lines=450,  # three formats, each out and in, and an archive of all of them
         needs={"messages": "an export has all that someone has written"},
     ),
     "health": Extra(
@@ -99,7 +99,7 @@ EXTRAS = {
             "models/links.py",
             "services/link_titles.py",
         ),
-        lines=480,  # half of it keeps strangers' pages from harming this server and its network
+        lines=475,  # half of it keeps strangers' pages from harming this server and its network
     ),
     "live fallbacks": Extra(
         files=(
@@ -127,7 +127,7 @@ EXTRAS = {
             "models/sqlite_to_postgres.py",
             "services/postgres_lookup_cache.py",
         ),
-        lines=450,  # another engine: its pool, what it locks, what it tries again
+        lines=435,  # another engine: its pool, what it locks, what it tries again
     ),
     "presence": Extra(
         files=(
@@ -143,7 +143,7 @@ EXTRAS = {
             "services/oidc.py",
             "views/templates/sso",
         ),
-        lines=500,  # OpenID Connect leaves many ways to be lied to, each of which is refused
+        lines=480,  # OpenID Connect leaves many ways to be lied to, each of which is refused
     ),
 }
 CORE_LINES, ALL_LINES, JAVASCRIPT_LINES = 4300, 10_000, 1300

@@ -65,19 +65,17 @@ def follow(name: str, read: Callable[[int], int]) -> bool:
     return bool(moved.execute())
 
 
-def done(name: str, claimed: str, seconds: float) -> None:
+def done(name: str, claimed: str, seconds: float, failures: int = 0) -> None:
     """Record that a job was done; it is due again in so many seconds."""
     due = instant(moment() + timedelta(seconds=seconds))
     mine = (Job.name == name, Job.due == claimed)
-    Job.update(due=due, failures=0).where(*mine).execute()
+    Job.update(due=due, failures=failures).where(*mine).execute()
 
 
 def failed(name: str, claimed: str) -> None:
     """Record that a job has failed; it is due again in 2 minutes, then 4, at last in 8 hours."""
     failures = Job.select(Job.failures).where(Job.name == name).scalar() + 1
-    due = instant(moment() + timedelta(minutes=min(2**failures, 480)))
-    mine = (Job.name == name, Job.due == claimed)
-    Job.update(due=due, failures=failures).where(*mine).execute()
+    done(name, claimed, 60 * min(2**failures, 480), failures)
 
 
 def expired() -> list[Rule]:

@@ -249,9 +249,8 @@ class ApiHandler(BaseHandler):
             return work
         if len(key) > 255:
             raise ApiError(400, "bad_request", N_("The Idempotency-Key is too long."))
-        body = hashlib.sha256(self.request.body).hexdigest()
-        key = hashlib.sha256(key.encode()).hexdigest()  # never one of the pages' UUIDs
-        request = f"{self.request.path} {body}"
+        key = sessions.hash_of(key)  # never one of the pages' UUIDs
+        request = f"{self.request.path} {hashlib.sha256(self.request.body).hexdigest()}"
         return partial(idempotency.once, self.current_user, key, request, work)
 
     def if_match(self, match: str, work: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ from models.errors import Invalid
 from models.text import N_, check
 
 BODY_LIMIT = 256 * 1024  # bytes: notes of 16,000 characters fit, however they are written
-DEPTH, DIGITS = 32, 19  # most levels of nesting, most digits of a number
+DEPTH = 32  # most levels of nesting
 SAFE_INTEGER = 2**53  # up to here every integer is a double, and so the same in JavaScript
 
 
@@ -75,12 +75,6 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def parse_integer(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise ValueError
-    return int(digits)
-
-
 def parse_number(digits: str) -> float:
     """Return a number. Raises ValueError unless it is finite: not for NaN or 1e999."""
     value = float(digits)
@@ -91,7 +85,6 @@ def parse_number(digits: str) -> float:
 
 STRICT = json.JSONDecoder(
     object_pairs_hook=unique_names,
-    parse_int=parse_integer,
     parse_float=parse_number,
     parse_constant=parse_number,
 )
