@@ -50,7 +50,6 @@ from controllers.api import members as api_members
 from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
-from controllers.api import token_pages
 from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler
 from controllers.errors import path_without_key
@@ -104,8 +103,8 @@ ADDRESSES: list[Any] = [
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
-    url(r"/account/tokens", token_pages.TokensHandler, name="tokens"),
-    url(rf"/account/tokens/{ID}/end", token_pages.RevokeHandler, name="end-token"),
+    url(r"/account/tokens", api_tokens.TokensPageHandler, name="tokens"),
+    url(rf"/account/tokens/{ID}/end", api_tokens.RevokePageHandler, name="end-token"),
     url(rf"/account/identities/{ID}/end", sso.UnlinkHandler, name="unlink"),
     url(r"/account/close", account.CloseHandler, name="close"),
     # files
