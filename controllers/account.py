@@ -83,8 +83,6 @@ class PasswordHandler(AccountPageHandler):
 
 
 class SessionsHandler(AccountPageHandler):
-    """Where someone is logged in."""
-
     async def show(self) -> None:
         key = self.session_key()
         rows = await self.read(sessions.sessions, self.current_user, key)

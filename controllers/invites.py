@@ -28,8 +28,6 @@ class InvitesHandler(MembersHandler):
 
 
 class RevokeHandler(PageHandler):
-    """A link that is to let in nobody else."""
-
     async def post(self, list_id: str, invite_id: str) -> None:
         await self.commit(invites.revoke, self.current_user, int(list_id), int(invite_id))
         self.see_other("members", list_id)

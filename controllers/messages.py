@@ -41,8 +41,6 @@ class MessagesHandler(ListPageHandler):
 
 
 class DeleteMessageHandler(PageHandler):
-    """A message of one's own, sent or still waiting to be sent."""
-
     async def post(self, held: str, message_id: str) -> None:
         unit = messages.drop if held else messages.take_back
         list_id = await self.commit(unit, self.current_user, int(message_id))

@@ -175,7 +175,6 @@ def read(person: Person, list_id: int, message_id: int) -> None:
 
 @unit
 def read_all(person: Person, list_id: int) -> None:
-    """Store that `person` has read the whole conversation."""
     last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar()
     read(person, list_id, last or 0)
 

@@ -96,7 +96,6 @@ class PublicResolver(Resolver):
         return [(kind, address) for kind, _, _, _, address in found]
 
     async def in_thread(self, look_up: Callable[[], Any]) -> Any:
-        """Run `look_up` when one of RESOLVER_THREADS is free."""
         async with self.threads:
             return await in_daemon_thread(look_up)
 

@@ -79,7 +79,6 @@ class LoopMonitor:
         threading.Thread(target=self.watch_thread, name="loop monitor", daemon=True).start()
 
     async def measure(self) -> None:
-        """Observe how late each tick comes."""
         while True:
             self.due = time.monotonic() + TICK
             await asyncio.sleep(TICK)

@@ -302,7 +302,6 @@ class OfListHandler(ApiHandler):
             self.list_id = self.first.id
 
     async def access(self) -> lists.ListAccess:
-        """Return the list. Raises NotFound."""
         if self.first:
             return self.first
         return await self.lookup(lists.one, self.current_user, self.list_id)
