@@ -291,7 +291,7 @@ def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.engine
 def test_a_forgotten_password(start: Callable[..., Server]) -> None:
-    """The keeper prints a link, good once and for an hour; whoever has it is in."""
+    """The command line prints a link, good once and for an hour; who has it is in."""
     server = start("--throttle=true")
     ann, thief = person(server), Visitor(server, "thief")
     for _ in range(5):

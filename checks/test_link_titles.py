@@ -115,7 +115,7 @@ class Host:
             name, _, rest = head.split()[1].strip("/").partition("/")
             await getattr(self, f"do_{name}")(writer, unquote(rest))
         except (OSError, asyncio.IncompleteReadError):
-            self.gone.set()  # whoever asked has had enough
+            self.gone.set()  # who asked has had enough
         except asyncio.CancelledError:
             pass  # it is closing
         finally:
@@ -536,7 +536,7 @@ def test_a_name_is_looked_up_once(
     assert f"\r\nHost: rebind.example:{host.port}\r\n" in host.asked[-1]
 
 
-def test_each_hop_is_looked_up_anew(
+def test_each_hop_is_looked_up_again(
     host: Host, connected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that was public a moment ago leads inside at the redirect."""
@@ -761,7 +761,7 @@ def test_what_was_kept_is_not_stale(eve: Visitor, host: Host) -> None:
 
 
 def test_programs_hear_of_titles(eve: Visitor, host: Host) -> None:
-    """As of something else than a change: no version, so whoever doesn't know it loses nothing."""
+    """As of something else than a change: no version, so who does not know it loses nothing."""
 
     async def scene() -> None:
         async with Socket(eve) as socket:

@@ -147,7 +147,7 @@ def test_each_is_asked_for_by_one_process(database: Database) -> None:
     assert claim(database) == [A, B]
 
 
-def test_one_person_does_not_keep_the_house_busy(database: Database) -> None:
+def test_one_person_does_not_keep_the_server_busy(database: Database) -> None:
     """Ten links in a minute are theirs; those of others don't wait behind the rest."""
     database.add(*(f"https://example.org/{number}" for number in range(25)))
     database.do(todos.add, database.ed, database.list, A)

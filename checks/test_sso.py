@@ -176,7 +176,7 @@ def test_nothing_stands_in_a_browsers_way(club: Server, browser: Any) -> None:
 
 
 def test_what_is_asked_of_the_provider(club: Server) -> None:
-    """A code, for a secret of 256 bits that only this browser has, each time anew."""
+    """A code, for a secret of 256 bits that only this browser has, another each time."""
     visitor = Visitor(club, "asker")
     answer = visitor.get("/login/sso")
     cookie = answer.headers["Set-Cookie"]
@@ -862,32 +862,32 @@ def test_a_provider_has_a_name() -> None:
 
 
 @pytest.fixture
-def doors(tmp_path: Path) -> Iterator[SqliteStore | PostgresStore]:
+def store(tmp_path: Path) -> Iterator[SqliteStore | PostgresStore]:
     """A database of one's own."""
-    with closing(store_for(tmp_path / "people.db")) as doors:
-        doors.open()
-        yield doors
+    with closing(store_for(tmp_path / "people.db")) as store:
+        store.open()
+        yield store
 
 
 @pytest.mark.engine
-def test_an_identity_is_one_persons(doors: SqliteStore | PostgresStore) -> None:
+def test_an_identity_is_one_persons(store: SqliteStore | PostgresStore) -> None:
     """By its issuer and its subject, letter by letter."""
-    ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
-    bob = ask(doors.write, users.sign_up, "bob", None, None, "Things").result()
-    assert ask(doors.read, identities.find, "i", "s").result() is None
-    ask(doors.write, identities.link, ann, "i", "s").result()
-    ask(doors.write, identities.link, ann, "i", "s").result()
+    ann = ask(store.write, users.sign_up, "ann", None, None, "Things").result()
+    bob = ask(store.write, users.sign_up, "bob", None, None, "Things").result()
+    assert ask(store.read, identities.find, "i", "s").result() is None
+    ask(store.write, identities.link, ann, "i", "s").result()
+    ask(store.write, identities.link, ann, "i", "s").result()
     with pytest.raises(Conflict):
-        ask(doors.write, identities.link, bob, "i", "s").result()
-    ask(doors.write, identities.link, bob, "i", "S").result()
-    ask(doors.write, identities.link, bob, "I", "s").result()
-    found = [ask(doors.read, identities.find, *who).result() for who in ("is", "iS", "Is", "IS")]
+        ask(store.write, identities.link, bob, "i", "s").result()
+    ask(store.write, identities.link, bob, "i", "S").result()
+    ask(store.write, identities.link, bob, "I", "s").result()
+    found = [ask(store.read, identities.find, *who).result() for who in ("is", "iS", "Is", "IS")]
     assert [person and person.username for person in found] == ["ann", "bob", "bob", None]
-    assert ask(doors.write, identities.find_or_create, "i", "s", "eve", "Things").result() == ann
+    assert ask(store.write, identities.find_or_create, "i", "s", "eve", "Things").result() == ann
 
 
 @pytest.mark.engine
-def test_a_name_like_the_wanted_one(doors: SqliteStore) -> None:
+def test_a_name_like_the_wanted_one(store: SqliteStore) -> None:
     """Free, and one that could have been taken here."""
     wanted = {
         "Ann": "ann",
@@ -904,10 +904,10 @@ def test_a_name_like_the_wanted_one(doors: SqliteStore) -> None:
     }
     for number, (name, like) in enumerate(wanted.items()):
         unit = (identities.find_or_create, "i", str(number), name, "Things")
-        person = ask(doors.write, *unit).result()
+        person = ask(store.write, *unit).result()
         assert re.fullmatch(like, person.username), name
-        assert ask(doors.write, *unit).result() == person
+        assert ask(store.write, *unit).result() == person
     for number in range(100):
         ask(
-            doors.write, identities.find_or_create, "crowd", str(number), "x" * 50, "Things"
+            store.write, identities.find_or_create, "crowd", str(number), "x" * 50, "Things"
         ).result()

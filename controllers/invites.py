@@ -1,4 +1,4 @@
-"""Invite links: whoever has one may join the list."""
+"""Invite links: anyone who has one may join the list."""
 
 import re
 from collections.abc import Callable

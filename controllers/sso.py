@@ -56,7 +56,7 @@ class SsoHandler(PageHandler):
 class StartHandler(SsoHandler):
     """To the provider; someone who is logged in is asked whether to link their account to it.
 
-    A link on another site must not do that: it would let in whoever the browser is logged in as
+    A link on another site must not do that: it would let in the one who is logged in
     at the provider. So linking takes the `meant` value of our own page.
     """
 
