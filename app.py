@@ -45,12 +45,11 @@ from controllers import (
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
-from controllers.api import guide as api_guide
 from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
+from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
-from controllers.api import token_pages
 from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler
 from controllers.errors import path_without_key
@@ -104,8 +103,8 @@ ADDRESSES: list[Any] = [
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
-    url(r"/account/tokens", token_pages.TokensHandler, name="tokens"),
-    url(rf"/account/tokens/{ID}/end", token_pages.RevokeHandler, name="end-token"),
+    url(r"/account/tokens", api_tokens.TokensPageHandler, name="tokens"),
+    url(rf"/account/tokens/{ID}/end", api_tokens.RevokePageHandler, name="end-token"),
     url(rf"/account/identities/{ID}/end", sso.UnlinkHandler, name="unlink"),
     url(r"/account/close", account.CloseHandler, name="close"),
     # files
@@ -141,10 +140,10 @@ API_PATHS = {
     ]
 }
 API_REST: list[Any] = [
-    (r"/api/openapi.json", api_guide.OpenApiHandler, API_PATHS),
+    (r"/api/openapi.json", api_openapi.OpenApiHandler, API_PATHS),
     (r"/api/.*", api.MissingApiHandler),
 ]
-ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
+ADDRESSES += [url(r"/api", api_openapi.GuideHandler, API_PATHS, name="api")]
 
 
 class Engine(NamedTuple):
@@ -169,12 +168,7 @@ models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.account_closing.AFTER[:] = [models.links.delete_unused]
 models.links.TEXTS[1:] = [models.messages.Message.text]
-models.cleanup.EXPIRED[:] = [
-    models.password_resets.expired,
-    models.invites.expired,
-    models.messages.expired,
-    models.links.expired,
-]
+models.cleanup.EXPIRED[:] = [models.links.expired]
 models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
 # Whether a path on the way to signing up comes from an invitation.
 INVITATIONS: list[Callable[[str], bool]] = [invites.admits]

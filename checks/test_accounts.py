@@ -12,8 +12,7 @@ from uuid import uuid4
 import pytest
 import requests
 
-from checks.support.database import BROWSER
-from checks.support.database import Database as House
+from checks.support.database import BROWSER, Database
 from checks.support.programs import Program
 from checks.support.servers import ROOT, Server, address, dump, inside
 from checks.support.sockets import Socket, play
@@ -44,9 +43,9 @@ def strict(start: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def database(tmp_path: Path) -> Iterator[Database]:
     """A database of one's own."""
-    made = House(tmp_path / "people.db")
+    made = Database(tmp_path / "people.db")
     yield made
     made.store.close()
 
@@ -138,7 +137,7 @@ def test_writing_too_fast(strict: Server) -> None:
 
 
 @pytest.mark.engine
-def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
     clock = datetime.now(UTC)
     monkeypatch.setattr(rate_limits, "moment", lambda: clock)
@@ -146,7 +145,7 @@ def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def refused(key: str) -> int:
         try:
-            house.do(rate_limits.count, key)
+            database.do(rate_limits.count, key)
         except TooMany as late:
             return late.seconds
         return 0
@@ -157,12 +156,12 @@ def test_the_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         assert refused("name:ann") > 0
         clock += timedelta(seconds=2)
         assert refused("name:ann") == 0
-    while house.do(lambda: RateLimit.get(key="name:ann").total) < rate_limits.IN_A_ROW:
+    while database.do(lambda: RateLimit.get(key="name:ann").total) < rate_limits.IN_A_ROW:
         clock += timedelta(minutes=16)
         assert refused("name:ann") == 0
     clock += timedelta(days=300)
     assert refused("name:ann") > 0
-    house.do(rate_limits.give_back, "name:ann")
+    database.do(rate_limits.give_back, "name:ann")
     assert refused("name:ann") == 0
     assert [refused("address:1") for _ in range(31)] == [0] * 30 + [900]
     for minutes, free in ((16, 30), (13, 0), (3, 30)):
@@ -284,7 +283,7 @@ def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
 
 
 def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
-    """Have the house's keeper print a link."""
+    """Have the command line print a link."""
     command = [sys.executable, "app.py", f"--database={address(server.database)}", "--port=80"]
     command.append(f"--reset_password={name}")
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -292,7 +291,7 @@ def reset(server: Server, name: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.engine
 def test_a_forgotten_password(start: Callable[..., Server]) -> None:
-    """The keeper prints a link, good once and for an hour; whoever has it is in."""
+    """The command line prints a link, good once and for an hour; who has it is in."""
     server = start("--throttle=true")
     ann, thief = person(server), Visitor(server, "thief")
     for _ in range(5):
@@ -322,11 +321,11 @@ def test_a_forgotten_password(start: Callable[..., Server]) -> None:
 @pytest.mark.engine
 def test_a_closed_door(start: Callable[..., Server]) -> None:
     """With --signup=closed only who has a link to a list may make an account."""
-    house = start()
-    ann = person(house)
+    server = start()
+    ann = person(server)
     made = ann.post(f"/lists/{ann.list}/invites", link="editor").text
     (link,) = re.findall(r"/join/[\w-]{22}", made)
-    house.stop()
+    server.stop()
     closed = start("--signup=closed")
     guest = Visitor(closed, "guest")
     assert guest.get("/signup").status_code == guest.sign_up().status_code == 403
@@ -371,72 +370,74 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
 
 
 @pytest.mark.engine
-def test_nothing_is_left(house: House) -> None:
+def test_nothing_is_left(database: Database) -> None:
     """Of someone who goes, but what they did in the lists of others."""
-    house.add("milk")
-    house.do(todos.add, house.ed, house.list, "eds")
-    own = house.do(lists.mine, house.ed)[0].id
-    gone = house.do(lists.create, house.ed, "In the trash")
-    house.do(lists.delete, house.ed, gone)
-    fates = {fate.list: fate for fate in house.do(account_closing.fates, house.ed)}
+    database.add("milk")
+    database.do(todos.add, database.ed, database.list, "eds")
+    own = database.do(lists.mine, database.ed)[0].id
+    gone = database.do(lists.create, database.ed, "In the trash")
+    database.do(lists.delete, database.ed, gone)
+    fates = {fate.list: fate for fate in database.do(account_closing.fates, database.ed)}
     assert fates[own].heir is None and fates[gone].heir is None
-    assert fates[house.list].heir == "ann" and not fates[house.list].owned
-    house.do(account_closing.close, house.ed)
-    names = [member["username"] for member in house.do(members.every, house.ann, house.list)[1]]
-    assert names == ["ann", "bob"] and house.titles() == ["milk", "eds"]
-    for other in (house.bob, house.ann, house.cy):
-        house.do(account_closing.close, other)
-    left = dump(house.path)
+    assert fates[database.list].heir == "ann" and not fates[database.list].owned
+    database.do(account_closing.close, database.ed)
+    names = [
+        member["username"] for member in database.do(members.every, database.ann, database.list)[1]
+    ]
+    assert names == ["ann", "bob"] and database.titles() == ["milk", "eds"]
+    for other in (database.bob, database.ann, database.cy):
+        database.do(account_closing.close, other)
+    left = dump(database.path)
     assert "milk" not in left and "eds" not in left and "In the trash" not in left
-    assert house.do(lambda: Member.select().count()) == 0
-    person = house.do(users.sign_up, "ann", None, None, "Hers")
-    new = house.do(lists.mine, person)[0].id
+    assert database.do(lambda: Member.select().count()) == 0
+    person = database.do(users.sign_up, "ann", None, None, "Hers")
+    new = database.do(lists.mine, person)[0].id
     assert new > gone  # what is kept of a list under its number is never another's
     with pytest.raises(Invalid):
-        house.do(members.put, person, new, f"gone:{house.bob.id}", "owner")
+        database.do(members.put, person, new, f"gone:{database.bob.id}", "owner")
 
 
 @pytest.mark.engine
-def test_who_has_no_password(house: House) -> None:
+def test_who_has_no_password(database: Database) -> None:
     """As they come by single sign-on: they must have come a moment ago."""
-    key = house.do(sessions.log_in, house.ann, BROWSER)
-    assert house.do(sessions.recently_logged_in, house.ann, key)
-    assert not house.do(sessions.recently_logged_in, house.ed, key)
+    key = database.do(sessions.log_in, database.ann, BROWSER)
+    assert database.do(sessions.recently_logged_in, database.ann, key)
+    assert not database.do(sessions.recently_logged_in, database.ed, key)
     past = rate_limits.instant(datetime.now(UTC) - timedelta(minutes=11))
-    house.do(lambda: Session.update(created=past).execute())
-    assert not house.do(sessions.recently_logged_in, house.ann, key)
-    fresh = house.do(sessions.log_in, house.ann, BROWSER)
-    new = house.do(sessions.change_password, house.ann, "a hash", BROWSER, fresh)
-    assert not house.do(sessions.recently_logged_in, house.ann, new)
-    assert house.do(partial(sessions.recently_logged_in, anyone=True), house.ann, new)
-    assert not any(sessions.session_for(old, house.lookup) for old in (key, fresh))
-    assert sessions.session_for(new, house.lookup)
+    database.do(lambda: Session.update(created=past).execute())
+    assert not database.do(sessions.recently_logged_in, database.ann, key)
+    fresh = database.do(sessions.log_in, database.ann, BROWSER)
+    new = database.do(sessions.change_password, database.ann, "a hash", BROWSER, fresh)
+    assert not database.do(sessions.recently_logged_in, database.ann, new)
+    assert database.do(partial(sessions.recently_logged_in, anyone=True), database.ann, new)
+    assert not any(sessions.session_for(old, database.lookup) for old in (key, fresh))
+    assert sessions.session_for(new, database.lookup)
     for late in (
         sessions.log_in,
         api_tokens.create,
     ):  # whose password was checked before it was changed
         with pytest.raises(Forbidden):
-            house.do(partial(late, house.ann, BROWSER, stored="the old hash"))
+            database.do(partial(late, database.ann, BROWSER, stored="the old hash"))
     with pytest.raises(Forbidden):
-        house.do(account_closing.close, house.ann, "the old hash")
+        database.do(account_closing.close, database.ann, "the old hash")
 
 
 @pytest.mark.engine
-def test_fifty_sessions(house: House) -> None:
+def test_fifty_sessions(database: Database) -> None:
     """Are enough: the one that was seen longest ago ends."""
-    keys = [house.do(sessions.log_in, house.ann, BROWSER) for _ in range(51)]
-    assert sessions.session_for(keys[0], house.lookup) is None
-    assert all(sessions.session_for(key, house.lookup) for key in keys[1:])
+    keys = [database.do(sessions.log_in, database.ann, BROWSER) for _ in range(51)]
+    assert sessions.session_for(keys[0], database.lookup) is None
+    assert all(sessions.session_for(key, database.lookup) for key in keys[1:])
 
 
 @pytest.mark.engine
-def test_linked_identities(house: House, ann: Visitor, cy: Visitor, server: Server) -> None:
+def test_linked_identities(database: Database, ann: Visitor, cy: Visitor, server: Server) -> None:
     """Are on the account page, and ended there, but not the only way in."""
     issuer = "https://id.example.org"
-    house.do(identities.link, house.ann, issuer, "1")
-    (only,) = house.do(identities.mine, house.ann)
+    database.do(identities.link, database.ann, issuer, "1")
+    (only,) = database.do(identities.mine, database.ann)
     with pytest.raises(Conflict):
-        house.do(identities.unlink, house.ann, only.id)
+        database.do(identities.unlink, database.ann, only.id)
     with inside(server.database) as run:
         ((number,),) = run('SELECT id FROM "user" WHERE username = ?', ann.name)
         insert = "INSERT INTO identity (user_id, issuer, subject) VALUES (?, ?, ?)"

@@ -363,7 +363,7 @@ def test_who_follows_ends_with_the_truth(start: Callable[..., Server], tmp_path:
                                 break  # and it is not read to its end
                     over.wait(0.1)  # so that several changes wait for it
                 except requests.RequestException:
-                    time.sleep(0.02)  # the house is closed for a moment
+                    time.sleep(0.02)  # the server is down for a moment
         except BaseException as error:
             failed.append(error)
 

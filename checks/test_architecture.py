@@ -55,7 +55,7 @@ EXTRAS = {
             "models/api_tokens.py",
             "views/templates/api",
         ),
-        lines=1300,  # a file per resource, and the description that programs are written from
+        lines=1120,  # a file per resource, and the description that programs are written from
         needs={"live fallbacks": "changes are read as a stream or by long poll, too"},
     ),
     "api of messages": Extra(
@@ -72,7 +72,7 @@ EXTRAS = {
             "models/files.py",
             "views/templates/files",
         ),
-        lines=480,  # three formats, each out and in, and an archive of all of them
+        lines=450,  # three formats, each out and in, and an archive of all of them
         needs={"messages": "an export has all that someone has written"},
     ),
     "health": Extra(
@@ -99,7 +99,7 @@ EXTRAS = {
             "models/links.py",
             "services/link_titles.py",
         ),
-        lines=480,  # half of it keeps strangers' pages from harming this server and its network
+        lines=475,  # half of it keeps strangers' pages from harming this server and its network
     ),
     "live fallbacks": Extra(
         files=(
@@ -118,7 +118,7 @@ EXTRAS = {
         files=(
             "controllers/password_resets.py",
             "models/password_resets.py",
-            "views/templates/auth/reset.html",
+            "views/templates/password_resets",
         )
     ),
     "postgres": Extra(
@@ -127,7 +127,7 @@ EXTRAS = {
             "models/sqlite_to_postgres.py",
             "services/postgres_lookup_cache.py",
         ),
-        lines=450,  # another engine: its pool, what it locks, what it tries again
+        lines=435,  # another engine: its pool, what it locks, what it tries again
     ),
     "presence": Extra(
         files=(
@@ -143,7 +143,7 @@ EXTRAS = {
             "services/oidc.py",
             "views/templates/sso",
         ),
-        lines=500,  # OpenID Connect leaves many ways to be lied to, each of which is refused
+        lines=480,  # OpenID Connect leaves many ways to be lied to, each of which is refused
     ),
 }
 CORE_LINES, ALL_LINES, JAVASCRIPT_LINES = 4300, 10_000, 1300
@@ -361,6 +361,7 @@ def test_templates_escape_everything(template: Path) -> None:
     raw = set(re.findall(r"\{%\s*raw\b\s*(.*?)\s*%\}", text))
     drawn = {
         "page.html": {"side", "rows", "news", "talking", "status", "talk"},
+        "index.html": {"section"},
         "talk.html": {"html"},
         "aside.html": {"talk"},
         "row.html": {"labels[id]"},
@@ -407,12 +408,13 @@ def top_level(file: Path) -> dict[str, tuple[ast.stmt, set[str]]]:
 def test_who_asks_a_database_says_on_which_engine(file: Path) -> None:
     """`engine`: on each; or `sqlite`, `postgresql`: about that one itself. See conftest.py."""
     tree = ast.parse(file.read_text())
+    # The Cluster of bench/ is a calculation.
     imported = {
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
-        if alias.name in STORES
+        if alias.name in STORES and "bench" not in ast.unparse(node)
     }
     defined = top_level(file)
 

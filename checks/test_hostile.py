@@ -112,9 +112,9 @@ def sound(answer: requests.Response) -> requests.Response:
     assert answer.status_code < 500, (answer.request.method, answer.url[:200])
     place = answer.headers.get("Location")
     if place:
-        house = urlsplit(answer.url)
+        expected = urlsplit(answer.url)
         there = urlsplit(urljoin(answer.url, place.replace("\\", "/").replace("\t", "")))
-        assert (there.scheme, there.netloc) == (house.scheme, house.netloc), place
+        assert (there.scheme, there.netloc) == (expected.scheme, expected.netloc), place
     assert "x=1" not in answer.headers.get("Set-Cookie", "")
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         assert "<script>alert" not in answer.text and "<img src=x" not in answer.text
@@ -186,7 +186,7 @@ def test_queries_and_paths(ann: Visitor, ids: dict[str, int], payload: str) -> N
 
 @each
 def test_headers_and_cookies(ann: Visitor, server: Server, payload: str) -> None:
-    """They make nobody someone else, and nothing that leaves the house."""
+    """They make nobody someone else, and nothing that leaves the site."""
     safe = re.sub(r"[^\x20-\x7e]", "?", payload)[:8000]
     for header in HEADERS:
         for path in (f"/lists/{ann.list}", "/login", "/static/css/app.css"):

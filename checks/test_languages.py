@@ -1,4 +1,4 @@
-"""The house speaks its languages whole: no message missing or stale, no page half translated."""
+"""The pages speak their languages whole: no message missing or stale, no page half translated."""
 
 import gettext
 import re
@@ -124,7 +124,7 @@ def test_pages_speak_the_readers_language(ann: Visitor, server: Server) -> None:
     )
 
 
-# A word of this house alone, where people expect a word of the web.
+# A word of this project alone, where people expect a word of the web.
 PRIVATE = re.compile(
     r"\b(house|doors?|anew|whoever|shall|mend(?:ed)?|keeper|carrier|take[sn]? back|took back"
     r"|lets? in|comes? by it|spoken|goes? on|just now|understood|nobody here|here before"

@@ -115,7 +115,7 @@ class Host:
             name, _, rest = head.split()[1].strip("/").partition("/")
             await getattr(self, f"do_{name}")(writer, unquote(rest))
         except (OSError, asyncio.IncompleteReadError):
-            self.gone.set()  # whoever asked has had enough
+            self.gone.set()  # who asked has had enough
         except asyncio.CancelledError:
             pass  # it is closing
         finally:
@@ -536,7 +536,7 @@ def test_a_name_is_looked_up_once(
     assert f"\r\nHost: rebind.example:{host.port}\r\n" in host.asked[-1]
 
 
-def test_each_hop_is_looked_up_anew(
+def test_each_hop_is_looked_up_again(
     host: Host, connected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that was public a moment ago leads inside at the redirect."""
@@ -645,7 +645,7 @@ def test_nobody_is_asked_without_the_option() -> None:
 
 @pytest.fixture(scope="module")
 def asking(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A house that asks `host` for titles."""
+    """A server that asks `host` for titles."""
     database = tmp_path_factory.mktemp("asking") / "people.db"
     made = Server(database, "--fetch_titles=true", f"--fetch_from={host.place}")
     yield made
@@ -761,7 +761,7 @@ def test_what_was_kept_is_not_stale(eve: Visitor, host: Host) -> None:
 
 
 def test_programs_hear_of_titles(eve: Visitor, host: Host) -> None:
-    """As of something else than a change: no version, so whoever doesn't know it loses nothing."""
+    """As of something else than a change: no version, so who does not know it loses nothing."""
 
     async def scene() -> None:
         async with Socket(eve) as socket:
@@ -774,9 +774,9 @@ def test_programs_hear_of_titles(eve: Visitor, host: Host) -> None:
 
 
 def test_pages_answer_while_others_do_not(host: Host, start: Callable[..., Server]) -> None:
-    """Fifty at once, of servers that misbehave; then the house closes as if nothing were."""
-    house = start("--fetch_titles=true", f"--fetch_from={host.place}")
-    eve = Visitor(house, "eve")
+    """Fifty at once, of servers that misbehave; then the server stops as if nothing were."""
+    server = start("--fetch_titles=true", f"--fetch_from={host.place}")
+    eve = Visitor(server, "eve")
     eve.sign_up()
     host.most = host.here
     bad = [f"{host.url}/{path}?{number}" for number, path in enumerate(WRONG.split())]
@@ -797,7 +797,7 @@ def test_pages_answer_while_others_do_not(host: Host, start: Callable[..., Serve
     while "/never/4" not in str(host.asked):
         assert time.monotonic() < end
         time.sleep(0.05)
-    house.stop()
+    server.stop()
 
 
 # ---- in open windows

@@ -124,6 +124,7 @@ def test_a_reset_link(copy: Path) -> None:
     assert re.search(r"http\S+/reset/[\w-]{43}\b", told.stdout)
 
 
+@pytest.mark.sqlite
 def test_a_backup(copy: Path) -> None:
     """Is a database with the same lists."""
     line = next(each for each in PYTHON if "--backup=FILE" in each)

@@ -48,8 +48,8 @@ SMALL = rsa.generate_private_key(65537, 1024)
 EC, CURVE = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
 
 
-def options(issuer: str, client: str = "house", name: str = "The <Club>") -> list[str]:
-    """Return what a house is told of its provider."""
+def options(issuer: str, client: str = "todo", name: str = "The <Club>") -> list[str]:
+    """Return the options that name a provider."""
     secret = [f"--oidc_client_secret={SECRET}", f"--cookie_secret={SIGNING}"]
     return [f"--oidc_issuer={issuer}", f"--oidc_client_id={client}", f"--oidc_name={name}", *secret]
 
@@ -73,9 +73,9 @@ def issuer() -> Iterator[str]:
 def club(
     issuer: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Server]:
-    """A house whose people come from there; each kind of signature has one."""
+    """A server whose people come from there; each kind of signature has one."""
     folder = tmp_path_factory.mktemp("club")
-    server = Server(folder / "people.db", *options(issuer, f"{request.param} house"))
+    server = Server(folder / "people.db", *options(issuer, f"{request.param} client"))
     yield server
     try:
         server.stop()
@@ -176,7 +176,7 @@ def test_nothing_stands_in_a_browsers_way(club: Server, browser: Any) -> None:
 
 
 def test_what_is_asked_of_the_provider(club: Server) -> None:
-    """A code, for a secret of 256 bits that only this browser has, each time anew."""
+    """A code, for a secret of 256 bits that only this browser has, another each time."""
     visitor = Visitor(club, "asker")
     answer = visitor.get("/login/sso")
     cookie = answer.headers["Set-Cookie"]
@@ -376,7 +376,7 @@ def liar(shared_liar: Liar) -> Liar:
 
 @pytest.fixture(scope="module")
 def shared_den(shared_liar: Liar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A house that trusts it, and remembers what it said."""
+    """A server that trusts it, and remembers what it said."""
     folder = tmp_path_factory.mktemp("den")
     server = Server(folder / "people.db", *options(shared_liar.issuer))
     server.expected.append("single sign-on: ")
@@ -398,7 +398,7 @@ def back(liar: Liar, visitor: Visitor, next: str = "", **changed: Any) -> reques
     asked = begin(visitor, "/login/sso?" + urlencode({"next": next}))
     now = int(time.time())
     times = {"iat": now, "exp": now + 60}
-    who = {"iss": liar.issuer, "aud": "house", "sub": visitor.name, "nonce": asked["nonce"]}
+    who = {"iss": liar.issuer, "aud": "todo", "sub": visitor.name, "nonce": asked["nonce"]}
     liar.claims = {**liar.claims, **times, **who, **changed}
     liar.claims = {name: value for name, value in liar.claims.items() if value is not None}
     answer = visitor.get("/oidc/callback?" + urlencode({"code": "c", "state": asked["state"]}))
@@ -424,8 +424,8 @@ def test_what_is_true_is_believed(den: Server, liar: Liar) -> None:
     assert start_session(back(liar, zoe), zoe)
     assert re.fullmatch(r"zoe\.b\.liar\.b\d*", whoami(zoe))
     basic = base64.b64decode(liar.headers["Authorization"].removeprefix("Basic ")).decode()
-    assert basic == "house:more+than+a+%2B%2F%3A%25%26+will+tell"
-    for changed in ({"aud": ["house"]}, {"aud": ["house", "x"], "azp": "house"}):
+    assert basic == "todo:more+than+a+%2B%2F%3A%25%26+will+tell"
+    for changed in ({"aud": ["todo"]}, {"aud": ["todo", "x"], "azp": "todo"}):
         zoe = Visitor(den, "zoe")
         assert start_session(back(liar, zoe, **changed), zoe)
     liar.sign = lambda claims: jwt.encode(claims, EC, "ES256", {"kid": "ec"})
@@ -444,9 +444,9 @@ LIES: dict[str, dict[str, Any]] = {
     "wrong audience": {"aud": "x"},
     "no audience": {"aud": None},
     "no one's audience": {"aud": []},
-    "an audience that is none": {"aud": {"house": 1}},
-    "several audiences and nobody named": {"aud": ["house", "x"]},
-    "several audiences and another named": {"aud": ["house", "x"], "azp": "x"},
+    "an audience that is none": {"aud": {"todo": 1}},
+    "several audiences and nobody named": {"aud": ["todo", "x"]},
+    "several audiences and another named": {"aud": ["todo", "x"], "azp": "x"},
     "another named": {"azp": "x"},
     "expired": {"exp": 1},
     "expired just now": {"exp": "late"},
@@ -674,10 +674,11 @@ def test_a_provider_that_never_answers(liar: Liar, monkeypatch: pytest.MonkeyPat
 
 def alone(liar: Liar, work: Callable[[Provider], Any]) -> Any:
     """Return what `work` makes of a provider that nobody has asked before."""
-    config = Config(oidc_issuer=liar.issuer, oidc_client_id="house", oidc_client_secret=SECRET)
+    config = Config(oidc_issuer=liar.issuer, oidc_client_id="todo", oidc_client_secret=SECRET)
 
     async def run() -> Any:
         provider = Provider(cast(BaseApp, SimpleNamespace(config=config)))
+        await provider.open()
         with closing(provider.client):
             return await work(provider)
 
@@ -740,31 +741,31 @@ def test_a_provider_that_takes_the_secret_only_in_the_form(
     """It says so, and gets it there; a name that is told only when asked is asked for."""
     liar.places["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
     liar.places["userinfo_endpoint"] = f"{liar.issuer}/who"
-    house = start(*options(liar.issuer))
+    server = start(*options(liar.issuer))
     liar.claims = {}
     for sub, name in (("", "lia"), ("another", "someone")):
-        lia = Visitor(house, "lia")
+        lia = Visitor(server, "lia")
         answer = {"sub": sub or lia.name, "preferred_username": "Lia"}
         liar.answers["/who"] = lambda answer=answer: answer
         assert start_session(back(liar, lia), lia)
         assert whoami(lia) == name and "/who" in liar.asked
-    assert liar.form["client_secret"] == [SECRET] and liar.form["client_id"] == ["house"]
+    assert liar.form["client_secret"] == [SECRET] and liar.form["client_id"] == ["todo"]
     assert "Authorization" not in liar.headers
-    house.expected.append("single sign-on: ")
+    server.expected.append("single sign-on: ")
     liar.answers["/who"] = lambda: b"x"
-    assert back(liar, Visitor(house, "new")).status_code == 503
+    assert back(liar, Visitor(server, "new")).status_code == 503
     lia.http.cookies.clear()
     assert start_session(back(liar, lia), lia), "who is known isn't asked about"
-    house.stop()
+    server.stop()
 
 
 def test_a_provider_that_is_away(start: Callable[..., Server]) -> None:
     """The log-in page is there, and passwords are good; when it is back, so is its way in."""
     with Liar() as liar:
         issuer = liar.issuer
-    house = start(*options(issuer, name=""))
-    house.expected.append("single sign-on: ")
-    ann, eva = Visitor(house, "ann"), Visitor(house, "eva")
+    server = start(*options(issuer, name=""))
+    server.expected.append("single sign-on: ")
+    ann, eva = Visitor(server, "ann"), Visitor(server, "eva")
     assert ann.sign_up().status_code == 303
     name = urlsplit(issuer).netloc
     assert f"Log in with {name}</a>" in eva.get("/login").text
@@ -772,34 +773,34 @@ def test_a_provider_that_is_away(start: Callable[..., Server]) -> None:
     assert answer.status_code == 503
     assert alerts(answer.text) == [TELLING.replace("The <Club>", name)]
     assert ann.log_in().status_code == 303 and eva.get("/login").status_code == 200
-    house.stop()
+    server.stop()
 
 
 def test_over_tls_the_cookie_stays_there(liar: Liar, start: Callable[..., Server]) -> None:
     """And the way back is the address that people use."""
-    house = start(*options(liar.issuer), "--public_url=https://todo.example.org")
-    answer = Visitor(house, "eva").get("/login/sso")
+    server = start(*options(liar.issuer), "--public_url=https://todo.example.org")
+    answer = Visitor(server, "eva").get("/login/sso")
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("__Host-sso=") and "; Secure" in cookie
     asked = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
     assert asked["redirect_uri"] == "https://todo.example.org/oidc/callback" and asked["a"] == "b"
-    answer = Visitor(house, "eva").get("/oidc/callback", headers={"Cookie": "__Host-sso=x"})
+    answer = Visitor(server, "eva").get("/oidc/callback", headers={"Cookie": "__Host-sso=x"})
     assert answer.status_code == 400
     assert answer.headers["Set-Cookie"].startswith('__Host-sso="";')
     assert "; Secure" in answer.headers["Set-Cookie"]
-    house.stop()
+    server.stop()
 
 
-def test_a_house_of_invited_people(liar: Liar, start: Callable[..., Server]) -> None:
+def test_sign_up_by_invitation(liar: Liar, start: Callable[..., Server]) -> None:
     """Says so to who comes from there without an invitation; who is linked comes in."""
-    house = start(*options(liar.issuer), "--signup=closed")
+    server = start(*options(liar.issuer), "--signup=closed")
     ann = Visitor(start(*options(liar.issuer)), "ann")
     ann.sign_up()
     ann.server.stop()
-    ann.server = house
+    ann.server = server
     made = ann.post(f"/lists/{ann.list}/invites", link="editor").text
     (link,) = re.findall(r"/join/[\w-]{22}", made)
-    eva, new = Visitor(house, "eva"), Visitor(house, "new")
+    eva, new = Visitor(server, "eva"), Visitor(server, "new")
     for place in ("", "/", "/join/" + "x" * 22, link + "x"):
         answer = back(liar, new, next=place)
         assert answer.status_code == 403 and not start_session(answer, new)
@@ -808,18 +809,18 @@ def test_a_house_of_invited_people(liar: Liar, start: Callable[..., Server]) -> 
     assert start_session(answer, eva) and answer.headers["Location"] == link
     eva.http.cookies.clear()
     assert start_session(back(liar, eva), eva)
-    house.stop()
+    server.stop()
 
 
 def test_new_people_are_throttled(liar: Liar, start: Callable[..., Server]) -> None:
     """As those who sign up are; who is known comes in."""
-    house = start(*options(liar.issuer), "--throttle=true")
-    visitors = [Visitor(house, "new") for _ in range(11)]
+    server = start(*options(liar.issuer), "--throttle=true")
+    visitors = [Visitor(server, "new") for _ in range(11)]
     came = [back(liar, visitor).status_code for visitor in visitors]
     assert came == [303] * 10 + [429]
     visitors[0].http.cookies.clear()
     assert start_session(back(liar, visitors[0]), visitors[0])
-    house.stop()
+    server.stop()
 
 
 def test_without_a_provider_there_is_nothing(nobody: Visitor, ann: Visitor) -> None:
@@ -847,7 +848,7 @@ def test_without_a_provider_there_is_nothing(nobody: Visitor, ann: Visitor) -> N
     ],
 )
 def test_half_a_provider_is_none(issuer: str, others: list[str]) -> None:
-    """The house says so when it opens."""
+    """The server says so when it starts."""
     with pytest.raises(Error, match="--oidc_issuer"):
         read(["app.py", f"--oidc_issuer={issuer}", *others], {})
 
@@ -861,32 +862,32 @@ def test_a_provider_has_a_name() -> None:
 
 
 @pytest.fixture
-def doors(tmp_path: Path) -> Iterator[SqliteStore | PostgresStore]:
+def store(tmp_path: Path) -> Iterator[SqliteStore | PostgresStore]:
     """A database of one's own."""
-    with closing(store_for(tmp_path / "people.db")) as doors:
-        doors.open()
-        yield doors
+    with closing(store_for(tmp_path / "people.db")) as store:
+        store.open()
+        yield store
 
 
 @pytest.mark.engine
-def test_an_identity_is_one_persons(doors: SqliteStore | PostgresStore) -> None:
+def test_an_identity_is_one_persons(store: SqliteStore | PostgresStore) -> None:
     """By its issuer and its subject, letter by letter."""
-    ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
-    bob = ask(doors.write, users.sign_up, "bob", None, None, "Things").result()
-    assert ask(doors.read, identities.find, "i", "s").result() is None
-    ask(doors.write, identities.link, ann, "i", "s").result()
-    ask(doors.write, identities.link, ann, "i", "s").result()
+    ann = ask(store.write, users.sign_up, "ann", None, None, "Things").result()
+    bob = ask(store.write, users.sign_up, "bob", None, None, "Things").result()
+    assert ask(store.read, identities.find, "i", "s").result() is None
+    ask(store.write, identities.link, ann, "i", "s").result()
+    ask(store.write, identities.link, ann, "i", "s").result()
     with pytest.raises(Conflict):
-        ask(doors.write, identities.link, bob, "i", "s").result()
-    ask(doors.write, identities.link, bob, "i", "S").result()
-    ask(doors.write, identities.link, bob, "I", "s").result()
-    found = [ask(doors.read, identities.find, *who).result() for who in ("is", "iS", "Is", "IS")]
+        ask(store.write, identities.link, bob, "i", "s").result()
+    ask(store.write, identities.link, bob, "i", "S").result()
+    ask(store.write, identities.link, bob, "I", "s").result()
+    found = [ask(store.read, identities.find, *who).result() for who in ("is", "iS", "Is", "IS")]
     assert [person and person.username for person in found] == ["ann", "bob", "bob", None]
-    assert ask(doors.write, identities.find_or_create, "i", "s", "eve", "Things").result() == ann
+    assert ask(store.write, identities.find_or_create, "i", "s", "eve", "Things").result() == ann
 
 
 @pytest.mark.engine
-def test_a_name_like_the_wanted_one(doors: SqliteStore) -> None:
+def test_a_name_like_the_wanted_one(store: SqliteStore) -> None:
     """Free, and one that could have been taken here."""
     wanted = {
         "Ann": "ann",
@@ -903,10 +904,10 @@ def test_a_name_like_the_wanted_one(doors: SqliteStore) -> None:
     }
     for number, (name, like) in enumerate(wanted.items()):
         unit = (identities.find_or_create, "i", str(number), name, "Things")
-        person = ask(doors.write, *unit).result()
+        person = ask(store.write, *unit).result()
         assert re.fullmatch(like, person.username), name
-        assert ask(doors.write, *unit).result() == person
+        assert ask(store.write, *unit).result() == person
     for number in range(100):
         ask(
-            doors.write, identities.find_or_create, "crowd", str(number), "x" * 50, "Things"
+            store.write, identities.find_or_create, "crowd", str(number), "x" * 50, "Things"
         ).result()

@@ -16,10 +16,7 @@ SECTIONS: list[Callable[[PageHandler], Awaitable[bytes]]] = []
 
 
 class AccountPageHandler(PageHandler):
-    """What the account pages share."""
-
     async def get(self) -> None:
-        """Show the page."""
         await self.show()
 
     async def show(self) -> None:
@@ -48,7 +45,6 @@ class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        """Draw the form, filled in."""
         email = await self.read(users.email_of, self.current_user)
         sections = [await section(self) for section in SECTIONS]
         self.draw("index", languages=users.LANGUAGES.items(), email=email, sections=sections)
@@ -70,10 +66,7 @@ class AccountHandler(AccountPageHandler):
 
 
 class PasswordHandler(AccountPageHandler):
-    """Changing the password."""
-
     async def show(self) -> None:
-        """Draw the form."""
         self.draw("password")
 
     @redisplay_if_invalid
@@ -90,10 +83,7 @@ class PasswordHandler(AccountPageHandler):
 
 
 class SessionsHandler(AccountPageHandler):
-    """Where someone is logged in."""
-
     async def show(self) -> None:
-        """Draw the list."""
         key = self.session_key()
         rows = await self.read(sessions.sessions, self.current_user, key)
         self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
@@ -109,15 +99,12 @@ class SessionsHandler(AccountPageHandler):
 
 
 class CloseHandler(AccountPageHandler):
-    """Closing the account."""
-
     async def show(self) -> None:
         """Draw the form, and what will become of the lists."""
         self.draw("close", fates=await self.read(account_closing.fates, self.current_user))
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Close it if the password is right."""
         await self.check_password()
         await self.app.write(account_closing.close, self.current_user, self.verified_hash)
         self.app.hub.end_session(self.session_key())

@@ -31,10 +31,7 @@ FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
 
 
 class FileHandler(PageHandler):
-    """A list as a file."""
-
     async def get(self, list_id: str, suffix: str) -> None:
-        """Send it in the format of the suffix."""
         data = await self.read(files.one, self.current_user, int(list_id), suffix)
         self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")
         self.send_file("todos", suffix, data)
@@ -102,7 +99,6 @@ class ImportHandler(PageHandler):
             self.speed_check.cancel()
 
     def on_finish(self) -> None:
-        """Stop checking: the answer was sent."""
         self.stop_speed_check()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -117,7 +113,6 @@ class ImportHandler(PageHandler):
         self.app.active_requests.end(self)
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a part of the body."""
         if self.current_user:
             self.data += chunk
 
@@ -126,7 +121,6 @@ class ImportHandler(PageHandler):
         self.check_method()
 
     async def get(self) -> None:
-        """Show the form."""
         if self.current_user:
             await self.show()
         else:

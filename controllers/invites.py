@@ -1,4 +1,4 @@
-"""Invite links: whoever has one may join the list."""
+"""Invite links: anyone who has one may join the list."""
 
 import re
 from collections.abc import Callable
@@ -12,8 +12,6 @@ JOIN = re.compile(r"/join/([\w-]{22})")
 
 
 class InvitesHandler(MembersHandler):
-    """The links into a list."""
-
     link = ""  # the URL that was made just now; it is shown this once, as only its hash is stored
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
@@ -30,18 +28,13 @@ class InvitesHandler(MembersHandler):
 
 
 class RevokeHandler(PageHandler):
-    """A link that is to let in nobody else."""
-
     async def post(self, list_id: str, invite_id: str) -> None:
         await self.commit(invites.revoke, self.current_user, int(list_id), int(invite_id))
         self.see_other("members", list_id)
 
 
 class JoinHandler(PageHandler):
-    """The other end of a link."""
-
     async def get(self, key: str) -> None:
-        """Show where it leads."""
         led = await self.read(invites.invited, key)
         self.render("invites/join.html", led=led)
 

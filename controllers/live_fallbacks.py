@@ -70,7 +70,6 @@ class WaitingHandler(PageHandler):
         subscriber.end()
 
     def on_connection_close(self) -> None:
-        """Stop waiting when the page has gone."""
         super().on_connection_close()
         self.disconnected = True
         if self.subscriber:
@@ -81,7 +80,6 @@ class EventsHandler(WaitingHandler):
     """GET /live/events: a stream of messages; the id of each is a version."""
 
     async def get(self) -> None:
-        """Send messages until the page goes, or its session ends."""
         subscriber, first = await self.subscribe()
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
@@ -106,7 +104,6 @@ class PollHandler(WaitingHandler):
     """GET /live/poll: an array of messages as soon as there are any, or 204."""
 
     async def get(self) -> None:
-        """Wait for messages for POLL seconds."""
         subscriber, first = await self.subscribe()
         try:
             news = [first] if first else await subscriber.wait(POLL)

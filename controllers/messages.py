@@ -1,5 +1,6 @@
 """The conversation of a list: on a page of its own, and as a part of the list's page."""
 
+from functools import partial
 from typing import Any
 
 from controllers.base import ID, PageHandler, redisplay_if_invalid
@@ -11,8 +12,6 @@ MESSAGES_SHOWN = 30
 
 
 class MessagesHandler(ListPageHandler):
-    """The conversation of a list, on a page of its own."""
-
     template = "messages/page.html"
     before: int | None = None  # shown are older messages than this one
 
@@ -28,11 +27,10 @@ class MessagesHandler(ListPageHandler):
 
     async def show(self, list_id: str) -> None:
         """Show a message that was refused where it was written: here, or on the list's page."""
-        if self.field("back").endswith("/messages"):
-            await self.show_list(int(list_id), "messages")
-        else:
-            self.template = ListPageHandler.template
-            await self.show_list(int(list_id), self.shown_before())
+        shown = "messages"
+        if not self.field("back").endswith("/messages"):
+            self.template, shown = ListPageHandler.template, self.shown_before()
+        await self.show_list(int(list_id), shown)
 
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
@@ -43,8 +41,6 @@ class MessagesHandler(ListPageHandler):
 
 
 class DeleteMessageHandler(PageHandler):
-    """A message of one's own, sent or still waiting to be sent."""
-
     async def post(self, held: str, message_id: str) -> None:
         unit = messages.drop if held else messages.take_back
         list_id = await self.commit(unit, self.current_user, int(message_id))
@@ -52,7 +48,6 @@ class DeleteMessageHandler(PageHandler):
 
 
 def others_here(handler: ListPageHandler, list_id: int) -> tuple[str, ...]:
-    """Return who else has the list open."""
     return handler.app.others_here(list_id, handler.current_user.username)
 
 
@@ -73,17 +68,15 @@ async def state(handler: ListPageHandler, access: lists.ListAccess) -> str:
 async def badges(handler: ListPageHandler) -> dict[int, bytes]:
     """Return the HTML that tells how many messages are unread, by list."""
     unread = await handler.lookup(messages.unread, handler.current_user)
-    return {
-        list_id: handler.render_string("messages/badge.html", unread=count)
-        for list_id, count in unread.items()
-    }
+    draw = partial(handler.render_string, "messages/badge.html")
+    return {list_id: draw(unread=count) for list_id, count in unread.items()}
 
 
 def read_conversation(
     person: Person, access: lists.ListAccess, before: int | None
 ) -> dict[str, Any]:
     """Return the last messages with links in their HTML, and those that wait to be sent."""
-    _, found = messages.latest(person, access.id, before, MESSAGES_SHOWN + 1)
+    found = messages.latest(person, access.id, before, MESSAGES_SHOWN + 1)
     shown = found[-MESSAGES_SHOWN:]
     held = [] if before else messages.held(person, access.id)
     known = todos.address_titles(access.id) if found or held else {}

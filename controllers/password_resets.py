@@ -6,8 +6,6 @@ from models import password_resets, users
 
 
 class ResetHandler(AuthFormHandler):
-    """The other end of a link."""
-
     async def get(self, key: str) -> None:  # type: ignore[override]
         await self.show(key)
 
@@ -18,7 +16,6 @@ class ResetHandler(AuthFormHandler):
 
     @redisplay_if_invalid
     async def post(self, key: str) -> None:
-        """Change the password, and log its owner in."""
         person = await self.read(password_resets.reset_owner, key)
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
         visit = hashed, self.browser(), self.session_key()

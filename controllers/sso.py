@@ -16,18 +16,8 @@ from controllers.base import PageHandler
 from controllers.security import local_path, security_log
 from models import identities, rate_limits, sessions
 from models.errors import NotFound
-from services.oidc import (
-    CLOSED,
-    DAY,
-    DECLINED,
-    LOGIN_TIME,
-    LOST,
-    STALE,
-    UNTRUSTED,
-    PendingLogin,
-    Provider,
-    SsoError,
-)
+from services import oidc
+from services.oidc import DECLINED, LOGIN_TIME, LOST, PendingLogin, Provider, SsoError
 
 
 class SsoHandler(PageHandler):
@@ -66,7 +56,7 @@ class SsoHandler(PageHandler):
 class StartHandler(SsoHandler):
     """To the provider; someone who is logged in is asked whether to link their account to it.
 
-    A link on another site must not do that: it would let in whoever the browser is logged in as
+    A link on another site must not do that: it would let in the one who is logged in
     at the provider. So linking takes the `meant` value of our own page.
     """
 
@@ -82,11 +72,9 @@ class StartHandler(SsoHandler):
                 link = self.reverse_url("sso") + "?" + urlencode({"meant": meant})
                 self.render("sso/link.html", link=link, sso=self.config.sso_name)
                 return
-            key = self.session_key()
-            if not await self.read(
-                sessions.recently_logged_in, self.current_user, key, anyone=True
-            ):
-                raise SsoError(403, STALE)  # a stolen session must not gain a login that lasts
+            visit = self.current_user, self.session_key()
+            if not await self.read(sessions.recently_logged_in, *visit, anyone=True):
+                raise SsoError(403, oidc.STALE)  # a stolen session must not gain a login that lasts
         endpoint = (await self.provider.metadata())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         pending = json.dumps(PendingLogin(state, nonce, verifier, session, next_path))
@@ -114,7 +102,7 @@ class CallbackHandler(SsoHandler):
         if "error" in self.request.query_arguments or not code:
             raise SsoError(400, DECLINED)
         if self.parameter("iss") not in ("", self.config.oidc_issuer):
-            raise SsoError(400, UNTRUSTED, ("iss", self.parameter("iss")))
+            raise SsoError(400, oidc.UNTRUSTED, ("iss", self.parameter("iss")))
         claims, access = await self.provider.exchange_code(code, pending, self.callback_url)
         identity = claims["iss"], claims["sub"]
         security_log.info("single sign-on: %r from %s", identity, self.request.remote_ip)
@@ -124,7 +112,7 @@ class CallbackHandler(SsoHandler):
             username = ""
             if not await self.read(identities.find, *identity):
                 if not await self.may_sign_up(pending.next):
-                    raise SsoError(403, CLOSED)
+                    raise SsoError(403, oidc.CLOSED)
                 await self.count(f"signup:{rate_limits.network(self.request.remote_ip or '')}")
                 username = await self.provider.username(claims, access)
             names = username, self.locale.translate("Things to do")
@@ -134,7 +122,7 @@ class CallbackHandler(SsoHandler):
 
     def pending_login(self) -> PendingLogin:
         """Return what this browser began; it ends here, whatever comes of it. Raises SsoError."""
-        value = self.get_signed_cookie(self.cookie("sso"), max_age_days=LOGIN_TIME / DAY)
+        value = self.get_signed_cookie(self.cookie("sso"), max_age_days=LOGIN_TIME / oidc.DAY)
         self.drop_cookie("sso")
         if not value:
             raise SsoError(400, LOST)
@@ -151,8 +139,6 @@ class CallbackHandler(SsoHandler):
 
 
 class UnlinkHandler(PageHandler):
-    """Unlinking an identity; without a provider, too."""
-
     async def post(self, identity_id: str) -> None:
         """Unlink it: it logs in nobody from now on."""
         await self.commit(identities.unlink, self.current_user, int(identity_id))
@@ -160,6 +146,5 @@ class UnlinkHandler(PageHandler):
 
 
 async def account_section(handler: PageHandler) -> bytes:
-    """Return the HTML about linked identities, for the account page."""
     linked = await handler.read(identities.mine, handler.current_user)
     return handler.render_string("sso/account.html", linked=linked, sso=handler.app.config.sso_name)

@@ -61,8 +61,7 @@ def create(
         raise Invalid("scope", "Unknown scope: use read or write.")
     Token.delete().where(Token.user == person.id, Token.expires < now()).execute()
     if Token.select().where(Token.user == person.id).count() >= TOKENS_LIMIT:
-        limit = TOKENS_LIMIT
-        raise Quota("name", "Limit reached: {limit} tokens.", limit=limit)
+        raise Quota("name", "Limit reached: {limit} tokens.", limit=TOKENS_LIMIT)
     token = f"todo_{secrets.token_urlsafe(32)}"
     made = Token.create(
         user=person.id,
@@ -117,6 +116,5 @@ def token_in(authorization: str) -> str:
 
 
 def touch(authorization: str) -> None:
-    """Store that the token is in use."""
     digest = hash_of(token_in(authorization))
     Token.update(last_used=now()).where(Token.hash == digest).execute()

@@ -1,7 +1,9 @@
 """Periodic jobs, which any process may do; and which rows are deleted when nobody needs them.
 
-They are deleted in units of at most SLICE rows. The newest row of a table stays: SQLite would give
-its id to the next one, and ids are what links and news go by.
+These are rows whose instant `expires` or `deleted_at` is past, those of lists that are gone, and
+others that `expired` has rules for. They are deleted in units of at most SLICE rows. The newest
+row of a table stays: SQLite would give its id to the next one, and ids are what links and news go
+by.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from peewee import BigIntegerField, CharField, fn
 
 from models import idempotency, lists, sessions
 from models.clock import instant, moment, now
-from models.tables import Change, IdempotencyKey, List, RateLimit, Session, Table, Todo
+from models.tables import Change, IdempotencyKey, List, RateLimit, Session, Table
 
 SLICE = 500
 HISTORY = timedelta(days=365)  # how long it is kept what a change was
@@ -63,19 +65,17 @@ def follow(name: str, read: Callable[[int], int]) -> bool:
     return bool(moved.execute())
 
 
-def done(name: str, claimed: str, seconds: float) -> None:
+def done(name: str, claimed: str, seconds: float, failures: int = 0) -> None:
     """Record that a job was done; it is due again in so many seconds."""
     due = instant(moment() + timedelta(seconds=seconds))
     mine = (Job.name == name, Job.due == claimed)
-    Job.update(due=due, failures=0).where(*mine).execute()
+    Job.update(due=due, failures=failures).where(*mine).execute()
 
 
 def failed(name: str, claimed: str) -> None:
     """Record that a job has failed; it is due again in 2 minutes, then 4, at last in 8 hours."""
     failures = Job.select(Job.failures).where(Job.name == name).scalar() + 1
-    due = instant(moment() + timedelta(minutes=min(2**failures, 480)))
-    mine = (Job.name == name, Job.due == claimed)
-    Job.update(due=due, failures=failures).where(*mine).execute()
+    done(name, claimed, 60 * min(2**failures, 480), failures)
 
 
 def expired() -> list[Rule]:
@@ -91,11 +91,16 @@ def expired() -> list[Rule]:
         (IdempotencyKey, IdempotencyKey.at < instant(this - idempotency.KEPT)),
         (Session, (Session.created < oldest) | (Session.last_seen < idlest)),
         (RateLimit, (RateLimit.until < day) & (RateLimit.since < day) & (RateLimit.total < 10)),
-        (Todo, Todo.deleted_at < gone),
         (Change, (Change.id < recent) & (Change.version < last)),
     ]
-    of_lists: list[Any] = [table for table in Table.__subclasses__() if hasattr(table, "list")]
+    tables: list[Any] = Table.__subclasses__()
+    of_lists = [table for table in tables if hasattr(table, "list")]
     rules += [(table, table.list.in_(dead)) for table in of_lists]
+    for table in tables:
+        if hasattr(table, "deleted_at") and table is not List:
+            rules.append((table, table.deleted_at < gone))
+        if hasattr(table, "expires") and not table.expires.null:  # tokens are shown to their owners
+            rules.append((table, table.expires < now()))
     for rule in EXPIRED:
         rules += rule()
     conditions: dict[Any, Any] = {}

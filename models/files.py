@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -72,8 +73,7 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
     table = csv.writer(lines)
     table.writerow(NAMES)
     for row in rows:
-        cells = [str(row[name]) for name in NAMES[:2]]
-        safe = [f"'{cell}" if UNSAFE.match(cell) else cell for cell in cells]
+        safe = [f"'{row[n]}" if UNSAFE.match(row[n]) else row[n] for n in ("title", "notes")]
         done = "true" if row["completed"] else "false"
         table.writerow([*safe, done, row["order"], row["created"]])
     yield lines.getvalue()
@@ -84,7 +84,7 @@ def all_of(person: Person, list_id: int) -> dict[str, Any]:
     seen, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
     about = {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
     _, people = members.every(person, list_id)
-    _, said = messages.page(person, list_id, 0, ALL)
+    said = messages.page(person, list_id, 0, ALL)
     return about | {"todos": rows, "members": people, "messages": said}
 
 
@@ -105,7 +105,6 @@ def about(person: Person) -> bytes:
 
 
 def encoded(value: Any) -> bytes:
-    """Return JSON that people can read."""
     return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
 
@@ -175,7 +174,6 @@ def unzipped(data: bytes) -> list[bytes]:
 
 
 def json_of(data: bytes) -> Any:
-    """Parse JSON. Raises Invalid."""
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -187,11 +185,11 @@ def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]
     several = isinstance(value, list) and all(isinstance(v, dict) and "todos" in v for v in value)
     if several and value:
         return [found for each in value for found in from_json(each, name)]
-    rows = value.get("todos") if isinstance(value, dict) else value
+    found = value if isinstance(value, dict) else {"todos": value}
+    rows, named = found.get("todos"), found.get("name")
     if not isinstance(rows, list):
         raise Invalid("file", "No todos found in this file.")
-    if isinstance(value, dict) and isinstance(value.get("name"), str):
-        name = value["name"]
+    name = named if isinstance(named, str) else name
     todo_rows = (row if isinstance(row, dict) else {"title": row} for row in rows)
     return [(name, enumerate(todo_rows, 1))]
 
@@ -212,20 +210,12 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                 row: Row = dict(zip(names, cells, strict=False))
                 if "completed" in row:
                     row["completed"] = row["completed"].strip().lower() in YES
-                if "order" in row:
-                    row["order"] = number(row["order"])
+                with suppress(KeyError, ValueError):
+                    row["order"] = float(row["order"])
                 yield table.line_num, row
     except csv.Error:
         reason = Invalid("file", "Not valid CSV from here on.")
         problems.append(Problem(table.line_num, "", reason))
-
-
-def number(word: str) -> float | None:
-    """Return the number in a cell, None if it isn't one."""
-    try:
-        return float(word)
-    except ValueError:
-        return None
 
 
 def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
@@ -234,12 +224,11 @@ def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
         found = TXT.fullmatch(line)
         if line.strip() and found:
             done, first, second, title, notes = found.groups()
-            row: Row = {"title": title, "completed": bool(done)}
-            day = second or first if done else first
-            if second and not done:
-                row["title"] = f"{second} {title}"
-            row |= {"created": f"{day}T00:00:00Z"} if day else {}
-            yield at, row | ({"notes": unquote(notes)} if notes else {})
+            if second and not done:  # it has one date only, when it was made
+                second, title = None, f"{second} {title}"
+            row: Row = {"title": title, "completed": bool(done), "notes": unquote(notes or "")}
+            day = second or first
+            yield at, row | ({"created": f"{day}T00:00:00Z"} if day else {})
 
 
 def checked(row: Row) -> Row:
@@ -271,8 +260,7 @@ def store(person: Person, sheets: list[Sheet], into: int | None, otherwise: str)
     Raises NotFound, Forbidden, Invalid.
     """
     if into:
-        rows = [{**row, "order": None} for sheet in sheets for row in sheet.todos]
-        sheets = [Sheet("", rows)]
+        sheets = [Sheet("", [row | {"order": None} for sheet in sheets for row in sheet.todos])]
     list_id = into
     for sheet in sheets:
         name = otherwise if text.blank(sheet.name) else sheet.name

@@ -51,8 +51,7 @@ def invite(person: Person, list_id: int, role: str) -> str:
     if role not in lists.ROLES[:2]:
         raise Invalid("link", "A link can only let people edit or view.")
     if len(invites(list_id)) >= INVITES_LIMIT:
-        limit = INVITES_LIMIT
-        raise Quota("link", "Limit reached: {limit} links.", limit=limit)
+        raise Quota("link", "Limit reached: {limit} links.", limit=INVITES_LIMIT)
     Invite.delete().where(Invite.expires < now()).execute()
     key = secrets.token_urlsafe(16)
     ends = instant(moment() + INVITED)
@@ -105,8 +104,3 @@ def join(person: Person, key: str) -> int:
         joined = [members.described(person.username, led.role)]
         lists.record_change(person, seen, "join", "member", [], joined)
     return led.list
-
-
-def expired() -> list[tuple[Any, Any]]:
-    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
-    return [(Invite, Invite.expires < now())]

@@ -11,13 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 
 from peewee import BigIntegerField, CharField, ForeignKeyField, Value, fn
 
-from models import lists, text
+from models import lists
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, db
 from models.tables import Change, List, Table, Todo, User
+from models.text import ADDRESS
 
-# Takes linear time whatever the text (Tornado's linkify doesn't); no punctuation at the end.
-LINK = text.ADDRESS
 ADDRESS_LIMIT = 2000  # bytes, which an index of PostgreSQL can hold
 PER_TEXT, PER_CHANGE = 10, 1000  # links whose titles are fetched
 CHANGES_SIZE = 1_000_000  # characters of changes that are read in one unit of work
@@ -99,11 +98,10 @@ def collect(cursor: int) -> int:
 
 def added(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
     """Return the addresses that a change has brought: in titles, and texts of messages."""
-    old, new = (
-        [str(row.get("title") or row.get("text")) for row in rows] for rows in (before, after)
-    )
-    texts = [text for text in new if "://" in text and text not in {*old}]
-    found = [address for text in texts for address in LINK.findall(text)[:PER_TEXT]]
+    old = {row.get("title") or row.get("text") for row in before}
+    texts = [row.get("title") or row.get("text") or "" for row in after]
+    texts = [text for text in texts if text not in old]
+    found = [address for text in texts for address in ADDRESS.findall(text)[:PER_TEXT]]
     several = [*dict.fromkeys(found)][:PER_CHANGE]
     return [address for address in several if len(address.encode()) <= ADDRESS_LIMIT]
 
@@ -141,17 +139,18 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
             taken.append(link_id)
     lease: Any = Link.update(due=instant(at + LEASE), asked=instant(at))
     rows = lease.where(Link.id.in_(taken), due).returning(Link.id, Link.address)
-    return [Wanted(row.id, row.address) for row in rows.execute()] if taken else []
+    return [Wanted(row.id, row.address) for row in rows.execute()]
 
 
 def is_in_use(link_id: int, address: str) -> bool:
     """Say whether a link is still in one of TEXTS, outside the trash."""
     of_it = ListLink.select(ListLink.list).where(ListLink.link == link_id)
-    for table, column in [(each.model, each) for each in TEXTS]:
-        here = table.select().where(table.list.in_(of_it), table.deleted_at.is_null())
-        if here.where(column.contains(address)).exists():
-            return True
-    return False
+    return any(
+        table.select()
+        .where(table.list.in_(of_it), table.deleted_at.is_null(), column.contains(address))
+        .exists()
+        for table, column in [(each.model, each) for each in TEXTS]
+    )
 
 
 def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
@@ -177,8 +176,7 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
     ids = sorted(list_id for (list_id,) in here.tuples()) if changed else []
     for list_id in ids:
         lists.lock(list_id)
-    if ids:
-        List.update(revision=List.revision + 1).where(List.id.in_(ids)).execute()
+    List.update(revision=List.revision + 1).where(List.id.in_(ids)).execute()
 
 
 def delete_unused() -> None:

@@ -35,19 +35,16 @@ def create_reset(username: str) -> str:
     users.recheck_password(person, None)
     key = secrets.token_urlsafe(32)
     ends = instant(moment() + RESET_WITHIN)
-    PasswordReset.delete().where(
-        (PasswordReset.user == person.id) | (PasswordReset.expires < now())
-    ).execute()
+    delete_all(person)
     PasswordReset.create(user=person.id, hash=hash_of(key), expires=ends)
     return key
 
 
 def reset_owner(key: str) -> Person:
     """Return who the key for a new password was made for. Raises NotFound when it's no good."""
+    valid = (PasswordReset.hash == hash_of(key), PasswordReset.expires > now())
     query: Any = PasswordReset.select(User.id, User.username).join(User)
-    for row in query.where(
-        PasswordReset.hash == hash_of(key), PasswordReset.expires > now()
-    ).tuples():
+    for row in query.where(*valid).tuples():
         return Person(*row)
     raise NotFound
 
@@ -63,11 +60,6 @@ def reset_password(key: str, hashed: str, browser: Browser, old_key: str | None 
 def delete_all(person: Person) -> None:
     """End all links for a new password of someone; see `sessions.AFTER_PASSWORD_CHANGE`."""
     PasswordReset.delete().where(PasswordReset.user == person.id).execute()
-
-
-def expired() -> list[tuple[Any, Any]]:
-    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
-    return [(PasswordReset, PasswordReset.expires < now())]
 
 
 def print_link(app: Any) -> str:

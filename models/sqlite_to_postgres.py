@@ -68,7 +68,6 @@ def copy_table(table: Any, source: Any, target: Any) -> int:
 
 
 def rows(table: Any, database: Any) -> Iterator[dict[str, Any]]:
-    """Give the rows of a table, in the order of their ids."""
     last = 0
     while True:
         query = table.select().where(table.id > last).order_by(table.id).limit(PART)

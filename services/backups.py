@@ -44,7 +44,6 @@ def back_up_once(app: BaseApp) -> str:
 
 
 def local_time() -> datetime:
-    """Return this instant in the time zone of the machine."""
     return moment().astimezone()
 
 

@@ -40,7 +40,6 @@ class Jobs:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Start the tasks."""
         self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.wanted()]
 
     async def close(self) -> None:

@@ -96,7 +96,6 @@ class PublicResolver(Resolver):
         return [(kind, address) for kind, _, _, _, address in found]
 
     async def in_thread(self, look_up: Callable[[], Any]) -> Any:
-        """Run `look_up` when one of RESOLVER_THREADS is free."""
         async with self.threads:
             return await in_daemon_thread(look_up)
 
@@ -119,7 +118,6 @@ class TitleReader:
         self.status, self.headers, self.body = 0, HTTPHeaders(), bytearray()
 
     def head(self, line: str) -> None:
-        """Take a line of the head."""
         if line.startswith("HTTP/"):
             self.status, self.headers = int(line.split()[1]), HTTPHeaders()
         elif line.strip():
@@ -133,7 +131,6 @@ class TitleReader:
             raise HTTPInputError(ENOUGH)
 
     def is_page(self) -> bool:
-        """Say whether the response is an HTML page."""
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return self.status == 200 and kind in ("text/html", "application/xhtml+xml")
 
@@ -195,8 +192,6 @@ def normalized(address: str) -> str:
 
 
 class LinkTitles:
-    """Fetches the titles of links."""
-
     def __init__(self, app: BaseApp) -> None:
         self.app, self.config = app, app.config
 
@@ -213,7 +208,6 @@ class LinkTitles:
         )
 
     async def close(self) -> None:
-        """Close the client and the resolver."""
         self.client.close()
         self.resolver.close()
 
@@ -280,5 +274,4 @@ class LinkTitles:
 
 
 async def fetch_waiting(app: BaseApp) -> None:
-    """Fetch the titles that wait."""
     await app.service(LinkTitles).fetch_waiting()

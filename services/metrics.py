@@ -6,15 +6,11 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from tornado.web import RequestHandler
 
 from services.app_base import BaseApp
@@ -25,7 +21,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # clients send anything
 
 log = logging.getLogger(__name__)
-disable_created_metrics()  # type: ignore[no-untyped-call]  # lines that nobody reads
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # lines that nobody reads
 
 
 class Metrics:
@@ -35,19 +31,12 @@ class Metrics:
         app.on_request.append(self.count_request)
         app.on_event.append(self.count_event)
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter("requests", "answers", ["method", "status"], registry=registry)
-        self.events = Counter(
-            "events", "logins and the like", ["kind", "result"], registry=registry
-        )
-        self.latency = Histogram(
-            "request_seconds",
-            "time from request line to response",
-            buckets=BUCKETS,
-            registry=registry,
-        )
-        self.loop_lag = Histogram(
-            "loop_late_seconds", "lag of the event loop", buckets=BUCKETS, registry=registry
-        )
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry, buckets=BUCKETS)
+        self.requests = counter("requests", "answers", ["method", "status"])
+        self.events = counter("events", "logins and the like", ["kind", "result"])
+        self.latency = histogram("request_seconds", "time from request line to response")
+        self.loop_lag = histogram("loop_late_seconds", "lag of the event loop")
         for name, meaning, value in (
             ("sockets", "open live connections", lambda: len(app.hub.sockets)),
             ("writer_queue", "units of work waiting for the writer", lambda: app.store.waiting()),
@@ -64,14 +53,12 @@ class Metrics:
         """Do nothing: the numbers go with the App."""
 
     def count_request(self, handler: RequestHandler) -> None:
-        """Count an answer, and how long it took."""
         request = handler.request
         method = str(request.method)
         self.requests.labels(method if method in METHODS else "other", handler.get_status()).inc()
         self.latency.observe(request.request_time())
 
     def count_event(self, kind: str, result: str) -> None:
-        """Count what has happened, such as a login."""
         self.events.labels(kind, result).inc()
 
 
@@ -86,14 +73,12 @@ class LoopMonitor:
         self.closing = threading.Event()
 
     async def open(self) -> None:
-        """Watch the running loop."""
         self.loop_thread = threading.get_ident()
         self.due = time.monotonic() + TICK
         self.measuring = asyncio.get_running_loop().create_task(self.measure())
         threading.Thread(target=self.watch_thread, name="loop monitor", daemon=True).start()
 
     async def measure(self) -> None:
-        """Observe how late each tick comes."""
         while True:
             self.due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
@@ -114,6 +99,5 @@ class LoopMonitor:
                 log.warning("The event loop was blocked for %.0f ms by %s", 1000 * late, calls)
 
     async def close(self) -> None:
-        """Stop measuring."""
         self.closing.set()
         self.measuring.cancel()

@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote_plus, urlencode
 
@@ -75,11 +74,6 @@ class Provider:
         self.config = app.config
         self.cache: dict[str, tuple[float, asyncio.Task[Any]]] = {}
 
-    @cached_property
-    def client(self) -> AsyncHTTPClient:
-        """An HTTP client of its own, as these limits are for nothing else."""
-        return AsyncHTTPClient(force_instance=True, max_body_size=BODY_LIMIT)
-
     async def fetch_json(self, url: str, **request: Any) -> dict[str, Any]:
         """Return the JSON object at `url`. Raises SsoError.
 
@@ -102,12 +96,11 @@ class Provider:
         return found
 
     async def open(self) -> None:
-        """Do nothing: the provider is asked when someone logs in."""
+        """Make an HTTP client of its own, as these limits are for nothing else."""
+        self.client = AsyncHTTPClient(force_instance=True, max_body_size=BODY_LIMIT)
 
     async def close(self) -> None:
-        """Close the client, if there ever was one."""
-        if "client" in vars(self):
-            self.client.close()
+        self.client.close()
 
     async def cached(self, name: str, load: Callable[[], Awaitable[T]], age: float) -> T:
         """Return what `load` gave, at most `age` seconds ago; all who wait share one load."""
@@ -126,9 +119,8 @@ class Provider:
     async def load_metadata(self) -> dict[str, Any]:
         """Fetch it (OpenID Connect Discovery 1.0, 4). Raises SsoError."""
         issuer = self.config.oidc_issuer
-        found = await self.fetch_json(
-            issuer.removesuffix("/") + "/.well-known/openid-configuration"
-        )
+        place = issuer.removesuffix("/") + "/.well-known/openid-configuration"
+        found = await self.fetch_json(place)
         if found.get("issuer") != issuer:
             raise SsoError(503, UNREACHABLE, ("another issuer", found.get("issuer")))
         for name in ENDPOINTS:

@@ -47,7 +47,6 @@ class Presence:
         }
 
     async def open(self) -> None:
-        """Start looking."""
         self.task = asyncio.create_task(self.run())
 
     async def close(self) -> None:
@@ -58,7 +57,6 @@ class Presence:
             self.share(set())
 
     async def run(self) -> None:
-        """Look every PERIOD."""
         while True:
             await asyncio.sleep(PERIOD)
             try:

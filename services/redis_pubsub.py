@@ -70,7 +70,6 @@ class RedisPubSub:
                 both.create_task(self.receive(subscription))
 
     async def send(self, client: Any) -> None:
-        """Publish what is queued."""
         messages = [json.dumps(["connected", self.process])]
         while True:
             async with client.pipeline(transaction=False) as pipeline:
@@ -111,7 +110,6 @@ class RedisPubSub:
             receiver(*words)
 
     async def on_disconnect(self, error: Exception) -> None:
-        """Go on without Redis."""
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
         if not self.down:

@@ -49,7 +49,6 @@ class Subscriber:
         return [*news.values()]
 
     def wake(self) -> None:
-        """Let `wait` return."""
         self.came.set()
 
     def end(self, code: int = 0) -> None:

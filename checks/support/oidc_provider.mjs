@@ -18,11 +18,11 @@ const client = (client_id, id_token_signed_response_alg) => ({
   redirect_uris: ["http://127.0.0.1/oidc/callback"],
 });
 
-// At localhost it is another site than the house at 127.0.0.1, as in life.
+// At localhost it is another site than ours at 127.0.0.1, as in life.
 const server = createServer().listen(0, "127.0.0.1", () => {
   const issuer = `http://localhost:${server.address().port}`;
   const provider = new Provider(issuer, {
-    clients: [client("RS256 house", "RS256"), client("ES256 house", "ES256")],
+    clients: [client("RS256 client", "RS256"), client("ES256 client", "ES256")],
     jwks: {
       keys: [
         key("one", "rsa", { modulusLength: 2048 }),
@@ -37,7 +37,7 @@ const server = createServer().listen(0, "127.0.0.1", () => {
     }),
     pkce: { required: () => true },
   });
-  // The house takes a free port after this one has started.
+  // Our server takes a free port after this one has started.
   provider.Client.prototype.redirectUriAllowed = (place) =>
     /^http:\/\/127\.0\.0\.1:\d+\/oidc\/callback$/.test(place);
   server.on("request", provider.callback());

@@ -16,14 +16,7 @@ from typing import Any, TypeVar
 
 from tornado.web import HTTPError
 
-from controllers.api.schema import (
-    NOT_JSON,
-    STRICT,
-    ApiError,
-    Operation,
-    check_body,
-    read_json,
-)
+from controllers.api.schema import NOT_JSON, STRICT, ApiError, Operation, check_body, read_json
 from controllers.base import BaseHandler
 from controllers.security import HEADERS
 from models import api_tokens, idempotency, lists, sessions
@@ -81,12 +74,7 @@ def operation(
         @functools.wraps(method)
         async def answer(self: "ApiHandler", *args: str) -> None:
             if declared.takes:
-                headers = self.request.headers
-                kind, encoding = (
-                    headers.get("Content-Type", ""),
-                    headers.get("Content-Encoding", ""),
-                )
-                self.body = check_body(read_json(self.request.body, kind, encoding), declared)
+                self.body = check_body(read_json(self.request), declared)
             self.set_status(declared.status)
             await method(self, *args)
 
@@ -116,7 +104,7 @@ class ApiHandler(BaseHandler):
         """Set `current_user` to the token's owner. Raises HTTPError 401, Forbidden."""
         await super().prepare()
         method = str(self.request.method)
-        if method == "OPTIONS" or self.public or method in self.open_methods:
+        if self.public or method in ("OPTIONS", *self.open_methods):
             return
         visit = await self.find_visit()
         if visit is None:
@@ -126,8 +114,7 @@ class ApiHandler(BaseHandler):
             raise Forbidden
 
     def device_id(self, name: str, stored: str | None) -> str:
-        """Return "": no cookie is read here, so no device is known."""
-        return ""
+        return ""  # no cookie is read here
 
     async def find_visit(self) -> sessions.Visit | None:
         """Return the owner and the scope of the request's token, None without a valid one."""
@@ -140,7 +127,6 @@ class ApiHandler(BaseHandler):
         return visit
 
     def options(self, *args: str) -> None:
-        """Answer a CORS preflight."""
         methods = ", ".join(self.methods())
         self.set_status(204)
         self.set_header("Allow", methods)
@@ -174,8 +160,6 @@ class ApiHandler(BaseHandler):
         self.set_header("Content-Type", "application/problem+json")
         self.finish(json.dumps(problem))
 
-    # -------------------------------------------------------------------------- answering
-
     def with_url(self, thing: dict[str, Any]) -> dict[str, Any]:
         """Return an object with its `url`, if it has an address: todos and lists do."""
         if "title" in thing:
@@ -191,7 +175,6 @@ class ApiHandler(BaseHandler):
         return to_json([self.with_url(each) for each in value]).encode()
 
     def send_json(self, body: bytes) -> None:
-        """Answer with `body`, which is JSON already."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(body)
 
@@ -209,19 +192,14 @@ class ApiHandler(BaseHandler):
             return True
         return False
 
-    # ---------------------------------------------------------------------------- paging
-
     def query_integer(self, name: str, least: int, default: int) -> int:
         """Return a number of the query. Raises ApiError."""
-        values = self.get_query_arguments(name, strip=False)
-        if not values:
-            return default
-        if len(values) > 1 or not re.fullmatch("[0-9]{1,15}", values[0]) or int(values[0]) < least:
+        value, *more = self.get_query_arguments(name, strip=False) or [str(default)]
+        if more or not re.fullmatch("[0-9]{1,15}", value) or int(value) < least:
             raise ApiError(400, "bad_query", BAD_QUERY)
-        return int(values[0])
+        return int(value)
 
     def limit(self) -> int:
-        """Return how many objects a page may have. Raises ApiError."""
         return min(self.query_integer("limit", 1, PAGE_LIMIT), PAGE_LIMIT)
 
     def cursor(self) -> tuple[float, int]:
@@ -231,32 +209,28 @@ class ApiHandler(BaseHandler):
             return START
         try:
             (value,) = values
-            order, number = STRICT.decode(urlsafe_b64decode(value.encode()).decode())
-            if type(order) not in (int, float) or type(number) is not int:
-                raise ValueError
-            if not 0 <= number < 10**18:
-                raise ValueError
-            return float(order), number
+            order, number = STRICT.decode(urlsafe_b64decode(value).decode())
+            if type(number) is int and 0 <= number < 10**18 and type(order) in (int, float):
+                return float(order), number
+            raise ValueError
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise ApiError(400, "bad_query", BAD_QUERY) from None
 
-    def send_page(self, body: bytes, next_cursor: bytes) -> None:
+    def send_page(self, body: bytes, next_cursor: str) -> None:
         """Answer with a page of a collection, and where the next one is, if there is one."""
         if next_cursor:
-            self.set_next(f"limit={self.limit()}&cursor={next_cursor.decode()}")
+            self.set_next(f"limit={self.limit()}&cursor={next_cursor}")
         self.send_json(body)
 
     def send_slice(self, rows: list[dict[str, Any]]) -> None:
         """Answer with a page of a short collection, of which all `rows` are at hand."""
         (_, begin), limit = self.cursor(), self.limit()
         end = begin + limit
-        self.send_page(self.encode(rows[begin:end]), make_cursor(0, end) if rows[end:] else b"")
+        self.send_page(self.encode(rows[begin:end]), make_cursor(0, end) if rows[end:] else "")
 
     def set_next(self, query: str) -> None:
         """Set the link to the next page (RFC 8288)."""
         self.set_header("Link", f'<{self.base}{self.request.path}?{query}>; rel="next"')
-
-    # ---------------------------------------------------------------------------- writing
 
     def current_state(self) -> tuple[object, dict[str, Any] | None]:
         """Return the version that If-Match is compared with, and the object; a unit of work."""
@@ -275,9 +249,8 @@ class ApiHandler(BaseHandler):
             return work
         if len(key) > 255:
             raise ApiError(400, "bad_request", N_("The Idempotency-Key is too long."))
-        body = hashlib.sha256(self.request.body).hexdigest()
-        key = hashlib.sha256(key.encode()).hexdigest()  # never one of the pages' UUIDs
-        request = f"{self.request.path} {body}"
+        key = sessions.hash_of(key)  # never one of the pages' UUIDs
+        request = f"{self.request.path} {hashlib.sha256(self.request.body).hexdigest()}"
         return partial(idempotency.once, self.current_user, key, request, work)
 
     def if_match(self, match: str, work: Callable[[], T]) -> T:
@@ -293,21 +266,19 @@ class ApiHandler(BaseHandler):
         return work()
 
 
-def make_cursor(order: float, number: int) -> bytes:
+def make_cursor(order: float, number: int) -> str:
     """Return the cursor of the page after an object; see `ApiHandler.cursor`."""
-    return urlsafe_b64encode(json.dumps([order, number]).encode())
+    return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
 
 
 class MissingApiHandler(ApiHandler):
     """Every other address under /api: 404, whatever the method."""
 
     async def prepare(self) -> None:
-        """Refuse."""
         raise NotFound
 
 
 def list_object(access: lists.ListAccess) -> dict[str, Any]:
-    """Return a list as the API shows it."""
     return {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
 
 
@@ -331,16 +302,13 @@ class OfListHandler(ApiHandler):
             self.list_id = self.first.id
 
     async def access(self) -> lists.ListAccess:
-        """Return the list. Raises NotFound."""
         if self.first:
             return self.first
         return await self.lookup(lists.one, self.current_user, self.list_id)
 
     def lock(self) -> None:
-        """Lock the list."""
         lists.lock(self.list_id)
 
     def current_state(self) -> tuple[object, dict[str, Any]]:
-        """Return the list's id and version, and the list."""
         access = lists.get_for(self.current_user, self.list_id)
         return f"{access.id}-{access.version}", list_object(access)

@@ -24,8 +24,6 @@ OBJECTS["Change"] = {
 
 
 class ChangesHandler(OfListHandler):
-    """The changes of a list."""
-
     subscriber: Subscriber | None = None
     streaming = False  # whether something of a stream was sent, so that no error page can follow
 
@@ -59,11 +57,13 @@ class ChangesHandler(OfListHandler):
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.streaming = True
-            await self.send_part(": this goes on\n\n")
+            self.write(": this goes on\n\n")
+            await self.flushed()
             while not subscriber.ended and await self.find_visit():
                 events = [f"id: {version}\ndata: {text}\n\n" for version, text in rows]
                 since = rows[-1][0] if rows else since
-                await self.send_part("".join(events))
+                self.write("".join(events))
+                await self.flushed()
                 if since == access.version and not await subscriber.wait():
                     self.write(": alive\n\n")
                 access, rows = await self.read(changes, since, PAGE_LIMIT)
@@ -75,13 +75,7 @@ class ChangesHandler(OfListHandler):
         finally:
             subscriber.end()
 
-    async def send_part(self, part: str) -> None:
-        """Send a part of the stream. Raises StreamClosedError when nobody reads it."""
-        self.write(part)
-        await self.flushed()
-
     def on_connection_close(self) -> None:
-        """Wake the stream, so that it ends."""
         super().on_connection_close()
         if self.subscriber:
             self.subscriber.end()

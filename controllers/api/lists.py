@@ -17,8 +17,6 @@ OBJECTS["List"] = {
 
 
 class ListsHandler(ApiHandler):
-    """The lists of the token's owner."""
-
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
@@ -29,19 +27,18 @@ class ListsHandler(ApiHandler):
     @operation(201, "List", "name", "name")
     async def post(self) -> None:
         """Create a list"""
-        self.send_created(await self.commit(self.create, **self.body))
 
-    def create(self, name: str) -> dict[str, Any]:
-        """Create it and return it; a unit of work."""
-        list_id = lists.create(self.current_user, name)
-        return list_object(lists.get_for(self.current_user, list_id))
+        def create(name: str) -> dict[str, Any]:
+            list_id = lists.create(self.current_user, name)
+            return list_object(lists.get_for(self.current_user, list_id))
+
+        self.send_created(await self.commit(create, **self.body))
 
 
 class ListHandler(OfListHandler):
     """One list. Its ETag differs by role, as what it shows does."""
 
     def current_state(self) -> tuple[object, dict[str, Any]]:
-        """Return its version and the role, and itself."""
         access = lists.get_for(self.current_user, self.list_id)
         return f"{access.version}-{access.role}", list_object(access)
 
@@ -55,15 +52,15 @@ class ListHandler(OfListHandler):
     @operation(200, "List", "name")
     async def patch(self, list_id: str) -> None:
         """Rename a list"""
-        thing = await self.commit(self.rename)
+
+        def rename() -> dict[str, Any]:
+            if "name" in self.body:
+                lists.rename(self.current_user, self.list_id, self.body["name"])
+            return list_object(lists.get_for(self.current_user, self.list_id, "rename"))
+
+        thing = await self.commit(rename)
         self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
         self.send_json(self.encode(thing))
-
-    def rename(self) -> dict[str, Any]:
-        """Rename it and return it; a unit of work."""
-        if "name" in self.body:
-            lists.rename(self.current_user, self.list_id, self.body["name"])
-        return list_object(lists.get_for(self.current_user, self.list_id, "rename"))
 
     @operation(204)
     async def delete(self, list_id: str) -> None:

@@ -8,8 +8,6 @@ OBJECTS["Member"] = {"username": text(40), "role": FIELDS["role"]}
 
 
 class MembersHandler(OfListHandler):
-    """Who shares a list."""
-
     @operation(200, "[Member]")
     async def get(self, list_id: str) -> None:
         """The members of a list"""
@@ -25,8 +23,6 @@ class MembersHandler(OfListHandler):
 
 
 class MemberHandler(OfListHandler):
-    """One member of a list."""
-
     @operation(204)
     async def delete(self, list_id: str, username: str) -> None:
         """Remove a member; your own name leaves the list"""

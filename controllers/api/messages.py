@@ -14,8 +14,6 @@ OBJECTS["Message"] = {
 
 
 class MessagesHandler(OfListHandler):
-    """The conversation of a list."""
-
     @operation(200, "[Message]")
     async def get(self, list_id: str) -> None:
         """The messages of a list, the oldest first"""
@@ -23,8 +21,8 @@ class MessagesHandler(OfListHandler):
         if self.not_modified(f"{access.id}-{access.version}"):
             return
         (_, after), limit = self.cursor(), self.limit()
-        _, rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
-        more = make_cursor(0, rows[limit - 1]["id"]) if len(rows) > limit else b""
+        rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
+        more = make_cursor(0, rows[limit - 1]["id"]) if len(rows) > limit else ""
         self.send_page(self.encode(rows[:limit]), more)
 
     @operation(201, "Message", "text", "text")

@@ -1,10 +1,13 @@
-"""The description of the API in OpenAPI 3.1, made from its addresses, handlers and schemas."""
+"""The API described, from its addresses, handlers and schemas: OpenAPI 3.1, and a page."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from controllers.api.base import CODES, MORE_CODES, ApiHandler
 from controllers.api.schema import FIELDS, ID, OBJECTS, SOMETIMES, Operation, text
+from controllers.base import PageHandler
 
 PROBLEM = {
     "type": "object",
@@ -19,9 +22,11 @@ PROBLEM = {
     },
 }
 
+Paths = Iterable[tuple[str, type[ApiHandler]]]  # with {names} in the paths
 
-def describe(addresses: Iterable[tuple[str, Any]], server: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 description of `addresses`: paths with {names} and their handlers."""
+
+def describe(addresses: Paths, server: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description of what is at `addresses`."""
     paths: dict[str, Any] = {}
     for path, handler in addresses:
         for method in handler.methods():
@@ -93,3 +98,34 @@ def describe_operation(handler: Any, method: str, operation: Operation) -> dict[
 def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Describe a parameter; `place` is "path" or "query"."""
     return {"name": name, "in": place, "required": place == "path", "schema": schema}
+
+
+class OpenApiHandler(ApiHandler):
+    public = True
+
+    def initialize(self, paths: Paths) -> None:
+        self.paths = paths
+
+    async def get(self) -> None:
+        self.send_json(json.dumps(describe(self.paths, self.base), indent=1).encode())
+
+
+class GuideHandler(PageHandler):
+    """The page: every operation, examples, error codes."""
+
+    public = True
+
+    def initialize(self, paths: Paths) -> None:
+        self.paths = paths
+
+    async def get(self) -> None:
+        paths: dict[str, dict[str, Any]] = describe(self.paths, self.base)["paths"]
+        # Summaries stay in English, as programmers' texts do.
+        rows = [
+            (path, method.upper(), operation["summary"])
+            for path, methods in paths.items()
+            for method, operation in methods.items()
+            if method != "parameters"
+        ]
+        codes = sorted([*CODES.items(), *MORE_CODES])
+        self.render("api/index.html", rows=rows, base=self.base, codes=codes)

@@ -36,17 +36,13 @@ OBJECTS["Todo"] = {
 
 
 class TodosHandler(OfListHandler):
-    """The todos of a list."""
-
     @operation(200, "[Todo]")
     async def get(self, *args: str) -> None:
         """The todos of a list, in its order"""
         access = await self.access()
         if self.not_modified(f"{access.id}-{access.version}"):
             return
-        cursor, limit = START, PAGE_LIMIT
-        if self.request.query_arguments:
-            cursor, limit = self.cursor(), self.limit()
+        cursor, limit = self.cursor(), self.limit()
         draw = partial(self.draw, access.id, cursor, limit)
         if (cursor, limit) == (START, PAGE_LIMIT):  # what most programs ask for is cached
             protocol, host = self.request.protocol, self.request.host
@@ -55,7 +51,7 @@ class TodosHandler(OfListHandler):
         else:
             found = await self.read(draw)
         cursor_after, _, page = found.partition(b"\n")
-        self.send_page(page, cursor_after)
+        self.send_page(page, cursor_after.decode())
 
     def draw(self, list_id: int, cursor: tuple[float, int], limit: int) -> bytes:
         """Return the cursor of the next page, and after a line end this one as JSON."""
@@ -63,7 +59,7 @@ class TodosHandler(OfListHandler):
         if len(rows) <= limit:
             return b"\n" + self.encode(rows)
         last = rows[limit - 1]
-        return make_cursor(last["order"], last["id"]) + b"\n" + self.encode(rows[:limit])
+        return make_cursor(last["order"], last["id"]).encode() + b"\n" + self.encode(rows[:limit])
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:
@@ -90,16 +86,12 @@ class FirstTodosHandler(TodosHandler):
 
 
 class TodoHandler(ApiHandler):
-    """One todo."""
-
     versioned = True
 
     def lock(self) -> None:
-        """Lock its list."""
         todos.lock(int(self.path_args[0]))
 
     def current_state(self) -> tuple[object, dict[str, Any]]:
-        """Return its version and itself."""
         _, todo = todos.find(self.current_user, int(self.path_args[0]))
         return todo["version"], todos.described(todo)
 
