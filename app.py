@@ -56,9 +56,9 @@ from controllers.base import MissingHandler
 from controllers.errors import path_without_key
 from controllers.security import apply_forwarded_headers
 from controllers.static import StaticHandler
-from models import migrations
 from models.database import SqliteStore
 from models.postgres import PostgresStore
+from models.sqlite_file import SqliteFile, signing_key
 from services import backups, jobs, link_titles, metrics, oidc, presence, redis_pubsub
 from services.active_requests import ActiveRequests
 from services.app_base import BaseApp
@@ -155,7 +155,7 @@ class Engine(NamedTuple):
 
 
 ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache),
+    "sqlite": Engine(lambda c: SqliteStore(c.database_path, SqliteFile), LookupCache),
     "postgresql": Engine(lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the core, and to each other: see there.
@@ -282,9 +282,7 @@ class App(BaseApp):
         """Open one after another; what fails closes the database again."""
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret or models.sessions.signing_key(
-                self.config.database_path
-            )
+            secret = self.config.cookie_secret or signing_key(self.config.database_path)
             self.settings["cookie_secret"] = secret
             await self.change_feed.open()
             await self.hub.open()

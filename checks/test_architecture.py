@@ -29,7 +29,7 @@ CORE = (
     *("models.errors", "models.clock", "models.rate_limits", "models.idempotency"),
 )
 # Opening and closing, and changes of the schema. The core gets them from app.py, by its tables.
-OPERATIONS = ("server", "models.migrations")
+OPERATIONS = ("server", "models.migrations", "models.sqlite_file")
 
 
 class Extra(NamedTuple):

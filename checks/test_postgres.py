@@ -50,8 +50,8 @@ from models import (
 )
 from models.database import SqliteStore, db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Uncertain
-from models.migrations import open_file
 from models.postgres import PostgresStore, exclusive, prepare
+from models.sqlite_file import SqliteFile
 from models.tables import Change, List, RateLimit, Session, Todo, User
 from services.postgres_lookup_cache import PostgresLookupCache
 
@@ -760,7 +760,7 @@ def test_a_house_that_cannot_move(here: cluster.Cluster, url: str, tmp_path: Pat
     """In use, or into another program's database, or with what can't be held: nothing is done."""
     path = tmp_path / "people.db"
     assert "There is no database" in copy(path, url).stderr
-    with closing(SqliteStore(path, open_file)) as doors:
+    with closing(SqliteStore(path, SqliteFile)) as doors:
         doors.open()
         ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
         ask(doors.write, todos.add, ann, 1, "milk").result()

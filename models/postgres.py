@@ -138,6 +138,13 @@ def prepare(url: str, database: PostgresqlDatabase) -> None:
                 database.execute_sql(statement)
 
 
+def connect(url: str) -> PostgresqlDatabase:
+    """Return the database of a shell or a script. Raises StartupError; see `open_database`."""
+    with exclusive(url) as database:
+        prepare(url, database)
+    return database_at(url)
+
+
 def code_of(error: BaseException) -> str | None:
     """Return the SQLSTATE of what began it, empty for a connection's end; None if no engine's."""
     if not isinstance(error, PeeweeException) and not hasattr(error, "sqlstate"):
@@ -158,9 +165,7 @@ class PostgresStore:
 
     def open(self) -> None:
         """Make or upgrade the database if need be, and start the threads. Raises StartupError."""
-        with exclusive(self.url) as database:
-            prepare(self.url, database)
-        self._db = database_at(self.url)
+        self._db = connect(self.url)
         db.initialize(self._db)
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
         self._to_look_up: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()

@@ -1,23 +1,19 @@
-"""Sessions: browsers that are logged in; and the key that signs cookies.
+"""Sessions: browsers that are logged in.
 
 Only the browser has the key of its session; the database has its hash.
 """
 
 import functools
 import hashlib
-import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from models import users
 from models.clock import clock, instant, moment, now
-from models.database import Param, PreparedQuery, sync_folder, unit
-from models.errors import NotFound, StartupError, refusing
+from models.database import Param, PreparedQuery, unit
+from models.errors import NotFound
 from models.tables import Person, RateLimit, Session, User
 
 IDLE = timedelta(days=14)
@@ -182,27 +178,3 @@ def touch(key: str) -> None:
 def hash_of(key: str) -> str:
     """Return what is stored of a key. It is random, so a fast hash without salt will do."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def signing_key(database: Path) -> str:
-    """Return the key that signs cookies, from the file beside `database`, made at the first start.
-
-    The file gets its name only when it is whole and on the disk. Raises StartupError when others
-    may read it, or when it is too short to be a secret.
-    """
-    path = Path(f"{database}.secret")
-    with refusing(path):
-        if not path.exists():
-            with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # 0600
-                draft.write(secrets.token_urlsafe(64))
-                draft.flush()
-                os.fsync(draft.fileno())
-                with suppress(FileExistsError):  # another process was quicker: its key is the one
-                    os.link(draft.name, path)
-            sync_folder(path.parent)
-        if path.stat().st_mode & 0o077:
-            raise StartupError(f"Others can read {path}: run chmod 600 {path}")
-        key = path.read_text().strip()
-    if len(key) < 32:
-        raise StartupError(f"{path} is not a valid key: delete it, and everyone logs in again.")
-    return key

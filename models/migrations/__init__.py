@@ -15,7 +15,6 @@ from urllib.parse import quote
 from peewee import DatabaseError, SqliteDatabase
 from playhouse.migrations import Runner
 
-from models.database import sync_folder
 from models.errors import StartupError, refusing
 
 STEPS = Path(__file__).parent
@@ -202,3 +201,12 @@ def migrate(database: SqliteDatabase, steps: Path) -> None:
     """Run the steps that `database` has not seen, each in a transaction."""
     Runner(database, str(steps)).up()
     database.pragma("user_version", newest_of(steps))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in `folder` are on the disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
