@@ -14,6 +14,7 @@ from tornado.template import Loader
 from tornado.web import RequestHandler, url
 
 import models.account_closing
+import models.accounts
 import models.cleanup
 import models.history
 import models.invites
@@ -164,7 +165,7 @@ lists.MEMBERS_PARTS[:] = [invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
 models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
-models.sessions.AFTER_PASSWORD_CHANGE[:] = [models.password_resets.delete_all]
+models.accounts.AFTER_PASSWORD_CHANGE[:] = [models.password_resets.delete_all]
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.account_closing.AFTER[:] = [models.links.delete_unused]

@@ -22,6 +22,7 @@ from controllers.account import device
 from controllers.errors import path_without_key
 from models import (
     account_closing,
+    accounts,
     api_tokens,
     identities,
     lists,
@@ -400,15 +401,15 @@ def test_nothing_is_left(house: House) -> None:
 def test_who_has_no_password(house: House) -> None:
     """As they come by single sign-on: they must have come a moment ago."""
     key = house.do(sessions.log_in, house.ann, BROWSER)
-    assert house.do(sessions.recently_logged_in, house.ann, key)
-    assert not house.do(sessions.recently_logged_in, house.ed, key)
+    assert house.do(accounts.recently_logged_in, house.ann, key)
+    assert not house.do(accounts.recently_logged_in, house.ed, key)
     past = rate_limits.instant(datetime.now(UTC) - timedelta(minutes=11))
     house.do(lambda: Session.update(created=past).execute())
-    assert not house.do(sessions.recently_logged_in, house.ann, key)
+    assert not house.do(accounts.recently_logged_in, house.ann, key)
     fresh = house.do(sessions.log_in, house.ann, BROWSER)
-    new = house.do(sessions.change_password, house.ann, "a hash", BROWSER, fresh)
-    assert not house.do(sessions.recently_logged_in, house.ann, new)
-    assert house.do(partial(sessions.recently_logged_in, anyone=True), house.ann, new)
+    new = house.do(accounts.change_password, house.ann, "a hash", BROWSER, fresh)
+    assert not house.do(accounts.recently_logged_in, house.ann, new)
+    assert house.do(partial(accounts.recently_logged_in, anyone=True), house.ann, new)
     assert not any(sessions.session_for(old, house.lookup) for old in (key, fresh))
     assert sessions.session_for(new, house.lookup)
     for late in (

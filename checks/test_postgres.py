@@ -37,6 +37,7 @@ from checks.support.writers import Writer
 from config import Config, read
 from models import (
     account_closing,
+    accounts,
     idempotency,
     invites,
     lists,
@@ -315,12 +316,12 @@ def test_a_key_is_good_once(here: cluster.Cluster, doors: PostgresStore, ann: An
 def test_a_password_of_just_now(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
     """Who was let in by the old one a moment ago is not, once there is another."""
     browser = sessions.Browser("127.0.0.1", "x")
-    ask(doors.write, sessions.change_password, ann, "old", browser).result()
-    held = ScheduledMessage(doors, sessions.change_password, ann, "new", browser)
+    ask(doors.write, accounts.change_password, ann, "old", browser).result()
+    held = ScheduledMessage(doors, accounts.change_password, ann, "new", browser)
     with pytest.raises(Forbidden):
         behind(here, held, doors, sessions.log_in, ann, browser, None, "old").result()
     held = ScheduledMessage(doors, sessions.log_in, ann, browser, None, "new")
-    behind(here, held, doors, sessions.change_password, ann, "newest", browser).result()
+    behind(here, held, doors, accounts.change_password, ann, "newest", browser).result()
     assert ask(doors.read, lambda: Session.select().count()).result() == 1
 
 

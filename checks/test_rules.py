@@ -15,6 +15,7 @@ from checks.support.database import BROWSER, ask
 from checks.support.database import Database as House
 from checks.support.servers import dump
 from models import (
+    accounts,
     files,
     history,
     idempotency,
@@ -461,11 +462,11 @@ def test_preferences(house: House) -> None:
     key = house.do(sessions.log_in, house.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
         switches = {"shortcuts": shortcuts, "presence": not shortcuts, "delay_messages": shortcuts}
-        house.do(partial(users.prefer, house.ann, language, **switches))
+        house.do(partial(accounts.prefer, house.ann, language, **switches))
         person = sessions.session_for(key, house.lookup).person
         assert person[2:] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
-        house.do(users.prefer, house.ann, "tlh")
+        house.do(accounts.prefer, house.ann, "tlh")
 
 
 def test_lists_are_in_their_own_order_and_counted(house: House) -> None:

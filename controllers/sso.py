@@ -14,7 +14,7 @@ from tornado.httputil import url_concat
 
 from controllers.base import PageHandler
 from controllers.security import local_path, security_log
-from models import identities, rate_limits, sessions
+from models import accounts, identities, rate_limits, sessions
 from models.errors import NotFound
 from services.oidc import (
     CLOSED,
@@ -84,7 +84,7 @@ class StartHandler(SsoHandler):
                 return
             key = self.session_key()
             if not await self.read(
-                sessions.recently_logged_in, self.current_user, key, anyone=True
+                accounts.recently_logged_in, self.current_user, key, anyone=True
             ):
                 raise SsoError(403, STALE)  # a stolen session must not gain a login that lasts
         endpoint = (await self.provider.metadata())["authorization_endpoint"]

@@ -11,18 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from models import users
-from models.clock import clock, instant, moment, now
+from models.clock import clock, instant, now
 from models.database import Param, PreparedQuery, unit
-from models.errors import NotFound
-from models.tables import Person, RateLimit, Session, User
+from models.tables import Person, Session, User
 
 IDLE = timedelta(days=14)
 LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
 SESSIONS_LIMIT = 50
-SUDO = timedelta(minutes=10)
-# What extras do in the same transaction after a new password; filled by app.py.
-AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
 
 PERSON = (User.id, *(getattr(User, name) for name in Person._fields[1:]))
 LIVE = PreparedQuery(  # at each request: 10 us; 260 as a plain query (2026-11)
@@ -97,62 +93,6 @@ def log_in(
 def log_out(key: str) -> None:
     """End the session of `key`, if there is one."""
     Session.delete().where(Session.hash == hash_of(key)).execute()
-
-
-def sessions(person: Person, key: str) -> list[Any]:
-    """Return a person's sessions, that of `key` first, then the last seen.
-
-    Each has id, address, agent, created, last_seen, and whether it is `this` one.
-    """
-    oldest, idlest, _, _ = limits(int(clock.seconds()))
-    this = Session.hash == hash_of(key)
-    names = (Session.id, Session.address, Session.agent, Session.created, Session.last_seen)
-    query: Any = Session.select(*names, this.alias("this")).where(
-        Session.user == person.id, Session.created > oldest, Session.last_seen > idlest
-    )
-    return list(query.order_by(this.desc(), Session.last_seen.desc()).namedtuples())
-
-
-def recently_logged_in(person: Person, key: str, *, anyone: bool = False) -> bool:
-    """Say whether someone who has no password has logged in a moment ago, with the session `key`.
-
-    They are asked for no password, but must be here (ASVS 7.5.1); or `anyone`, password or not.
-    """
-    recent = instant(moment() - SUDO)
-    mine = Session.select().join(User).where(User.id == person.id)
-    mine = mine.where(Session.hash == hash_of(key), Session.created > recent)
-    return bool((mine if anyone else mine.where(User.password.is_null())).count())
-
-
-@unit
-def end_session(person: Person, session_id: int) -> None:
-    """End one of a person's sessions. Raises NotFound."""
-    if not Session.delete().where(Session.id == session_id, Session.user == person.id).execute():
-        raise NotFound
-
-
-@unit
-def end_others(person: Person, key: str = "") -> None:
-    """End all of a person's sessions but that of `key`."""
-    others = (Session.user == person.id, Session.hash != hash_of(key))
-    Session.delete().where(*others).execute()
-
-
-@unit
-def change_password(
-    person: Person, hashed: str, browser: Browser, key: str | None = None, stored: str | None = None
-) -> str:
-    """Give `person` another password, as `users.hash_password` made it; return a session's key.
-
-    All sessions they had end. Raises Forbidden: see `users.recheck_password`.
-    """
-    users.recheck_password(person, stored)
-    User.update(password=hashed).where(User.id == person.id).execute()
-    for rule in AFTER_PASSWORD_CHANGE:
-        rule(person)
-    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
-    end_others(person)
-    return log_in(person, browser, key)
 
 
 def session_for(key: str, lookup: Callable[..., list[Any]]) -> Visit | None:
