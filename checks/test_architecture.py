@@ -53,6 +53,7 @@ EXTRAS = {
     "api": Extra(
         files=(
             "controllers/api",
+            "models/api_resources.py",
             "models/api_tokens.py",
             "views/templates/api",
         ),
@@ -119,7 +120,7 @@ EXTRAS = {
         files=(
             "controllers/password_resets.py",
             "models/password_resets.py",
-            "views/templates/auth/reset.html",
+            "views/templates/password_resets",
         ),
         needs={"account": "it is a change of the password"},
     ),

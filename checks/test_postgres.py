@@ -578,7 +578,7 @@ def test_what_was_looked_up_is_never_stale(doors: PostgresStore, ann: Any) -> No
 
     def unit(lookup: Callable[..., Any]) -> str:
         asked.append(1)
-        return lists.first(ann, lookup).name
+        return lists.mine(ann, lookup)[0].name
 
     def nobody(lookup: Callable[..., Any]) -> None:
         raise NotFound

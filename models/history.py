@@ -5,16 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from peewee import fn
-
 from models import lists, text, todos
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, unit
-from models.errors import Conflict, NotFound, Pruned
+from models.errors import Conflict, NotFound
 from models.tables import CALLED, Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
-CHANGES_SIZE = 1_000_000  # characters that are read of a list's changes at once
 NEAR = 500  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
 # By verb and kind: for one todo or list, and for several todos. app.py adds those of extras.
@@ -57,7 +54,6 @@ NEWLY = (
 KIND = Change.kind.in_(("todo", "list"))
 LAST = PreparedQuery(NEWLY.where(Change.user == Param("person"), KIND))
 BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
-NEWEST = PreparedQuery(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
 
 
 class ChangeRecord(NamedTuple):
@@ -112,34 +108,6 @@ def page(
     return seen, [change._replace(undoable=can_undo(seen, change, versions)) for change in changes]
 
 
-def since(
-    person: Person, list_id: int, version: int, limit: int
-) -> tuple[lists.ListAccess, list[tuple[int, str]]]:
-    """Return the list, and the versions and JSON of its first changes after `version`.
-
-    They are `limit` at most, and a million characters or little more, the oldest first. Raises
-    NotFound, and Pruned when some of them aren't kept any more, or were never made.
-    """
-    seen = lists.get_for(person, list_id)
-    later = EVERY.where(Change.list == list_id, Change.version > version)
-    changes, size = [], 0
-    for *facts, before, after in later.order_by(Change.version).limit(limit).tuples().iterator():
-        about = json.dumps(dict(zip(ChangeRecord._fields, facts, strict=False)))[:-1]
-        changes.append((facts[1], f'{about}, "before": {before}, "after": {after}}}'))
-        size += len(before) + len(after)
-        if size > CHANGES_SIZE:
-            break
-    first = changes[0][0] if changes else seen.version + 1
-    if first != version + 1:
-        raise Pruned
-    return seen, changes
-
-
-def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
-    """Return the id of the last change of any list."""
-    return int(lookup(NEWEST)[0][0])
-
-
 def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> bool:
     """Say whether what `change` left behind is still so, given the versions of the todos."""
     if change.at < lists.trash_begins():
@@ -172,15 +140,16 @@ def undo(person: Person, change_id: int) -> int | None:
     """
     for *row, list_id in EVERY.select_extend(Change.list).where(Change.id == change_id).tuples():
         change = from_row(row)
+        verb = "redo" if change.verb == "undo" else "undo"
         if change.kind == "todo":
-            undo_todos(person, lists.get_for(person, list_id, "change"), change)
+            undo_todos(person, lists.get_for(person, list_id, "change"), change, verb)
         else:
-            undo_list(person, list_id, change)
+            undo_list(person, list_id, change, verb)
         return int(list_id) if change.before or change.kind == "todo" else None
     raise NotFound
 
 
-def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord) -> None:
+def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord, verb: str) -> None:
     """Make the todos that `change` touched what they were before it."""
     current = todos.written(seen.id, [change.version])
     check(seen, change, {todo["id"]: todo["version"] for todo in current})
@@ -188,27 +157,22 @@ def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord) -> 
     pairs = []
     for todo in current:
         old = before.get(todo["id"])
-        new = todo | {"deleted_at": None if old else now()}
+        new: todos.Columns = {"deleted_at": None if old else now()}
         if old:
             for name, field in todos.FIELDS.items():
-                new |= field.undo(person, seen, todo, old.get(name))
+                new |= (field.undo or field.clean)(person, seen, todo, old.get(name))
         pairs.append((todo, new))
-    todos.rewrite(person, seen, inverse_verb(change), pairs)
+    todos.rewrite(person, seen, verb, pairs)
 
 
-def undo_list(person: Person, list_id: int, change: ChangeRecord) -> None:
+def undo_list(person: Person, list_id: int, change: ChangeRecord, verb: str) -> None:
     """Make the list what it was before `change`: of that name, in the trash, or out of it."""
     gone = not change.after
     action = "rename" if change.before and change.after else "delete"
     seen = lists.get_for(person, list_id, action, lists.BY_ID_OR_TRASH if gone else lists.BY_ID)
     check(seen, change, {})
     after = seen._replace(name=change.before[0]["name"]) if change.before else None
-    lists.rewrite(person, seen, inverse_verb(change), after, gone=gone)
-
-
-def inverse_verb(change: ChangeRecord) -> str:
-    """Return the verb for taking `change` back."""
-    return "redo" if change.verb == "undo" else "undo"
+    lists.rewrite(person, seen, verb, after, gone=gone)
 
 
 def check(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> None:
