@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from models import sessions, users
-from models.clock import clock, instant, moment
+from models.clock import instant, moment
 from models.database import unit
 from models.errors import Invalid, NotFound
 from models.tables import Person, RateLimit, Session, User
@@ -67,7 +67,7 @@ def open_sessions(person: Person, key: str) -> list[Any]:
 
     Each has id, address, agent, created, last_seen, and whether it is `this` one.
     """
-    oldest, idlest, _, _ = sessions.limits(int(clock.seconds()))
+    oldest, idlest, _, _ = sessions.limits()
     this = Session.hash == sessions.hash_of(key)
     names = (Session.id, Session.address, Session.agent, Session.created, Session.last_seen)
     query: Any = Session.select(*names, this.alias("this")).where(

@@ -151,14 +151,9 @@ class SqliteStore:
         self._file = self.hold(self.path, self.on_fatal)
         self._db = sqlite_at(self.path)
         db.initialize(self._db)
-        self._lookups = SqliteDatabase(
-            self._db.database,
-            uri=True,
-            pragmas={"query_only": 1},
-            timeout=0,
-            thread_safe=False,
-            check_same_thread=False,
-        )
+        shared: Any = {"thread_safe": False, "check_same_thread": False, "timeout": 0}
+        pragmas = {"query_only": 1}
+        self._lookups = SqliteDatabase(self._db.database, uri=True, pragmas=pragmas, **shared)
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._reading = [start_thread(self._read_until_closed) for _ in range(self.readers)]
@@ -190,10 +185,6 @@ class SqliteStore:
     def waiting(self) -> int:
         """Return how many units wait for the writer."""
         return self._to_write.qsize()
-
-    def batch(self) -> float:
-        """Return how many units shared a commit, on the average of the last hundred."""
-        return sum(self.groups) / len(self.groups) if self.groups else 0.0
 
     def lookup(self, query: PreparedQuery, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a look-up by key, in the calling thread: that of the event loop.

@@ -161,6 +161,7 @@ class PostgresStore:
         self.url = url
         self.threads = threads
         self.on_changes: Commits = lambda changes: None  # called after COMMIT, by the thread
+        self.groups = (1,)  # units that share a commit: the server's matter
         self._away, self._try_at = "", 0.0  # why the server can't be reached, and when to try
 
     def open(self) -> None:
@@ -203,10 +204,6 @@ class PostgresStore:
     def waiting(self) -> int:
         """Return how many units wait."""
         return self._work.qsize()
-
-    def batch(self) -> float:
-        """Return how many units shared a commit: the server's matter, so one."""
-        return 1.0
 
     def _run_until_closed(self, source: "queue.SimpleQueue[tuple[str, Work] | None]") -> None:
         while work := source.get():

@@ -3,15 +3,14 @@
 Only the browser has the key of its session; the database has its hash.
 """
 
-import functools
 import hashlib
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from models import users
-from models.clock import clock, instant, now
+from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, unit
 from models.tables import Person, Session, User
 
@@ -97,16 +96,15 @@ def log_out(key: str) -> None:
 
 def session_for(key: str, lookup: Callable[..., list[Any]]) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
-    oldest, idlest, stale, _ = limits(int(clock.seconds()))
+    oldest, idlest, stale, _ = limits()
     for last_seen, *person in lookup(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
         return Visit(Person(*person), last_seen < stale)
     return None
 
 
-@functools.lru_cache(maxsize=1)
-def limits(second: int) -> tuple[str, ...]:
+def limits() -> tuple[str, ...]:
     """Return since when a session was opened, used and marked as used to be valid; and now."""
-    then = datetime.fromtimestamp(second, UTC)
+    then = moment()
     return tuple(instant(then - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
 
 

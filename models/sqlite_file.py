@@ -11,8 +11,8 @@ from typing import Any
 from peewee import DatabaseError, SqliteDatabase
 
 from models.database import as_unavailable, sqlite_at
-from models.errors import StartupError, Unavailable, refusing
-from models.migrations import open_file, sync_folder
+from models.errors import StartupError, Unavailable
+from models.migrations import open_file, refusing, sync_folder
 
 # SQLite's result codes for a disk that fails, one that is full, and a damaged file.
 IOERR, FULL, DAMAGED = 10, 13, (11, 26)

@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from statistics import fmean
 
 from prometheus_client import (
     CollectorRegistry,
@@ -48,10 +49,11 @@ class Metrics:
         self.loop_lag = Histogram(
             "loop_late_seconds", "lag of the event loop", buckets=BUCKETS, registry=registry
         )
+        groups = app.store.groups
         for name, meaning, value in (
             ("sockets", "open live connections", lambda: len(app.hub.sockets)),
             ("writer_queue", "units of work waiting for the writer", lambda: app.store.waiting()),
-            ("writer_batch", "units of work per commit, recently", lambda: app.store.batch()),
+            ("writer_batch", "units of work per commit, recently", lambda: fmean(groups or [0])),
             ("hashes_waiting", "passwords waiting to be hashed", lambda: app.hash_pool.waiting),
             ("under_way", "requests in progress", lambda: len(app.active_requests.requests)),
         ):
