@@ -14,6 +14,7 @@ from tornado.template import Loader
 from tornado.web import RequestHandler, url
 
 import models.account_closing
+import models.accounts
 import models.cleanup
 import models.history
 import models.invites
@@ -55,9 +56,9 @@ from controllers.base import MissingHandler
 from controllers.errors import path_without_key
 from controllers.security import apply_forwarded_headers
 from controllers.static import StaticHandler
-from models import migrations
 from models.database import SqliteStore
 from models.postgres import PostgresStore
+from models.sqlite_file import SqliteFile, signing_key
 from services import backups, jobs, link_titles, metrics, oidc, presence, redis_pubsub
 from services.active_requests import ActiveRequests
 from services.app_base import BaseApp
@@ -154,7 +155,7 @@ class Engine(NamedTuple):
 
 
 ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache),
+    "sqlite": Engine(lambda c: SqliteStore(c.database_path, SqliteFile), LookupCache),
     "postgresql": Engine(lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the core, and to each other: see there.
@@ -163,7 +164,7 @@ lists.MEMBERS_PARTS[:] = [invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
 models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
-models.sessions.AFTER_PASSWORD_CHANGE[:] = [models.password_resets.delete_all]
+models.accounts.AFTER_PASSWORD_CHANGE[:] = [models.password_resets.delete_all]
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.account_closing.AFTER[:] = [models.links.delete_unused]
@@ -276,9 +277,7 @@ class App(BaseApp):
         """Open one after another; what fails closes the database again."""
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret or models.sessions.signing_key(
-                self.config.database_path
-            )
+            secret = self.config.cookie_secret or signing_key(self.config.database_path)
             self.settings["cookie_secret"] = secret
             await self.change_feed.open()
             await self.hub.open()

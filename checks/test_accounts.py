@@ -21,6 +21,7 @@ from controllers.account import device
 from controllers.errors import path_without_key
 from models import (
     account_closing,
+    accounts,
     api_tokens,
     identities,
     lists,
@@ -401,15 +402,15 @@ def test_nothing_is_left(database: Database) -> None:
 def test_who_has_no_password(database: Database) -> None:
     """As they come by single sign-on: they must have come a moment ago."""
     key = database.do(sessions.log_in, database.ann, BROWSER)
-    assert database.do(sessions.recently_logged_in, database.ann, key)
-    assert not database.do(sessions.recently_logged_in, database.ed, key)
+    assert database.do(accounts.recently_logged_in, database.ann, key)
+    assert not database.do(accounts.recently_logged_in, database.ed, key)
     past = rate_limits.instant(datetime.now(UTC) - timedelta(minutes=11))
     database.do(lambda: Session.update(created=past).execute())
-    assert not database.do(sessions.recently_logged_in, database.ann, key)
+    assert not database.do(accounts.recently_logged_in, database.ann, key)
     fresh = database.do(sessions.log_in, database.ann, BROWSER)
-    new = database.do(sessions.change_password, database.ann, "a hash", BROWSER, fresh)
-    assert not database.do(sessions.recently_logged_in, database.ann, new)
-    assert database.do(partial(sessions.recently_logged_in, anyone=True), database.ann, new)
+    new = database.do(accounts.change_password, database.ann, "a hash", BROWSER, fresh)
+    assert not database.do(accounts.recently_logged_in, database.ann, new)
+    assert database.do(partial(accounts.recently_logged_in, anyone=True), database.ann, new)
     assert not any(sessions.session_for(old, database.lookup) for old in (key, fresh))
     assert sessions.session_for(new, database.lookup)
     for late in (

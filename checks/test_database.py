@@ -23,7 +23,7 @@ from checks.support.visitors import Visitor, alerts
 from models import lists, todos, users
 from models.database import PreparedQuery, SqliteStore, db
 from models.errors import Unavailable
-from models.migrations import open_file
+from models.sqlite_file import SqliteFile
 from models.tables import List, User
 from services.lookup_cache import LookupCache
 from services.render_cache import RenderCache
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.sqlite
 @pytest.fixture
 def doors(tmp_path: Path) -> Iterator[SqliteStore]:
     """A database of one's own."""
-    doors = SqliteStore(tmp_path / "people.db", open_file)
+    doors = SqliteStore(tmp_path / "people.db", SqliteFile)
     doors.open()
     yield doors
     doors.close()
@@ -115,7 +115,7 @@ def test_units_that_wait_share_a_commit(doors: SqliteStore) -> None:
 
 def test_a_group_has_an_end(tmp_path: Path) -> None:
     """However many wait, no more than `group` share a commit."""
-    doors = SqliteStore(tmp_path / "people.db", open_file, group=1)
+    doors = SqliteStore(tmp_path / "people.db", SqliteFile, group=1)
     doors.open()
     held = ScheduledMessage(doors)
     first, slow = ask(doors.write, make, "first"), threading.Event()
@@ -371,7 +371,7 @@ def test_the_settings_of_a_connection(doors: SqliteStore) -> None:
 
 def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     """And leaves one tidy file and its lock."""
-    doors = SqliteStore(tmp_path / "people.db", open_file)
+    doors = SqliteStore(tmp_path / "people.db", SqliteFile)
     doors.open()
     ask(doors.read, names).result()
     answers = [ask(doors.write, make, str(i)) for i in range(300)]

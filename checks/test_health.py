@@ -90,7 +90,7 @@ def fake_app() -> Any:
         on_request=[],
         on_event=[],
         hub=SimpleNamespace(sockets=[]),
-        store=SimpleNamespace(waiting=lambda: 0, batch=lambda: 0.0),
+        store=SimpleNamespace(waiting=lambda: 0, groups=[]),
         hash_pool=SimpleNamespace(waiting=0),
         active_requests=SimpleNamespace(requests=[]),
     )

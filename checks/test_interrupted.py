@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from checks.support.disk import Disk, Trials
-from models import migrations, sessions
+from models import migrations, sqlite_file
 
 pytestmark = pytest.mark.sqlite
 
@@ -41,9 +41,9 @@ WAYS: dict[str, tuple[str, Callable[[Disk], Any]]] = {
 }
 START = """
 def work():
-    doors = SqliteStore(path, open_file)
+    doors = SqliteStore(path, SqliteFile)
     doors.open()
-    sessions.signing_key(path)
+    sqlite_file.signing_key(path)
     doors.close()
 """
 UPGRADE = """
@@ -135,9 +135,9 @@ def test_a_first_start(disk: Disk, way: str) -> None:
         secret = Path(f"{path}.secret")
         assert (path.exists() and secret.exists()) or not ended
         migrations.open_file(path).close()
-        key = sessions.signing_key(path)
+        key = sqlite_file.signing_key(path)
         assert dump(path)["number"] == [(NEWEST,)]
-        assert sessions.signing_key(path) == key and len(key) == 86
+        assert sqlite_file.signing_key(path) == key and len(key) == 86
     tell(tried, way, "first start")
 
 

@@ -11,7 +11,7 @@ from tornado import locale
 from checks.support.servers import ROOT, Server
 from checks.support.visitors import Visitor, alerts
 from controllers.base import best_locale
-from models.users import LANGUAGES
+from models.accounts import LANGUAGES
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
 

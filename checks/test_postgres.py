@@ -37,6 +37,7 @@ from checks.support.writers import Writer
 from config import Config, read
 from models import (
     account_closing,
+    accounts,
     idempotency,
     invites,
     lists,
@@ -50,8 +51,8 @@ from models import (
 )
 from models.database import SqliteStore, db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Uncertain
-from models.migrations import open_file
 from models.postgres import PostgresStore, exclusive, prepare
+from models.sqlite_file import SqliteFile
 from models.tables import Change, List, RateLimit, Session, Todo, User
 from services.postgres_lookup_cache import PostgresLookupCache
 
@@ -315,12 +316,12 @@ def test_a_key_is_good_once(here: cluster.Cluster, doors: PostgresStore, ann: An
 def test_a_password_of_just_now(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
     """Who was let in by the old one a moment ago is not, once there is another."""
     browser = sessions.Browser("127.0.0.1", "x")
-    ask(doors.write, sessions.change_password, ann, "old", browser).result()
-    held = ScheduledMessage(doors, sessions.change_password, ann, "new", browser)
+    ask(doors.write, accounts.change_password, ann, "old", browser).result()
+    held = ScheduledMessage(doors, accounts.change_password, ann, "new", browser)
     with pytest.raises(Forbidden):
         behind(here, held, doors, sessions.log_in, ann, browser, None, "old").result()
     held = ScheduledMessage(doors, sessions.log_in, ann, browser, None, "new")
-    behind(here, held, doors, sessions.change_password, ann, "newest", browser).result()
+    behind(here, held, doors, accounts.change_password, ann, "newest", browser).result()
     assert ask(doors.read, lambda: Session.select().count()).result() == 1
 
 
@@ -577,7 +578,7 @@ def test_what_was_looked_up_is_never_stale(doors: PostgresStore, ann: Any) -> No
 
     def unit(lookup: Callable[..., Any]) -> str:
         asked.append(1)
-        return lists.first(ann, lookup).name
+        return lists.mine(ann, lookup)[0].name
 
     def nobody(lookup: Callable[..., Any]) -> None:
         raise NotFound
@@ -760,7 +761,7 @@ def test_a_house_that_cannot_move(here: cluster.Cluster, url: str, tmp_path: Pat
     """In use, or into another program's database, or with what can't be held: nothing is done."""
     path = tmp_path / "people.db"
     assert "There is no database" in copy(path, url).stderr
-    with closing(SqliteStore(path, open_file)) as doors:
+    with closing(SqliteStore(path, SqliteFile)) as doors:
         doors.open()
         ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
         ask(doors.write, todos.add, ann, 1, "milk").result()

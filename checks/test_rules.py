@@ -15,6 +15,8 @@ from checks.support.database import BROWSER, ask
 from checks.support.database import Database as House
 from checks.support.servers import dump
 from models import (
+    accounts,
+    api_resources,
     files,
     history,
     idempotency,
@@ -126,8 +128,8 @@ ACTIONS: dict[str, tuple[Any, str]] = {
     "undo": (lambda h, p: history.undo(p, h.last_change), "editor"),
     "complete all": (lambda h, p: todos.complete_all(p, h.list, True), "editor"),
     "clear": (lambda h, p: todos.clear_completed(p, h.list), "editor"),
-    "read a part": (lambda h, p: todos.part(p, h.list, (0, 0), 9), "viewer"),
-    "read the changes": (lambda h, p: history.since(p, h.list, 0, 9), "viewer"),
+    "read a part": (lambda h, p: api_resources.todos_after(p, h.list, (0, 0), 9), "viewer"),
+    "read the changes": (lambda h, p: api_resources.changes_since(p, h.list, 0, 9), "viewer"),
     "read the messages": (lambda h, p: messages.page(p, h.list, 0, 9), "viewer"),
     "see who shares it": (lambda h, p: members.every(p, h.list), "viewer"),
     "take it as a file": (lambda h, p: files.one(p, h.list, "json"), "viewer"),
@@ -135,7 +137,7 @@ ACTIONS: dict[str, tuple[Any, str]] = {
         lambda h, p: files.store(p, [files.Sheet("", [{"title": "x"}])], h.list, "x"),
         "editor",
     ),
-    "delete every todo": (lambda h, p: todos.delete_all(p, h.list), "editor"),
+    "delete every todo": (lambda h, p: api_resources.delete_todos(p, h.list), "editor"),
     "assign": (lambda h, p: todos.edit(p, h.todo, assigned="ann"), "editor"),
     "read the last messages": (lambda h, p: messages.latest(p, h.list, None, 9), "viewer"),
     "make a link": (lambda h, p: invites.invite(p, h.list, "viewer"), "owner"),
@@ -297,7 +299,7 @@ def everything(house: Any) -> Any:
     mine = [(seen.name, seen.open) for seen in lists.mine(house.ann)]
     if not mine:
         return None
-    told = [todos.described(todo) for todo in todos.present(house.list)]
+    told = todos.described(todos.present(house.list))
     when = ("updated", "version")
     return mine, [{k: v for k, v in todo.items() if k not in when} for todo in told]
 
@@ -461,11 +463,11 @@ def test_preferences(house: House) -> None:
     key = house.do(sessions.log_in, house.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
         switches = {"shortcuts": shortcuts, "presence": not shortcuts, "delay_messages": shortcuts}
-        house.do(partial(users.prefer, house.ann, language, **switches))
+        house.do(partial(accounts.prefer, house.ann, language, **switches))
         person = sessions.session_for(key, house.lookup).person
         assert person[2:] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
-        house.do(users.prefer, house.ann, "tlh")
+        house.do(accounts.prefer, house.ann, "tlh")
 
 
 def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
@@ -616,23 +618,23 @@ def test_a_stranger_by_number(house: House) -> None:
 def test_changes_that_are_not_kept(house: House) -> None:
     """Who asks for more than there is, or than there ever was, is told to begin anew."""
     house.add("milk", "bread")
-    _, rows = house.do(history.since, house.ann, house.list, 0, 10)
+    _, rows = house.do(api_resources.changes_since, house.ann, house.list, 0, 10)
     assert [version for version, _ in rows] == [1, 2, 3]
-    assert house.do(history.since, house.ann, house.list, 3, 10)[1] == []
+    assert house.do(api_resources.changes_since, house.ann, house.list, 3, 10)[1] == []
     with pytest.raises(Pruned):
-        house.do(history.since, house.ann, house.list, 4, 10)
+        house.do(api_resources.changes_since, house.ann, house.list, 4, 10)
     house.do(lambda: Change.delete().where(Change.version < 3).execute())
-    assert len(house.do(history.since, house.ann, house.list, 2, 10)[1]) == 1
+    assert len(house.do(api_resources.changes_since, house.ann, house.list, 2, 10)[1]) == 1
     for version in (0, 1):
         with pytest.raises(Pruned):
-            house.do(history.since, house.ann, house.list, version, 10)
+            house.do(api_resources.changes_since, house.ann, house.list, version, 10)
 
 
 def test_a_large_change_is_a_page_of_its_own(house: House, monkeypatch: Any) -> None:
     """However many are asked for."""
     house.add("milk", "bread", "honey")
-    monkeypatch.setattr(history, "CHANGES_SIZE", 300)
-    seen, rows = house.do(history.since, house.ann, house.list, 0, 10)
+    monkeypatch.setattr(api_resources, "CHANGES_SIZE", 300)
+    seen, rows = house.do(api_resources.changes_since, house.ann, house.list, 0, 10)
     assert 1 <= len(rows) < seen.version == 4
 
 

@@ -31,10 +31,10 @@ from checks.support.servers import NEWEST, ROOT, Server, refused
 from checks.support.visitors import Visitor
 from config import Config, read
 from controllers import list_page, lists
-from models import migrations, sessions, todos, users
+from models import migrations, sqlite_file, todos, users
 from models.database import SqliteStore
 from models.errors import StartupError, Unavailable
-from models.migrations import open_file
+from models.sqlite_file import SqliteFile
 from models.tables import Person
 from server import start as start_server
 from server import stop as stop_server
@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 def house(tmp_path: Path) -> Path:
     """A database with someone and something in it, closed."""
     path = tmp_path / "people.db"
-    with closing(SqliteStore(path, open_file)) as doors:
+    with closing(SqliteStore(path, SqliteFile)) as doors:
         doors.open()
         ann = ask(doors.write, users.sign_up, "ann", None, None, "Things to do").result()
         for number in range(300):
@@ -232,7 +232,7 @@ def test_a_key_that_others_may_read(house: Path) -> None:
 def test_the_key_is_made_once(tmp_path: Path) -> None:
     """However many ask for it at the same time; it is whole, and its owner's only."""
     with ThreadPoolExecutor(8) as pool:
-        keys = [*pool.map(sessions.signing_key, [tmp_path / "people.db"] * 8)]
+        keys = [*pool.map(sqlite_file.signing_key, [tmp_path / "people.db"] * 8)]
     assert len(set(keys)) == 1 and len(keys[0]) == 86
     assert list(contents(tmp_path)) == ["people.db.secret"]
     assert (tmp_path / "people.db.secret").stat().st_mode & 0o777 == 0o600
@@ -510,7 +510,7 @@ def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: 
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(SqliteStore(server.database, open_file)) as doors:
+    with closing(SqliteStore(server.database, SqliteFile)) as doors:
         doors.open()
         person = Person(1, ann.name)
         adding = [ask(doors.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]

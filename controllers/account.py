@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from controllers.base import PageHandler, redisplay_if_invalid
-from models import account_closing, sessions, users
+from models import account_closing, accounts, users
 from models.errors import WrongPassword
 from models.text import N_
 
@@ -29,7 +29,7 @@ class AccountPageHandler(PageHandler):
         Someone without a password, who logs in by single sign-on, must have done so recently.
         """
         person, password = self.current_user, self.field("current_password")
-        if await self.read(sessions.recently_logged_in, person, self.session_key()):
+        if await self.read(accounts.recently_logged_in, person, self.session_key()):
             return
         if not password or await self.authenticate(person.username, password) is None:
             raise WrongPassword("current_password", WRONG_PASSWORD)
@@ -45,23 +45,23 @@ class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        email = await self.read(users.email_of, self.current_user)
+        email = await self.read(accounts.email_of, self.current_user)
         sections = [await section(self) for section in SECTIONS]
-        self.draw("index", languages=users.LANGUAGES.items(), email=email, sections=sections)
+        self.draw("index", languages=accounts.LANGUAGES.items(), email=email, sections=sections)
 
     @redisplay_if_invalid
     async def post(self) -> None:
         """Save them; another e-mail address takes the password (ASVS 6.3.7)."""
         person, email = self.current_user, self.typed.get("email")
-        known = await self.read(users.email_of, person)
+        known = await self.read(accounts.email_of, person)
         another = email is not None and email.strip() != known
         if another:
             users.clean_email(email or "")
             await self.check_password()
-        switches = {name: bool(self.field(name)) for name in users.SWITCHES}
-        await self.commit(users.prefer, person, self.field("language"), **switches)
+        switches = {name: bool(self.field(name)) for name in accounts.SWITCHES}
+        await self.commit(accounts.prefer, person, self.field("language"), **switches)
         if another:
-            await self.app.write(users.set_email, person, email or "", self.verified_hash)
+            await self.app.write(accounts.set_email, person, email or "", self.verified_hash)
         self.see_other("account", saved=True)
 
 
@@ -76,7 +76,7 @@ class PasswordHandler(AccountPageHandler):
         person = self.current_user
         hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
         args = person, hashed, self.browser(), self.session_key(), self.verified_hash
-        key = await self.app.write(sessions.change_password, *args)
+        key = await self.app.write(accounts.change_password, *args)
         self.set_session_cookie(key)
         self.remember_device(person.username, hashed)
         self.see_other("account", saved=True)
@@ -85,16 +85,16 @@ class PasswordHandler(AccountPageHandler):
 class SessionsHandler(AccountPageHandler):
     async def show(self) -> None:
         key = self.session_key()
-        rows = await self.read(sessions.sessions, self.current_user, key)
+        rows = await self.read(accounts.open_sessions, self.current_user, key)
         self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
 
     async def post(self) -> None:
         """End one session, or all others; their open pages notice within a second."""
         person, one = self.current_user, self.id_field("session")
         if one:
-            await self.commit(sessions.end_session, person, one)
+            await self.commit(accounts.end_session, person, one)
         else:
-            await self.commit(sessions.end_others, person, self.session_key())
+            await self.commit(accounts.end_others, person, self.session_key())
         self.see_other("sessions", saved=True)
 
 

@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from tornado.web import HTTPError
 
 from controllers.base import BaseHandler
-from models import history
+from models import lists
 from models.errors import Unavailable
 from services.metrics import Metrics
 
@@ -24,8 +24,8 @@ class HealthHandler(BaseHandler):
         """Answer 200 when the database can be read and written within TIMEOUT, 503 if not."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                await self.read(history.newest)
-                await self.app.write(history.newest)
+                await self.read(lists.versions, [1])
+                await self.app.write(lists.versions, [1])
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
         self.set_header("Content-Type", "text/plain; charset=utf-8")

@@ -14,7 +14,7 @@ from tornado.httputil import url_concat
 
 from controllers.base import PageHandler
 from controllers.security import local_path, security_log
-from models import identities, rate_limits, sessions
+from models import accounts, identities, rate_limits, sessions
 from models.errors import NotFound
 from services import oidc
 from services.oidc import DECLINED, LOGIN_TIME, LOST, PendingLogin, Provider, SsoError
@@ -73,7 +73,7 @@ class StartHandler(SsoHandler):
                 self.render("sso/link.html", link=link, sso=self.config.sso_name)
                 return
             visit = self.current_user, self.session_key()
-            if not await self.read(sessions.recently_logged_in, *visit, anyone=True):
+            if not await self.read(accounts.recently_logged_in, *visit, anyone=True):
                 raise SsoError(403, oidc.STALE)  # a stolen session must not gain a login that lasts
         endpoint = (await self.provider.metadata())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))

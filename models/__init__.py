@@ -3,12 +3,16 @@
 In a shell or a script: `from models import open_database, User, List, Todo`.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from models.database import db
 from models.tables import Change, List, Member, Person, Todo, User
 
 __all__ = ["Change", "List", "Member", "Person", "Todo", "User", "open_database"]
+# The modules that connect to a database; a program needs one of them.
+ENGINES = {"sqlite": "models.sqlite_file", "postgresql": "models.postgres"}
 
 
 def open_database(place: str | Path = "people.db") -> Any:
@@ -18,19 +22,8 @@ def open_database(place: str | Path = "people.db") -> Any:
     when it returns: open pages show it at once. What extras add to verbs is there once `app` was
     imported. Don't open a file twice in one process. Raises StartupError.
     """
-    from models import migrations, postgres  # not needed by a server on SQLite
-    from models.database import db, sqlite_at
-
-    database: Any
-    if str(place).startswith("postgresql://"):
-        with postgres.exclusive(str(place)) as prepared:
-            postgres.prepare(str(place), prepared)
-        database = postgres.database_at(str(place))
-    else:
-        path = Path(str(place).removeprefix("sqlite:///")).resolve()
-        lock = migrations.open_file(path)
-        database = sqlite_at(path)
-        database.lock_file = lock  # as long as it is open, no other program upgrades the file
+    scheme = "postgresql" if str(place).startswith("postgresql://") else "sqlite"
+    database = import_module(ENGINES[scheme]).connect(str(place))
     db.initialize(database)
     database.connect()
     return database

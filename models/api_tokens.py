@@ -11,7 +11,7 @@ from typing import Any
 from peewee import CharField, ForeignKeyField
 
 from models import text, users
-from models.clock import clock, instant, now
+from models.clock import instant, now
 from models.database import Param, PreparedQuery
 from models.errors import Invalid, NotFound, Quota
 from models.sessions import PERSON, Visit, hash_of, limits
@@ -103,7 +103,7 @@ def delete(person: Person, token_id: int) -> None:
 
 def token_for(authorization: str, lookup: Callable[..., list[Any]]) -> Visit | None:
     """Return whose token a header brings (RFC 6750), None when it brings none, or an ended one."""
-    _, _, stale, at = limits(int(clock.seconds()))
+    _, _, stale, at = limits()
     for last_used, scope, *person in lookup(BEARER, hash=hash_of(token_in(authorization)), now=at):
         return Visit(Person(*person), (last_used or "") < stale, scope)
     return None

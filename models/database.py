@@ -10,7 +10,6 @@ own inside ONE transaction, commits once, and then calls all of them back (group
 """
 
 import logging
-import os
 import queue
 import threading
 from collections import deque
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import IO, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from peewee import (
@@ -32,7 +31,7 @@ from peewee import (
     Value,
 )
 
-from models.errors import Unavailable, refusing
+from models.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,9 +40,7 @@ Answer = Callable[[Any, Exception | None], None]
 Work = tuple[Callable[[], Any], Answer]
 Commits = Callable[[list[tuple[int, int, str]]], None]  # takes list, version and kind of changes
 
-# SQLite's result codes for a mistake in SQL, a disk that fails, one that is full, a damaged file.
-SQLITE_ERROR, SQLITE_IOERR, SQLITE_FULL, DAMAGED = 1, 10, 13, (11, 26)
-FAILURES = 3  # of fsync, one after another, before the process gives up
+SQLITE_ERROR = 1  # SQLite's result code for a mistake in SQL
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
 LOCKING: Any = "FOR NO KEY UPDATE"  # of PostgreSQL
@@ -133,40 +130,30 @@ def sqlite_at(path: Path) -> SqliteDatabase:
 class SqliteStore:
     """Reading and writing one SQLite file, from any thread.
 
-    `prepare` makes or upgrades the file and returns the held lock beside it. `group` is the most
-    units that share a COMMIT, `readers` the number of reading threads.
+    `hold` makes or upgrades the file and returns what guards it meanwhile: see `SqliteFile`.
+    `group` is the most units that share a COMMIT, `readers` the number of reading threads.
     """
 
     def __init__(
-        self, path: Path, prepare: Callable[[Path], IO[bytes]], group: int = 128, readers: int = 4
+        self, path: Path, hold: Callable[..., Any], group: int = 128, readers: int = 4
     ) -> None:
         self.path = path
-        self.prepare = prepare
+        self.hold = hold
         self.group = group
         self.readers = readers
         self.groups: deque[int] = deque(maxlen=100)  # sizes of the last commits
-        self.failures = 0  # of fsync, since something was committed
         self.on_fatal: Callable[[str], None] = log.critical  # gets why no more can be written
         self.on_changes: Commits = lambda changes: None  # called in the writer, after COMMIT
 
     def open(self) -> None:
         """Prepare and open the file, and start the threads. Raises StartupError."""
         self.path = self.path.resolve()  # two names of a file have one lock and one key
-        self._lock = self.prepare(self.path)
+        self._file = self.hold(self.path, self.on_fatal)
         self._db = sqlite_at(self.path)
         db.initialize(self._db)
-        place = self._db.database
-        shared: dict[str, Any] = {"thread_safe": False, "check_same_thread": False}
-        self._lookups = SqliteDatabase(
-            place, uri=True, pragmas={"query_only": 1}, timeout=0, **shared
-        )
-        # It keeps the log open: what other connections close and open again is always the same one.
-        self._anchor = SqliteDatabase(place, uri=True, **shared)
-        with refusing(self.path):
-            self._anchor.pragma("journal_mode", "wal")
-            self._anchor.pragma("user_version")
-        self._opened = self._files()
-        self._log = open(f"{self.path}-wal", "rb")  # noqa: SIM115  see _count
+        shared: Any = {"thread_safe": False, "check_same_thread": False, "timeout": 0}
+        pragmas = {"query_only": 1}
+        self._lookups = SqliteDatabase(self._db.database, uri=True, pragmas=pragmas, **shared)
         self._to_read: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._reading = [start_thread(self._read_until_closed) for _ in range(self.readers)]
@@ -181,9 +168,7 @@ class SqliteStore:
         self._lookups.close()
         self._to_write.put(None)
         self._writing.join()
-        self._anchor.close()  # which, as the last, brings the log into the database
-        self._log.close()
-        self._lock.close()
+        self._file.close()
 
     def read(self, unit: Callable[[], Any], callback: Answer) -> None:
         """Run `unit` on one snapshot of the database in a thread, and call back there."""
@@ -201,30 +186,25 @@ class SqliteStore:
         """Return how many units wait for the writer."""
         return self._to_write.qsize()
 
-    def batch(self) -> float:
-        """Return how many units shared a commit, on the average of the last hundred."""
-        return sum(self.groups) / len(self.groups) if self.groups else 0.0
-
     def lookup(self, query: PreparedQuery, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a look-up by key, in the calling thread: that of the event loop.
 
         It takes microseconds, a tenth of the way to another thread and back. Raises Unavailable.
         """
-        try:
-            return query.run(self._lookups, values)
-        except (DatabaseError, InterfaceError) as error:
-            self._lookups.close()
-            raise self._refusal(error) from error
+        return self._look(lambda: query.run(self._lookups, values))
 
     def commits(self) -> int:
         """Return a number that differs when anyone, in any process, has committed since."""
+        return int(self._look(lambda: self._lookups.pragma("data_version")))
+
+    def _look(self, run: Callable[[], T]) -> T:
         try:
             if self._lookups.is_closed():
-                self._check_files()
-            return int(self._lookups.pragma("data_version"))
+                self._file.check()
+            return run()
         except (DatabaseError, InterfaceError) as error:
             self._lookups.close()
-            raise self._refusal(error) from error
+            raise self._file.refusal(error) from error
 
     def _read_until_closed(self) -> None:
         self._read(lambda: self._db.pragma("user_version"))  # opens the files of now
@@ -236,7 +216,7 @@ class SqliteStore:
     def _read(self, unit: Callable[[], Any]) -> UnitResult:
         try:
             if self._db.is_closed():
-                self._check_files()
+                self._file.check()
                 self._db.connect()
                 self._db.execute_sql("PRAGMA query_only = 1")
                 self._db.execute_sql("PRAGMA wal_autocheckpoint = 0")  # that is the writer's
@@ -245,7 +225,7 @@ class SqliteStore:
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if isinstance(error, (DatabaseError, InterfaceError)):
                 self._forget_connection()
-            return None, self._refusal(error) if is_of_engine(error) else error
+            return None, self._outcome(error)
 
     def _write_until_closed(self) -> None:
         while work := self._to_write.get():
@@ -264,23 +244,17 @@ class SqliteStore:
         changes: list[tuple[int, int, str]] = []
         outcomes: list[UnitResult]
         try:
-            self._check_files()
+            self._file.check()
             if self._db.is_closed():
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit, changes) for unit, _ in group]
-            self.failures = 0
+            self._file.committed()
             if changes:
                 call_back(self.on_changes, (changes,))
-        except Unavailable as error:
-            outcomes = [(None, error)] * len(group)
-            if self.path.exists():
-                self._give_up(error)
         except Exception as error:  # nothing of the group was stored
             self._forget_connection()
-            refused = self._refusal(error)
-            outcomes = [(None, refused)] * len(group)
-            self._count(refused)
+            outcomes = [(None, self._file.failed(error))] * len(group)
         for (_, callback), outcome in zip(group, outcomes, strict=True):
             call_back(callback, outcome)
 
@@ -292,63 +266,21 @@ class SqliteStore:
             result = unit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if not self._db.connection().in_transaction:
-                # SQLite itself undid all: the group has failed.
-                raise self._refusal(error) from error
+                raise  # SQLite itself undid all: the group has failed
             self._db.execute_sql("ROLLBACK TO unit")
             self._db.execute_sql("RELEASE unit")
-            return None, self._refusal(error) if is_of_engine(error) else error
+            return None, self._outcome(error)
         self._db.execute_sql("RELEASE unit")
         changes += pending.changes
         return result, None
 
-    def _count(self, refused: Unavailable) -> None:
-        """Give up when fsync has failed for the third time: the next might seem to work, and lie.
-
-        SQLite says no more than that something failed, perhaps a write over a quota, after which
-        all is well. But Linux reports a failed fsync to each descriptor of the file, once.
-        """
-        if getattr(refused.__cause__, "sqlite_errorcode", 0) & 0xFF != SQLITE_IOERR:
-            return
-        try:
-            os.fsync(self._log.fileno())
-        except OSError:
-            self.failures += 1
-            if self.failures == FAILURES:
-                times = f"{FAILURES} times in a row"
-                self.on_fatal(f"{self.path} failed {times} ({refused}): check its disk.")
-
-    def _files(self) -> list[int]:
-        """Return which files these are: another one of the same name has another inode."""
-        return [os.stat(f"{self.path}{end}").st_ino for end in ("", "-wal", "-shm")]
-
-    def _check_files(self) -> None:
-        """Raise Unavailable when the open files have lost their names: writes would be lost."""
-        if not self.path.exists():  # a new start would make an empty one
-            raise Unavailable(f"{self.path} is missing: restore it.")
-        with suppress(FileNotFoundError):
-            if self._files() == self._opened:
-                return
-        raise Unavailable(f"{self.path}, its -wal or its -shm isn't the file that was opened.")
-
-    def _give_up(self, why: Unavailable) -> None:
-        """Bring the log into its database, wherever that is now, and end the process.
-
-        A log that is left beside another database would be taken for its own.
-        """
-        with suppress(DatabaseError):
-            self._anchor.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.on_fatal(str(why))
-
-    def _refusal(self, cause: BaseException) -> Unavailable:
-        """Return what the caller gets, which says what can be mended."""
-        unavailable = as_unavailable(cause)
-        code = getattr(unavailable.__cause__, "sqlite_errorcode", 0) & 0xFF
-        if code in DAMAGED:
-            mend = "stop the server and restore a backup."
-            unavailable.args = (f"{self.path} is damaged ({unavailable}): {mend}",)
-        if code == SQLITE_FULL:
-            unavailable.code = "storage_full"
-        return unavailable
+    def _outcome(self, error: Exception) -> Exception:
+        """Return what the caller of a unit gets: a mistake in SQL isn't the engine's fault."""
+        if isinstance(error, (IntegrityError, ProgrammingError, DataError)):
+            return error
+        mistake = getattr(error.__context__, "sqlite_errorcode", None) == SQLITE_ERROR
+        is_of_engine = isinstance(error, DatabaseError) and not mistake
+        return self._file.refusal(error) if is_of_engine else error
 
     def _forget_connection(self) -> None:
         """Close a connection that failed: the thread's next unit opens another."""
@@ -361,14 +293,6 @@ def start_thread(run: Callable[..., None], *args: Any) -> threading.Thread:
     thread = threading.Thread(target=run, args=args, daemon=True)
     thread.start()
     return thread
-
-
-def is_of_engine(error: Exception) -> bool:
-    """Say whether it is the engine's fault (locked, full, broken) rather than a mistake in SQL."""
-    if isinstance(error, (IntegrityError, ProgrammingError, DataError)):
-        return False
-    code = getattr(error.__context__, "sqlite_errorcode", None)
-    return isinstance(error, DatabaseError) and code != SQLITE_ERROR
 
 
 def call_back(callback: Callable[..., object], outcome: tuple[Any, ...]) -> None:
@@ -389,12 +313,3 @@ def as_unavailable(cause: BaseException, kind: type[Unavailable] = Unavailable) 
     unavailable = kind(" ".join(str(cause).split()))  # some drivers say several lines
     unavailable.__cause__ = cause
     return unavailable
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names of the files in `folder` are on the disk."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

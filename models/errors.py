@@ -1,10 +1,6 @@
 """The ways a model refuses. `controllers/errors.py` turns them into status codes and pages."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from peewee import DatabaseError
+from collections.abc import Callable
 
 
 class NotFound(Exception):
@@ -101,12 +97,3 @@ class StartupError(Exception):
 
 class FatalError(Exception):
     """The server had to stop: one line that says why and how to mend it."""
-
-
-@contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """Turn what the disk or the engine says against `path` into StartupError."""
-    try:
-        yield
-    except (OSError, DatabaseError) as error:
-        raise StartupError(f"{path} can't be used ({error}): fix that and restart.") from error

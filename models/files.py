@@ -81,7 +81,8 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
 
 def all_of(person: Person, list_id: int) -> dict[str, Any]:
     """Return all that members see of a list. Raises NotFound."""
-    seen, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
+    seen = lists.get_for(person, list_id)
+    rows = todos.described(todos.present(list_id))
     about = {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
     _, people = members.every(person, list_id)
     said = messages.page(person, list_id, 0, ALL)
@@ -92,7 +93,8 @@ def one(person: Person, list_id: int, suffix: str) -> bytes:
     """Return a list as a file: txt, csv or json. Raises NotFound."""
     if suffix == "json":
         return encoded(all_of(person, list_id))
-    _, rows = todos.part(person, list_id, (float("-inf"), 0), ALL)
+    lists.get_for(person, list_id)
+    rows = todos.described(todos.present(list_id))
     write = write_txt if suffix == "txt" else write_csv
     return "".join(write(rows)).encode()
 

@@ -5,16 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from peewee import fn
-
 from models import lists, text, todos
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, unit
-from models.errors import Conflict, NotFound, Pruned
+from models.errors import Conflict, NotFound
 from models.tables import CALLED, Change, Person, User
 
 RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
-CHANGES_SIZE = 1_000_000  # characters that are read of a list's changes at once
 NEAR = 500  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
 # By verb and kind: for one todo or list, and for several todos. app.py adds those of extras.
@@ -57,7 +54,6 @@ NEWLY = (
 KIND = Change.kind.in_(("todo", "list"))
 LAST = PreparedQuery(NEWLY.where(Change.user == Param("person"), KIND))
 BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
-NEWEST = PreparedQuery(Change.select(fn.COALESCE(fn.MAX(Change.id), 0)))
 
 
 class ChangeRecord(NamedTuple):
@@ -112,50 +108,18 @@ def page(
     return seen, [change._replace(undoable=can_undo(seen, change, versions)) for change in changes]
 
 
-def since(
-    person: Person, list_id: int, version: int, limit: int
-) -> tuple[lists.ListAccess, list[tuple[int, str]]]:
-    """Return the list, and the versions and JSON of its first changes after `version`.
-
-    They are `limit` at most, and a million characters or little more, the oldest first. Raises
-    NotFound, and Pruned when some of them aren't kept any more, or were never made.
-    """
-    seen = lists.get_for(person, list_id)
-    later = EVERY.where(Change.list == list_id, Change.version > version)
-    changes, size = [], 0
-    for *facts, before, after in later.order_by(Change.version).limit(limit).tuples().iterator():
-        about = json.dumps(dict(zip(ChangeRecord._fields, facts, strict=False)))[:-1]
-        changes.append((facts[1], f'{about}, "before": {before}, "after": {after}}}'))
-        size += len(before) + len(after)
-        if size > CHANGES_SIZE:
-            break
-    first = changes[0][0] if changes else seen.version + 1
-    if first != version + 1:
-        raise Pruned
-    return seen, changes
-
-
-def newest(lookup: Callable[..., list[Any]] = PreparedQuery.__call__) -> int:
-    """Return the id of the last change of any list."""
-    return int(lookup(NEWEST)[0][0])
-
-
 def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> bool:
     """Say whether what `change` left behind is still so, given the versions of the todos."""
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
-        return all(versions.get(number) == change.version for number in todo_ids(change))
+        touched = (*change.before, *change.after)
+        return all(versions.get(row["id"]) == change.version for row in touched)
     if change.kind != "list":
         return False
     if change.before and change.after:
         return bool(change.after[0]["name"] == seen.name)
     return change.version == seen.version
-
-
-def todo_ids(change: ChangeRecord) -> set[int]:
-    """Return the ids of the todos that `change` touched."""
-    return {row["id"] for row in (*change.before, *change.after) if change.kind == "todo"}
 
 
 def from_row(row: Any) -> ChangeRecord:
@@ -170,48 +134,37 @@ def undo(person: Person, change_id: int) -> int | None:
 
     Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
     """
-    for *row, list_id in EVERY.select_extend(Change.list).where(Change.id == change_id).tuples():
+    found = EVERY.select_extend(Change.list).where(Change.id == change_id).tuples()
+    for *row, list_id in found:
         change = from_row(row)
-        if change.kind == "todo":
-            undo_todos(person, lists.get_for(person, list_id, "change"), change)
-        else:
-            undo_list(person, list_id, change)
-        return int(list_id) if change.before or change.kind == "todo" else None
+        of_todos, gone = change.kind == "todo", not change.after
+        action = "change" if of_todos else "rename" if change.before and not gone else "delete"
+        query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
+        seen = lists.get_for(person, list_id, action, query)
+        current = todos.written(seen.id, [change.version]) if of_todos else []
+        if not can_undo(seen, change, {todo["id"]: todo["version"] for todo in current}):
+            raise Conflict("This has been changed since, so it can't be undone.")
+        verb = "redo" if change.verb == "undo" else "undo"
+        if of_todos:
+            was = {row["id"]: row for row in change.before}
+            each = [
+                (todo, columns_before(person, seen, todo, was.get(todo["id"]))) for todo in current
+            ]
+            todos.rewrite(person, seen, verb, each)
+            return seen.id
+        after = seen._replace(name=change.before[0]["name"]) if change.before else None
+        lists.rewrite(person, seen, verb, after, gone=gone)
+        return seen.id if after else None
     raise NotFound
 
 
-def undo_todos(person: Person, seen: lists.ListAccess, change: ChangeRecord) -> None:
-    """Make the todos that `change` touched what they were before it."""
-    current = todos.written(seen.id, [change.version])
-    check(seen, change, {todo["id"]: todo["version"] for todo in current})
-    before = {row["id"]: row for row in change.before}
-    pairs = []
-    for todo in current:
-        old = before.get(todo["id"])
-        new = todo | {"deleted_at": None if old else now()}
-        if old:
-            for name, field in todos.FIELDS.items():
-                new |= field.undo(person, seen, todo, old.get(name))
-        pairs.append((todo, new))
-    todos.rewrite(person, seen, inverse_verb(change), pairs)
-
-
-def undo_list(person: Person, list_id: int, change: ChangeRecord) -> None:
-    """Make the list what it was before `change`: of that name, in the trash, or out of it."""
-    gone = not change.after
-    action = "rename" if change.before and change.after else "delete"
-    seen = lists.get_for(person, list_id, action, lists.BY_ID_OR_TRASH if gone else lists.BY_ID)
-    check(seen, change, {})
-    after = seen._replace(name=change.before[0]["name"]) if change.before else None
-    lists.rewrite(person, seen, inverse_verb(change), after, gone=gone)
-
-
-def inverse_verb(change: ChangeRecord) -> str:
-    """Return the verb for taking `change` back."""
-    return "redo" if change.verb == "undo" else "undo"
-
-
-def check(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> None:
-    """Raise Conflict unless what `change` left behind is still so."""
-    if not can_undo(seen, change, versions):
-        raise Conflict("This has been changed since, so it can't be undone.")
+def columns_before(
+    person: Person, seen: lists.ListAccess, todo: todos.Columns, old: lists.Described | None
+) -> todos.Columns:
+    """Return the columns with which a todo is what it was: `old`, or not there."""
+    if old is None:
+        return {"deleted_at": now()}
+    new: todos.Columns = {"deleted_at": None}
+    for name, field in todos.FIELDS.items():
+        new |= (field.undo or field.clean)(person, seen, todo, old.get(name))
+    return new

@@ -30,28 +30,19 @@ NAME_LIMIT = 200
 LISTS_LIMIT = 500  # a page looks them all up
 TRASH_RETENTION = timedelta(days=30)  # how long what was deleted can be brought back
 
-ACCESS_COLUMNS = (
-    List.id,
-    List.name,
-    List.version,
-    List.open,
-    List.total,
-    Member.role,
-    List.people,
-    List.revision,
-)
+LISTED = (List.id, List.name, List.version, List.open, List.total)
+ACCESS_COLUMNS = (*LISTED, Member.role, List.people, List.revision)
 ROLE_OF = List.select(*ACCESS_COLUMNS).join(Member)
 ONE = ROLE_OF.where(List.id == Param("list"), Member.user == Param("person"))
 OWN = ROLE_OF.where(Member.user == Param("person"), List.deleted_at.is_null())
 # For all of these: 5 to 15 us, where a plain query takes 300 or more (2026-11). Each request asks
 # for a list or for all of a person, and each change runs RECORD and STEP.
 MINE = PreparedQuery(OWN.order_by(Member.position, Member.id))
-FIRST = PreparedQuery(MINE.query.limit(1))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
 LOCK = PreparedQuery(List.select(List.id).where(List.id == Param("list")).for_update(LOCKING))
-COLUMNS = ("list", "version", "user", "verb", "kind", "before", "after", "at")
-RECORD = PreparedQuery(Change.insert({name: Param(name) for name in COLUMNS}))
+RECORDED = ("list", "version", "user", "verb", "kind", "before", "after", "at")
+RECORD = PreparedQuery(Change.insert({name: Param(name) for name in RECORDED}))
 STEP = PreparedQuery(
     List.update(
         version=Param("version"),
@@ -62,6 +53,7 @@ STEP = PreparedQuery(
 )
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
+Lookup = Callable[..., list[Any]]  # runs a prepared query: its call, or that of a LookupCache
 
 
 class ListAccess(NamedTuple):
@@ -87,7 +79,11 @@ class ListAccess(NamedTuple):
 
 
 def get_for(
-    person: Person, list_id: int, action: str = "read", query: PreparedQuery = BY_ID
+    person: Person,
+    list_id: int,
+    action: str = "read",
+    query: PreparedQuery = BY_ID,
+    lookup: Lookup = PreparedQuery.__call__,
 ) -> ListAccess:
     """Return the list as `person` may use it; with BY_ID_OR_TRASH also when it is in the trash.
 
@@ -96,7 +92,7 @@ def get_for(
     """
     if action != "read":
         lock(list_id)
-    for row in query(list=list_id, person=person.id):
+    for row in lookup(query, list=list_id, person=person.id):
         return require(ListAccess(*row), action)
     raise NotFound
 
@@ -147,24 +143,15 @@ def record_change(
         pending.changes.append((seen.id, version, kind))
 
 
-def mine(
-    person: Person, lookup: Callable[..., list[Any]] = PreparedQuery.__call__
-) -> list[ListAccess]:
+def mine(person: Person, lookup: Lookup = PreparedQuery.__call__) -> list[ListAccess]:
     """Return the lists that `person` may read, in their own order."""
     return [ListAccess(*row) for row in lookup(MINE, person=person.id)]
 
 
-def all_with_digest(
-    person: Person, lookup: Callable[..., list[Any]]
-) -> tuple[list[ListAccess], str]:
-    """Return what `mine` does, and a digest that differs when any of it does."""
+def all_with_digest(person: Person, lookup: Lookup) -> tuple[list[ListAccess], str]:
+    """Return what `mine` does, and for an ETag a digest that differs when any of it does."""
     rows = mine(person, lookup)
-    return rows, digest(rows)
-
-
-def digest(value: object) -> str:
-    """Return what differs when `value` prints differently, for an ETag."""
-    return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()
+    return rows, hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
 
 
 def trash(person: Person) -> list[Any]:
@@ -182,24 +169,10 @@ def trash(person: Person) -> list[Any]:
     return list(query.namedtuples())
 
 
-def first(person: Person, lookup: Callable[..., list[Any]]) -> ListAccess:
-    """Return the first of `person`'s lists. Raises NotFound."""
-    for row in lookup(FIRST, person=person.id):
-        return ListAccess(*row)
-    raise NotFound
-
-
 def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
     """Return id, version and revision of the lists with these ids."""
     found: Any = List.select(List.id, List.version, List.revision).where(List.id.in_([*numbers]))
     return list(found.tuples())
-
-
-def one(person: Person, list_id: int, lookup: Callable[..., list[Any]]) -> ListAccess:
-    """Return a list, as `get_for` does, by a look-up. Raises NotFound."""
-    for row in lookup(BY_ID, list=list_id, person=person.id):
-        return ListAccess(*row)
-    raise NotFound
 
 
 @unit

@@ -7,10 +7,11 @@ from typing import Any
 from peewee import CharField, ForeignKeyField
 
 from models import lists, users
+from models.accounts import change_password
 from models.clock import instant, moment, now
 from models.database import db
 from models.errors import NotFound, StartupError
-from models.sessions import Browser, change_password, hash_of
+from models.sessions import Browser, hash_of
 from models.tables import Person, Table, User
 
 RESET_WITHIN = timedelta(hours=1)
@@ -58,7 +59,7 @@ def reset_password(key: str, hashed: str, browser: Browser, old_key: str | None 
 
 
 def delete_all(person: Person) -> None:
-    """End all links for a new password of someone; see `sessions.AFTER_PASSWORD_CHANGE`."""
+    """End all links for a new password of someone; see `accounts.AFTER_PASSWORD_CHANGE`."""
     PasswordReset.delete().where(PasswordReset.user == person.id).execute()
 
 

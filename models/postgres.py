@@ -138,6 +138,13 @@ def prepare(url: str, database: PostgresqlDatabase) -> None:
                 database.execute_sql(statement)
 
 
+def connect(url: str) -> PostgresqlDatabase:
+    """Return the database of a shell or a script. Raises StartupError; see `open_database`."""
+    with exclusive(url) as database:
+        prepare(url, database)
+    return database_at(url)
+
+
 def code_of(error: BaseException) -> str | None:
     """Return the SQLSTATE of what began it, empty for a connection's end; None if no engine's."""
     if not isinstance(error, PeeweeException) and not hasattr(error, "sqlstate"):
@@ -154,13 +161,12 @@ class PostgresStore:
         self.url = url
         self.threads = threads
         self.on_changes: Commits = lambda changes: None  # called after COMMIT, by the thread
+        self.groups = (1,)  # units that share a commit: the server's matter
         self._away, self._try_at = "", 0.0  # why the server can't be reached, and when to try
 
     def open(self) -> None:
         """Make or upgrade the database if need be, and start the threads. Raises StartupError."""
-        with exclusive(self.url) as database:
-            prepare(self.url, database)
-        self._db = database_at(self.url)
+        self._db = connect(self.url)
         db.initialize(self._db)
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
         self._to_look_up: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
@@ -198,10 +204,6 @@ class PostgresStore:
     def waiting(self) -> int:
         """Return how many units wait."""
         return self._work.qsize()
-
-    def batch(self) -> float:
-        """Return how many units shared a commit: the server's matter, so one."""
-        return 1.0
 
     def _run_until_closed(self, source: "queue.SimpleQueue[tuple[str, Work] | None]") -> None:
         while work := source.get():

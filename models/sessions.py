@@ -1,32 +1,23 @@
-"""Sessions: browsers that are logged in; and the key that signs cookies.
+"""Sessions: browsers that are logged in.
 
 Only the browser has the key of its session; the database has its hash.
 """
 
-import functools
 import hashlib
-import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from models import users
-from models.clock import clock, instant, moment, now
-from models.database import Param, PreparedQuery, sync_folder, unit
-from models.errors import NotFound, StartupError, refusing
-from models.tables import Person, RateLimit, Session, User
+from models.clock import instant, moment, now
+from models.database import Param, PreparedQuery, unit
+from models.tables import Person, Session, User
 
 IDLE = timedelta(days=14)
 LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=10)  # how exactly `last_seen` is kept: most visits write nothing
 SESSIONS_LIMIT = 50
-SUDO = timedelta(minutes=10)
-# What extras do in the same transaction after a new password; filled by app.py.
-AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
 
 PERSON = (User.id, *(getattr(User, name) for name in Person._fields[1:]))
 LIVE = PreparedQuery(  # at each request: 10 us; 260 as a plain query (2026-11)
@@ -103,74 +94,17 @@ def log_out(key: str) -> None:
     Session.delete().where(Session.hash == hash_of(key)).execute()
 
 
-def sessions(person: Person, key: str) -> list[Any]:
-    """Return a person's sessions, that of `key` first, then the last seen.
-
-    Each has id, address, agent, created, last_seen, and whether it is `this` one.
-    """
-    oldest, idlest, _, _ = limits(int(clock.seconds()))
-    this = Session.hash == hash_of(key)
-    names = (Session.id, Session.address, Session.agent, Session.created, Session.last_seen)
-    query: Any = Session.select(*names, this.alias("this")).where(
-        Session.user == person.id, Session.created > oldest, Session.last_seen > idlest
-    )
-    return list(query.order_by(this.desc(), Session.last_seen.desc()).namedtuples())
-
-
-def recently_logged_in(person: Person, key: str, *, anyone: bool = False) -> bool:
-    """Say whether someone who has no password has logged in a moment ago, with the session `key`.
-
-    They are asked for no password, but must be here (ASVS 7.5.1); or `anyone`, password or not.
-    """
-    recent = instant(moment() - SUDO)
-    mine = Session.select().join(User).where(User.id == person.id)
-    mine = mine.where(Session.hash == hash_of(key), Session.created > recent)
-    return bool((mine if anyone else mine.where(User.password.is_null())).count())
-
-
-@unit
-def end_session(person: Person, session_id: int) -> None:
-    """End one of a person's sessions. Raises NotFound."""
-    if not Session.delete().where(Session.id == session_id, Session.user == person.id).execute():
-        raise NotFound
-
-
-@unit
-def end_others(person: Person, key: str = "") -> None:
-    """End all of a person's sessions but that of `key`."""
-    others = (Session.user == person.id, Session.hash != hash_of(key))
-    Session.delete().where(*others).execute()
-
-
-@unit
-def change_password(
-    person: Person, hashed: str, browser: Browser, key: str | None = None, stored: str | None = None
-) -> str:
-    """Give `person` another password, as `users.hash_password` made it; return a session's key.
-
-    All sessions they had end. Raises Forbidden: see `users.recheck_password`.
-    """
-    users.recheck_password(person, stored)
-    User.update(password=hashed).where(User.id == person.id).execute()
-    for rule in AFTER_PASSWORD_CHANGE:
-        rule(person)
-    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
-    end_others(person)
-    return log_in(person, browser, key)
-
-
 def session_for(key: str, lookup: Callable[..., list[Any]]) -> Visit | None:
     """Return whose session `key` opens: None when it has ended, or is too old or idle."""
-    oldest, idlest, stale, _ = limits(int(clock.seconds()))
+    oldest, idlest, stale, _ = limits()
     for last_seen, *person in lookup(LIVE, hash=hash_of(key), oldest=oldest, idlest=idlest):
         return Visit(Person(*person), last_seen < stale)
     return None
 
 
-@functools.lru_cache(maxsize=1)
-def limits(second: int) -> tuple[str, ...]:
+def limits() -> tuple[str, ...]:
     """Return since when a session was opened, used and marked as used to be valid; and now."""
-    then = datetime.fromtimestamp(second, UTC)
+    then = moment()
     return tuple(instant(then - ago) for ago in (LONGEST, IDLE, SEEN_EVERY, timedelta()))
 
 
@@ -182,27 +116,3 @@ def touch(key: str) -> None:
 def hash_of(key: str) -> str:
     """Return what is stored of a key. It is random, so a fast hash without salt will do."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def signing_key(database: Path) -> str:
-    """Return the key that signs cookies, from the file beside `database`, made at the first start.
-
-    The file gets its name only when it is whole and on the disk. Raises StartupError when others
-    may read it, or when it is too short to be a secret.
-    """
-    path = Path(f"{database}.secret")
-    with refusing(path):
-        if not path.exists():
-            with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # 0600
-                draft.write(secrets.token_urlsafe(64))
-                draft.flush()
-                os.fsync(draft.fileno())
-                with suppress(FileExistsError):  # another process was quicker: its key is the one
-                    os.link(draft.name, path)
-            sync_folder(path.parent)
-        if path.stat().st_mode & 0o077:
-            raise StartupError(f"Others can read {path}: run chmod 600 {path}")
-        key = path.read_text().strip()
-    if len(key) < 32:
-        raise StartupError(f"{path} is not a valid key: delete it, and everyone logs in again.")
-    return key

@@ -9,8 +9,8 @@ from typing import Any
 from peewee import SqliteDatabase, chunked
 
 from models import postgres
-from models.errors import StartupError, refusing
-from models.migrations import open_file
+from models.errors import StartupError
+from models.migrations import open_file, refusing
 from models.tables import Table
 
 PART = 500  # rows that are copied or compared at once

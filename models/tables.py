@@ -44,7 +44,7 @@ class Table(Model):
 class User(Table):
     """A person with an account: the folded name, an argon2id hash, an address, and preferences.
 
-    `language` is one of `users.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
+    `language` is one of `accounts.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
     `presence` is whether others see where they are, `delay_messages` whether their messages wait
     before they are sent.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from peewee import Tuple, fn
+from peewee import fn
 
 from models import database, lists, text, users
 from models.clock import now
@@ -18,9 +18,12 @@ FILTERS = ("all", "active", "completed", "mine")
 # Where titles of the addresses in a list's texts come from, by address: filled by app.py.
 ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 
-CHANGING = ("title", "notes", "completed_at", "updated", "version", "completed_by")
-WRITTEN = (*CHANGING, "position", "deleted_at", "assigned_to")
-NAMES = ("id", "list", "created", "added_by", *WRITTEN)
+NAMES = (
+    *("id", "list", "created", "added_by"),
+    *("title", "notes", "completed_at", "updated", "version", "completed_by"),
+    *("position", "deleted_at", "assigned_to"),
+)
+WRITTEN = NAMES[4:]  # by a verb, to a todo that was there before
 COLUMNS = [getattr(Todo, name) for name in NAMES]
 
 # A page of 50 todos asks for ROWS: 54 us; 320 as a plain query (2026-11).
@@ -40,29 +43,17 @@ FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
 )
 LIST_OF = Todo.select(Todo.list).where(Todo.id == Param("todo"))
 LOCK = PreparedQuery(List.select(List.id).where(List.id == LIST_OF).for_update(LOCKING))
-GIVEN = ("list", "created", "added_by", *CHANGING)
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Param("list"))
-PLACE = {"position": fn.COALESCE(Param("position"), END)}
-ADD = PreparedQuery(  # for each of up to 20,000 new todos: 64 us; 620 as a plain query
-    Todo.insert({name: Param(name) for name in GIVEN} | PLACE).returning(Todo.id, Todo.position)
-)
+NEW = {name: Param(name) for name in NAMES[1:]} | {"position": fn.COALESCE(Param("position"), END)}
+# For each of up to 20,000 new todos: 64 us; 620 as a plain query.
+ADD = PreparedQuery(Todo.insert(NEW).returning(Todo.id, Todo.position))
 # For each of the 10,000 todos that a verb may change at once: 15 us; 360 as a plain query.
 REWRITE = PreparedQuery(
     Todo.update({name: Param(name) for name in WRITTEN}).where(Todo.id == Param("id"))
 )
-
-# As change rows and programs have them.
-SAME = ("id", "list", "title", "notes", "created", "updated", "version")
-NAMED = (*SAME, "order", "completed")
-# The API's list of 50 todos: 160 us; 660 as a plain query.
-PART = PreparedQuery(
-    PRESENT.query.select(*[getattr(Todo, name) for name in SAME], Todo.position, DONE, WHO[2])
-    .where(Tuple(Todo.position, Todo.id) > Tuple(Param("position"), Param("id")))
-    .limit(Param("limit"))
-)
+SAME = ("id", "list", "title", "notes", "created", "updated", "version")  # in change rows, too
 
 Columns = dict[str, Any]  # a todo's columns by name
-UNTICKED = {"completed_at": None, "completed_by": None}
 WIDTH = len(lists.ACCESS_COLUMNS)
 
 
@@ -106,32 +97,15 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
         through = [row for row in every if row[6] == person.id]
     elif shown != "all":
         through = [row for row in every if row[2] == (shown == "completed")]
-    if seen.people > 1:
-        names = users.names({number for row in through for number in row[4:] if number})
-        made = [Row._make([*row[:4], tuple(map(names.get, row[4:]))]) for row in through]
-    else:
-        made = [Row(*row[:4]) for row in through]
+    ids = {number for row in through for number in row[4:] if number and seen.people > 1}
+    names = users.names(ids)
+    made = [Row._make((*row[:4], tuple(map(names.get, row[4:])))) for row in through]
     return seen, Rows(made, len(every) - completed, completed)
 
 
 def address_titles(list_id: int) -> dict[str, str]:
     """Return the titles that are known of the addresses in a list's texts, by address."""
     return {address: title for known in ADDRESS_TITLES for address, title in known(list_id).items()}
-
-
-def part(
-    person: Person, list_id: int, after: tuple[float, int], limit: int
-) -> tuple[lists.ListAccess, list[lists.Described]]:
-    """Return the list, and its first todos after a place (order and id). Raises NotFound."""
-    seen = lists.get_for(person, list_id)
-    found = PART(list=list_id, position=after[0], id=after[1], limit=limit)
-    rows = [dict(zip(NAMED, row, strict=False)) for row in found]
-    names = users.names({row[-1] for row in found if row[-1]})
-    for row, columns in zip(rows, found, strict=True):
-        row["completed"] = bool(row["completed"])
-        if columns[-1]:
-            row["assigned"] = names[columns[-1]]
-    return seen, rows
 
 
 @unit
@@ -163,17 +137,18 @@ def insert(
     """
     if seen.total + len(news) > most:
         raise Quota(field, "Too many todos in one list: at most {limit}.", limit=most)
-    made = []
+    rows = []
     for new in news:
         at = now()
-        row: Columns = {"list": seen.id, "title": text.line(field, new["title"], TITLE_LIMIT)}
+        by = person.id if new.get("completed") else None
+        row = dict.fromkeys(NAMES) | {"list": seen.id, "version": seen.version + 1}
+        row |= {"title": text.line(field, new["title"], TITLE_LIMIT), "position": new.get("order")}
         row["notes"] = text.several("notes", new.get("notes", ""), NOTES_LIMIT)
-        row |= {"version": seen.version + 1, "position": new.get("order")}
-        row |= {"created": new.get("created", at), "updated": at}
-        row["completed_at"] = at if new.get("completed") else None
-        row |= {"added_by": person.id, "completed_by": person.id if new.get("completed") else None}
+        row |= {"created": new.get("created", at), "updated": at, "added_by": person.id}
+        row |= {"completed_at": at if by else None, "completed_by": by}
         ((row["id"], row["position"]),) = ADD(**row)
-        made.append(described(row))
+        rows.append(row)
+    made = described(rows)
     if made:
         lists.record_change(person, seen, "add", "todo", [], made)
     return made
@@ -192,23 +167,25 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
     Raises NotFound, Forbidden, Invalid.
     """
     seen, todo = find(person, todo_id, "change")
-    new, verbs = todo, []
+    new: Columns = {}
+    verbs = []
     for name, field in FIELDS.items():
         value = fields.get(name)
         if value is not None:
             columns = field.clean(person, seen, todo, value)
             if any(todo[column] != columns[column] for column in columns):
-                new = new | columns
+                new |= columns
                 verbs.append(field.verb if value or not field.unset else field.unset)
     if not verbs:
-        return described(todo)
+        return described([todo])[0]
     verbs = [verb for verb in verbs if verb != "note"] or verbs  # which is told only when it is all
     return rewrite(person, seen, verbs[0] if len(verbs) == 1 else "edit", [(todo, new)])[0]
 
 
 def ticked(person: Person, completed: bool) -> Columns:
     """Return the columns of a todo that `person` has completed or reopened now."""
-    return {"completed_at": now(), "completed_by": person.id} if completed else UNTICKED
+    at, by = (now(), person.id) if completed else (None, None)
+    return {"completed_at": at, "completed_by": by}
 
 
 Clean = Callable[[Person, lists.ListAccess, Columns, Any], Columns]
@@ -218,14 +195,15 @@ class Field(NamedTuple):
     """A field of a todo: what people and programs set, and undo sets back.
 
     `clean` takes who is acting, the list, the todo's columns and a value, and returns the columns
-    with which the todo has that value; or raises Invalid. `undo` does so with a value of before.
-    `verb` is what history calls it, `unset` where the value is empty, if that differs.
+    with which the todo has that value; or raises Invalid. `undo`, if it differs, does so with a
+    value of before. `verb` is what history calls it, `unset` where the value is empty, if that
+    differs.
     """
 
     verb: str
     clean: Clean
-    undo: Clean
     unset: str = ""
+    undo: Clean | None = None
 
 
 def clean_title(person: Person, seen: lists.ListAccess, todo: Columns, title: str) -> Columns:
@@ -244,34 +222,29 @@ def clean_order(person: Person, seen: lists.ListAccess, todo: Columns, order: fl
     return {"position": float(order)}
 
 
-def clean_assigned(person: Person, seen: lists.ListAccess, todo: Columns, name: str) -> Columns:
-    number = member_named(seen.id, name)
-    if name and not number:
-        raise Invalid("assigned", "This person isn't a member of this list.")
-    return {"assigned_to": number}
-
-
 def undo_assigned(
     person: Person, seen: lists.ListAccess, todo: Columns, name: str | None
 ) -> Columns:
-    return {"assigned_to": member_named(seen.id, name or "")}  # nobody, if they have left
+    query: Any = Member.select(Member.user).join(User).where(Member.list == seen.id)
+    member = query.where(User.username == users.fold(name or "")).scalar()
+    return {"assigned_to": member}  # None, if they have left
+
+
+def clean_assigned(person: Person, seen: lists.ListAccess, todo: Columns, name: str) -> Columns:
+    columns = undo_assigned(person, seen, todo, name)
+    if name and not columns["assigned_to"]:
+        raise Invalid("assigned", "This person isn't a member of this list.")
+    return columns
 
 
 # By the name that forms, programs and change rows use. Extras add theirs in app.py.
 FIELDS = {
-    "title": Field("rename", clean_title, clean_title),
-    "completed": Field("complete", clean_completed, clean_completed, unset="reopen"),
-    "order": Field("move", clean_order, clean_order),
-    "assigned": Field("assign", clean_assigned, undo_assigned),
-    "notes": Field("note", clean_notes, clean_notes),
+    "title": Field("rename", clean_title),
+    "completed": Field("complete", clean_completed, unset="reopen"),
+    "order": Field("move", clean_order),
+    "assigned": Field("assign", clean_assigned, undo=undo_assigned),
+    "notes": Field("note", clean_notes),
 }
-
-
-def member_named(list_id: int, username: str) -> int | None:
-    """Return the id of a member, None when there is none of that name."""
-    query: Any = Member.select(Member.user).join(User).where(Member.list == list_id)
-    found: int | None = query.where(User.username == users.fold(username)).scalar()
-    return found
 
 
 @unit
@@ -281,7 +254,7 @@ def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
     Raises NotFound, Forbidden, Invalid.
     """
     seen, todo = find(person, todo_id, "change")
-    new = todo | {"deleted_at": now()}
+    new: Columns = {"deleted_at": now()}
     if notes is not None:
         new["notes"] = text.several("notes", notes, NOTES_LIMIT)
     rewrite(person, seen, "delete", [(todo, new)])
@@ -292,7 +265,7 @@ def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
 def restore(person: Person, todo_id: int) -> int:
     """Bring the todo back from the trash, and return its list's id. Raises NotFound, Forbidden."""
     seen, todo = find(person, todo_id, "change", deleted=True)
-    rewrite(person, seen, "restore", [(todo, todo | {"deleted_at": None})])
+    rewrite(person, seen, "restore", [(todo, {"deleted_at": None})])
     return seen.id
 
 
@@ -317,9 +290,9 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
     low = others[place - 1]["position"] if place else others[0]["position"] - 2
     high = others[place]["position"] if place < len(others) else low + 2
     if low < (low + high) / 2 < high:
-        pairs = [(todo, todo | {"position": (low + high) / 2})]
+        pairs = [(todo, {"position": (low + high) / 2})]
     else:  # no number is left in between: all get new ones
-        pairs = [(old, old | {"position": float(number)}) for number, old in enumerate(new, 1)]
+        pairs = [(old, {"position": float(number)}) for number, old in enumerate(new, 1)]
         pairs.sort(key=lambda pair: pair[0] is not todo)  # it comes first, as it is what was moved
     rewrite(person, seen, "move", pairs)
     return seen.id
@@ -331,32 +304,23 @@ def complete_all(person: Person, list_id: int, completed: bool) -> None:
     seen = lists.get_for(person, list_id, "change")
     new = ticked(person, completed)
     others = [todo for todo in present(list_id) if bool(todo["completed_at"]) != completed]
-    pairs = [(todo, todo | new) for todo in others]
-    rewrite(person, seen, "complete" if completed else "reopen", pairs)
+    rewrite(person, seen, "complete" if completed else "reopen", [(t, new) for t in others])
 
 
 @unit
 def clear_completed(person: Person, list_id: int) -> None:
     """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
-    at = now()
-    done = [todo for todo in present(list_id) if todo["completed_at"]]
-    rewrite(person, seen, "clear", [(todo, todo | {"deleted_at": at}) for todo in done])
-
-
-@unit
-def delete_all(person: Person, list_id: int) -> None:
-    """Put every todo of the list in the trash. Raises NotFound, Forbidden."""
-    seen = lists.get_for(person, list_id, "change")
-    at = now()
-    rewrite(person, seen, "delete", [(t, t | {"deleted_at": at}) for t in present(list_id)])
+    new: Columns = {"deleted_at": now()}
+    pairs = [(todo, new) for todo in present(list_id) if todo["completed_at"]]
+    rewrite(person, seen, "clear", pairs)
 
 
 def unassign(person: Person, list_id: int, user: int) -> None:
     """Take from someone who leaves the list what they should do, as one change, if there is any."""
     seen = lists.get_for(person, list_id, "leave", lists.BY_ID_OR_TRASH)
     theirs = [todo for todo in present(list_id) if todo["assigned_to"] == user]
-    rewrite(person, seen, "assign", [(todo, todo | {"assigned_to": None}) for todo in theirs])
+    rewrite(person, seen, "assign", [(todo, {"assigned_to": None}) for todo in theirs])
 
 
 def trash(
@@ -416,24 +380,27 @@ def find(
 def rewrite(
     person: Person, seen: lists.ListAccess, verb: str, pairs: list[tuple[Columns, Columns]]
 ) -> list[lists.Described]:
-    """Write todos, given as they are and as they will be, as one change; return them.
-
-    No todos, no change.
-    """
+    """Give todos other columns, as one change; return them. No todos, no change."""
     if not pairs:
         return []
     stamp = {"updated": now(), "version": seen.version + 1}
-    for _, new in pairs:
-        REWRITE(**new | stamp)
-    before = [described(old) for old, _ in pairs if not old["deleted_at"]]
-    after = [described(new | stamp) for _, new in pairs if not new["deleted_at"]]
+    rows = [old | new | stamp for old, new in pairs]
+    for row in rows:
+        REWRITE(**row)
+    before = described([old for old, _ in pairs if not old["deleted_at"]])
+    after = described([row for row in rows if not row["deleted_at"]])
     lists.record_change(person, seen, verb, "todo", before, after)
     return after
 
 
-def described(row: Columns) -> lists.Described:
-    """Return a todo, given its columns, as change rows hold it."""
-    more = {"completed": row["completed_at"] is not None, "order": row["position"]}
-    if row.get("assigned_to"):
-        more["assigned"] = users.names({row["assigned_to"]})[row["assigned_to"]]
-    return {name: row[name] for name in SAME} | more
+def described(rows: list[Columns]) -> list[lists.Described]:
+    """Return todos, given their columns, as change rows and programs have them."""
+    names = users.names({row["assigned_to"] for row in rows if row["assigned_to"]})
+    made = []
+    for row in rows:
+        todo = {name: row[name] for name in SAME}
+        todo |= {"completed": row["completed_at"] is not None, "order": row["position"]}
+        if row["assigned_to"]:
+            todo["assigned"] = names[row["assigned_to"]]
+        made.append(todo)
+    return made

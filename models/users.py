@@ -20,8 +20,6 @@ USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 PASSWORD_LIMIT = 1024
 judging = threading.Lock()  # zxcvbn keeps the words of the one it judges in a global
-LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
-SWITCHES = ("shortcuts", "presence", "delay_messages")
 LEAST_SCORE = 2  # of zxcvbn's 0 to 4: from here on a guesser needs a million tries or more
 
 NO_ACCENTS = N_("Usernames can't have accents or special letters: use only a to z.")
@@ -140,27 +138,3 @@ def create(username: str, email: str | None, password: str | None, list_name: st
     person = Person(user.id, username)
     lists.create(person, list_name)
     return person
-
-
-def email_of(person: Person) -> str:
-    """Return someone's e-mail address, empty when they gave none."""
-    return User.get_by_id(person.id).email or ""
-
-
-@unit
-def set_email(person: Person, email: str, stored: str | None = None) -> None:
-    """Store someone's e-mail address, or that they have none. Raises Invalid, Forbidden."""
-    recheck_password(person, stored)
-    User.update(email=clean_email(email)).where(User.id == person.id).execute()
-
-
-@unit
-def prefer(person: Person, language: str, **switches: bool) -> None:
-    """Store how `person` wants their pages: one of LANGUAGES, or empty for the browser's.
-
-    The switches are those of SWITCHES. Raises Invalid.
-    """
-    if language not in ("", *LANGUAGES):
-        raise Invalid("language", "Unsupported language.")
-    values = {"language": language or None, **switches}
-    User.update(values).where(User.id == person.id).execute()

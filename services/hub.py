@@ -163,7 +163,7 @@ class Hub:
         """Remove the watchers of a list who may not read it any more; they are sent `gone`."""
         await asyncio.sleep(0)  # what was looked up in this turn may be older than the change
         people = [*{watcher.person for watcher in self.watchers.get(list_id, ())}]
-        looking = [self.lookups(lists.one, person, list_id) for person in people]
+        looking = [self.lookups(lists.get_for, person, list_id) for person in people]
         found = await asyncio.gather(*looking, return_exceptions=True)
         out = {who for who, each in zip(people, found, strict=True) if isinstance(each, NotFound)}
         if any(isinstance(each, Unavailable) for each in found):

@@ -8,6 +8,7 @@ import time
 import traceback
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -37,10 +38,11 @@ class Metrics:
         self.events = counter("events", "logins and the like", ["kind", "result"])
         self.latency = histogram("request_seconds", "time from request line to response")
         self.loop_lag = histogram("loop_late_seconds", "lag of the event loop")
+        groups = app.store.groups
         for name, meaning, value in (
             ("sockets", "open live connections", lambda: len(app.hub.sockets)),
             ("writer_queue", "units of work waiting for the writer", lambda: app.store.waiting()),
-            ("writer_batch", "units of work per commit, recently", lambda: app.store.batch()),
+            ("writer_batch", "units of work per commit, recently", lambda: fmean(groups or [0])),
             ("hashes_waiting", "passwords waiting to be hashed", lambda: app.hash_pool.waiting),
             ("under_way", "requests in progress", lambda: len(app.active_requests.requests)),
         ):

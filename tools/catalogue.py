@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po, write_po
 from tornado.template import Loader
 
 from checks.support.servers import ROOT
-from models.users import LANGUAGES
+from models.accounts import LANGUAGES
 
 FOLDER = ROOT / "views/languages"
 PLACES = [

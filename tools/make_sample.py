@@ -11,7 +11,7 @@ from pathlib import Path
 from checks.support.database import ask
 from models import lists, members, messages, todos, users
 from models.database import SqliteStore
-from models.migrations import open_file
+from models.sqlite_file import SqliteFile
 from models.tables import Member, Person
 
 PASSWORD = "only for looking"
@@ -37,7 +37,7 @@ TALK = [
 
 def furnish(path: Path) -> None:
     """Make the database at `path`, which must not exist."""
-    with closing(SqliteStore(path, open_file)) as store:
+    with closing(SqliteStore(path, SqliteFile)) as store:
         store.open()
         ask(store.write, move_in).result()
 

@@ -121,8 +121,9 @@ class Disk:
 FORKING = """
 import ctypes, os, sys, traceback
 from pathlib import Path
-from models import migrations, sessions
+from models import migrations, sqlite_file
 from models.database import SqliteStore
+from models.sqlite_file import SqliteFile
 os.umask(0o077)
 path = Path(os.environ["DISK_FOLDER"], "people.db")
 shim = ctypes.CDLL(os.environ["LD_PRELOAD"])

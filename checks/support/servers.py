@@ -17,8 +17,8 @@ from peewee import sqlite3  # another copy of SQLite in one process would end it
 from checks.support import cluster
 from models import migrations
 from models.database import SqliteStore
-from models.migrations import open_file
 from models.postgres import PostgresStore, database_at
+from models.sqlite_file import SqliteFile
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBERS = itertools.count(1)
@@ -47,7 +47,7 @@ def address(path: Path) -> str:
 
 def store_for(path: Path) -> SqliteStore | PostgresStore:
     """Return a store of that database, not yet open."""
-    return PostgresStore(address(path)) if CLUSTERS else SqliteStore(path, open_file)
+    return PostgresStore(address(path)) if CLUSTERS else SqliteStore(path, SqliteFile)
 
 
 @contextmanager

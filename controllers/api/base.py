@@ -298,13 +298,15 @@ class OfListHandler(ApiHandler):
         if self.path_args:
             self.list_id = int(self.path_args[0])
         elif self.current_user:
-            self.first = await self.lookup(lists.first, self.current_user)
-            self.list_id = self.first.id
+            mine = await self.lookup(lists.mine, self.current_user)
+            if not mine:
+                raise NotFound
+            self.first, self.list_id = mine[0], mine[0].id
 
     async def access(self) -> lists.ListAccess:
         if self.first:
             return self.first
-        return await self.lookup(lists.one, self.current_user, self.list_id)
+        return await self.lookup(lists.get_for, self.current_user, self.list_id)
 
     def lock(self) -> None:
         lists.lock(self.list_id)

@@ -7,7 +7,7 @@ from tornado.iostream import StreamClosedError
 
 from controllers.api.base import PAGE_LIMIT, OfListHandler, operation
 from controllers.api.schema import ID, INSTANT, OBJECTS, text
-from models import history
+from models import api_resources
 from models.errors import NotFound, Pruned, Unavailable
 from services.subscriber import Subscriber
 
@@ -36,7 +36,7 @@ class ChangesHandler(OfListHandler):
             await self.stream(since)
             return
         access, rows = await self.read(
-            history.since, self.current_user, self.list_id, since, limit + 1
+            api_resources.changes_since, self.current_user, self.list_id, since, limit + 1
         )
         if self.not_modified(f"{access.id}-{access.version}"):
             return
@@ -50,7 +50,7 @@ class ChangesHandler(OfListHandler):
         last = self.request.headers.get("Last-Event-ID", "")
         since = int(last) if re.fullmatch("[0-9]{1,15}", last) else since
         subscriber = self.subscriber = Subscriber(self.app.hub, self.list_id, self.current_user)
-        changes = partial(history.since, self.current_user, self.list_id)
+        changes = partial(api_resources.changes_since, self.current_user, self.list_id)
         try:
             access, rows = await self.read(changes, since, PAGE_LIMIT)
             self.app.hub.know(access.id, access.version)

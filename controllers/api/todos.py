@@ -12,7 +12,7 @@ from controllers.api.base import (
     operation,
 )
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, SAFE_INTEGER, SOMETIMES, URL, text
-from models import lists, todos
+from models import api_resources, lists, todos
 from models.errors import Invalid
 
 FIELDS |= {
@@ -55,7 +55,7 @@ class TodosHandler(OfListHandler):
 
     def draw(self, list_id: int, cursor: tuple[float, int], limit: int) -> bytes:
         """Return the cursor of the next page, and after a line end this one as JSON."""
-        _, rows = todos.part(self.current_user, list_id, cursor, limit + 1)
+        rows = api_resources.todos_after(self.current_user, list_id, cursor, limit + 1)
         if len(rows) <= limit:
             return b"\n" + self.encode(rows)
         last = rows[limit - 1]
@@ -82,7 +82,7 @@ class FirstTodosHandler(TodosHandler):
     @operation(204)
     async def delete(self) -> None:
         """Move every todo of my first list to the trash"""
-        await self.commit(todos.delete_all, self.current_user, self.list_id)
+        await self.commit(api_resources.delete_todos, self.current_user, self.list_id)
 
 
 class TodoHandler(ApiHandler):
@@ -93,7 +93,7 @@ class TodoHandler(ApiHandler):
 
     def current_state(self) -> tuple[object, dict[str, Any]]:
         _, todo = todos.find(self.current_user, int(self.path_args[0]))
-        return todo["version"], todos.described(todo)
+        return todo["version"], todos.described([todo])[0]
 
     @operation(200, "Todo")
     async def get(self, todo_id: str) -> None:

@@ -7,7 +7,8 @@ import fcntl
 import os
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -15,13 +16,21 @@ from urllib.parse import quote
 from peewee import DatabaseError, SqliteDatabase
 from playhouse.migrations import Runner
 
-from models.database import sync_folder
-from models.errors import StartupError, refusing
+from models.errors import StartupError
 
 STEPS = Path(__file__).parent
 APPLICATION_ID = 0x4166617A  # "Afaz": marks our files (SQLite file format, 1.3.15)
 WHOLE_CHECK = 500_000_000  # bytes; a larger file is not read through at every start
 SHARED_SINCE = (3, 51, 3)  # older SQLite can corrupt a log that two processes write (WAL reset)
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Turn what the disk or the engine says against `path` into StartupError."""
+    try:
+        yield
+    except (OSError, DatabaseError) as error:
+        raise StartupError(f"{path} can't be used ({error}): fix that and restart.") from error
 
 
 def newest_of(steps: Path) -> int:
@@ -202,3 +211,12 @@ def migrate(database: SqliteDatabase, steps: Path) -> None:
     """Run the steps that `database` has not seen, each in a transaction."""
     Runner(database, str(steps)).up()
     database.pragma("user_version", newest_of(steps))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in `folder` are on the disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
