@@ -11,6 +11,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.netutil import is_valid_ip
 from tornado.web import RequestHandler
 
+from config import Config
 from models import rate_limits, users
 from models.errors import TooMany
 from models.tables import Person
@@ -56,6 +57,12 @@ def apply_forwarded_headers(request: HTTPServerRequest, proxies: list[str]) -> N
         request.protocol = proto
 
 
+def cookie_rules(config: Config, seconds: int) -> dict[str, Any]:
+    """Return the rules of a cookie for so many seconds: a date would go by the browser's clock."""
+    rules = {"max_age": seconds, "expires_days": None, "httponly": True, "samesite": "Lax"}
+    return rules | {"secure": config.secure}
+
+
 def local_path(place: str, otherwise: str = "/") -> str:
     """Return `place` if it is a path on this site, else `otherwise` (ASVS 3.7.2).
 
@@ -90,9 +97,8 @@ class SecureHandler(RequestHandler):
         return f"__Host-{name}" if self.app.config.secure else name
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
-        """Set a signed cookie for so many seconds; a date would depend on the browser's clock."""
-        rules: Any = {"expires_days": None, "max_age": seconds, "httponly": True, "samesite": "Lax"}
-        self.set_signed_cookie(self.cookie(name), value, **rules, secure=self.app.config.secure)
+        """Set a signed cookie for so many seconds."""
+        self.set_signed_cookie(self.cookie(name), value, **cookie_rules(self.app.config, seconds))
 
     def drop_cookie(self, name: str) -> None:
         """Remove a cookie of ours, by the name that `give_cookie` takes."""
