@@ -1,19 +1,18 @@
 """What handlers share: who is asking, reading and writing through the store, fields of a form."""
 
 import asyncio
-import functools
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import cached_property, lru_cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 from tornado import locale
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
+from tornado.web import HTTPError, RequestHandler
 
 from controllers.errors import ERROR_STATUS, ErrorHandler, NotLoggedIn
 from controllers.security import HEADERS, local_path
@@ -32,7 +31,7 @@ READ_WITHIN, SLOWEST = 60, 20_000  # seconds for an answer to be read; bytes a s
 OWN_WRITE_WAIT = 0.5  # seconds that a page waits for what its reader did just before
 
 
-@functools.lru_cache(maxsize=1000)
+@lru_cache(maxsize=1000)
 def best_locale(accepted: str) -> locale.Locale:
     """Return our language that suits an Accept-Language header best (RFC 9110, 12.5.4)."""
     wanted = []
@@ -61,22 +60,10 @@ class BaseHandler(ErrorHandler):
             raise HTTPError(400)
         return super().get_query_argument(name, default, strip)
 
-    def check_method(self) -> None:
-        """Raise HTTPError 405 for a method that this address doesn't know."""
-        if self.request.method not in self.methods():
-            raise HTTPError(405)
-
-    def check_xsrf_cookie(self) -> None:
-        """Refuse an unknown method before asking for its token, as 405 is the better answer."""
-        self.check_method()
-        super().check_xsrf_cookie()
-
     async def prepare(self) -> None:
         """Count this request as active. Raises HTTPError for one that can't be answered."""
-        if not self.app.is_open:  # in Tornado's AsyncHTTPTestCase nobody calls open
-            await self.app.open()
+        await self.app.open()  # in Tornado's AsyncHTTPTestCase nobody else does
         self.app.active_requests.begin(self)
-        self.check_method()
         if len(self.request.host) > HOST_LIMIT:
             raise HTTPError(400)
 
@@ -130,21 +117,13 @@ class BaseHandler(ErrorHandler):
         answer = app.bridge.run(app.store.write, self.once(partial(unit, *args, **kwargs)))
         if person:
             app.bridge.last[person.id] = answer
-        try:
-            return await answer
-        finally:
-            if person and app.bridge.last.get(person.id) is answer:
-                del app.bridge.last[person.id]
+        return await answer
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` so that a repeat of this request does nothing twice, if it can be told."""
         return work
 
-    async def hash(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run work on a password, which has threads of its own. Raises Unavailable."""
-        return await self.app.hash_pool.run(work, *args, **kwargs)
-
-    @functools.cached_property
+    @cached_property
     def base(self) -> str:
         """The URL of the site, as people and programs know it, without a slash at the end."""
         public = self.app.config.public_url.rstrip("/")
@@ -153,6 +132,8 @@ class BaseHandler(ErrorHandler):
 
 class MissingHandler(BaseHandler):
     """Every address that isn't in the table: 404, whatever the method."""
+
+    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
 
     def check_xsrf_cookie(self) -> None:
         """Ask for no token: there is nothing here to forge."""
@@ -192,7 +173,7 @@ class PageHandler(BaseHandler):
                 await asyncio.wait([last], timeout=OWN_WRITE_WAIT)
         if self.current_user is None and not self.public:
             if self.request.method == "POST":
-                raise NotLoggedIn
+                raise NotLoggedIn(403)
             self.ask_to_log_in(302)
 
     def ask_to_log_in(self, status: int) -> None:
@@ -296,7 +277,7 @@ def redisplay_if_invalid(post: Callable[..., Awaitable[None]]) -> Callable[..., 
     script still has the form, and gets the reason alone.
     """
 
-    @functools.wraps(post)
+    @wraps(post)
     async def answer(self: Any, *args: str) -> None:
         try:
             await post(self, *args)

@@ -28,6 +28,7 @@ LISTS = 50  # that one socket may watch
 class LiveHandler(WebSocketHandler, PageHandler):
     """One socket for all the lists that a page watches."""
 
+    SUPPORTED_METHODS = ("GET",)
     pace = TokenBucket(READS * RATE, READS * BURST)  # by socket
 
     async def prepare(self) -> None:
@@ -53,10 +54,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.mistakes = 0
         self.writing: asyncio.Future[None] | None = None
         self.pending: dict[tuple[int, str], Message] = {}
-
-    async def head(self, *args: str) -> None:
-        """Raise HTTPError 405, as there is no page."""
-        raise HTTPError(405)
 
     def detach(self) -> IOStream:
         """Return the stream, so that its reads count: empty parts of messages reach no hook.

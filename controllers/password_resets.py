@@ -20,7 +20,8 @@ class ResetHandler(AuthFormHandler):
     async def post(self, key: str) -> None:
         """Change the password, and log its owner in."""
         person = await self.read(password_resets.reset_owner, key)
-        hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
+        words = self.field("new_password"), person.username
+        hashed = await self.app.hash_pool.run(users.hash_password, *words)
         visit = hashed, self.browser(), self.session_key()
         made = await self.app.write(password_resets.reset_password, key, *visit)
         self.start_session(made, person.username, hashed)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from models.database import Answer
 from models.errors import Unavailable
@@ -29,7 +30,8 @@ class ThreadBridge:
         self.submitted: list[tuple[Submit, Callable[[], Any], Answer]] = []
         self.answers: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
         self.woken = False
-        self.last: dict[int, asyncio.Future[Any]] = {}  # by user: their commit that is running
+        # By user: their last commit, as long as anyone awaits it.
+        self.last: WeakValueDictionary[int, asyncio.Future[Any]] = WeakValueDictionary()
 
     def run(self, submit: Submit, work: Callable[[], T]) -> asyncio.Future[T]:
         """Return the future answer of a unit of work, which all of this turn are submitted with."""

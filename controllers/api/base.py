@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from tornado.web import HTTPError
+from tornado.web import HTTPError, RequestHandler
 
 from controllers.api.schema import (
     NOT_JSON,
@@ -141,7 +141,7 @@ class ApiHandler(BaseHandler):
 
     def options(self, *args: str) -> None:
         """Answer a CORS preflight."""
-        methods = ", ".join(self.methods())
+        methods = ", ".join(self.SUPPORTED_METHODS)
         self.set_status(204)
         self.set_header("Allow", methods)
         self.set_header("Access-Control-Allow-Methods", methods)
@@ -300,6 +300,8 @@ def make_cursor(order: float, number: int) -> bytes:
 
 class MissingApiHandler(ApiHandler):
     """Every other address under /api: 404, whatever the method."""
+
+    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
 
     async def prepare(self) -> None:
         """Refuse."""
