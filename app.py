@@ -54,7 +54,7 @@ from controllers.api import token_pages
 from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler
 from controllers.errors import path_without_key
-from controllers.security import DAY, apply_forwarded_headers, cookie_rules
+from controllers.security import DAY, cookie_rules
 from models import migrations
 from models.database import SqliteStore
 from models.postgres import PostgresStore
@@ -244,7 +244,7 @@ class App(BaseApp):
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Set the client that a trusted proxy tells, before anything is counted or logged."""
         if request.remote_ip in self.config.proxies:
-            apply_forwarded_headers(request, self.config.proxies)
+            server.apply_forwarded_headers(request, self.config.proxies)
         return super().find_handler(request, **kwargs)
 
     async def open(self) -> None:

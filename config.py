@@ -97,11 +97,6 @@ class Config:
         return Path(self.database.removeprefix("sqlite:///")).absolute()
 
     @property
-    def backups(self) -> Path | None:
-        """The folder of nightly backups, if there is one."""
-        return Path(self.backup_folder).absolute() if self.backup_folder else None
-
-    @property
     def secure(self) -> bool:
         """Whether the site is at https://; the option decides, never a request's header."""
         return self.public_url.startswith("https://")

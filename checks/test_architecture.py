@@ -28,7 +28,7 @@ CORE = (
     *("models.errors", "models.clock", "models.rate_limits", "models.idempotency"),
 )
 # Opening and closing, and changes of the schema. The core gets them from app.py, by its tables.
-OPERATIONS = ("server", "models.migrations")
+OPERATIONS = ("server", "services.daemon_thread", "models.migrations")
 
 
 class Extra(NamedTuple):
@@ -117,7 +117,7 @@ EXTRAS = {
         files=(
             "controllers/password_resets.py",
             "models/password_resets.py",
-            "views/templates/auth/reset.html",
+            "views/templates/password_resets",
         )
     ),
     "postgres": Extra(

@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from tornado import locale
-from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from controllers.errors import ERROR_STATUS, ErrorHandler, NotLoggedIn
@@ -84,14 +83,6 @@ class BaseHandler(ErrorHandler):
         """Close the connection at once, whatever is still to be sent or read."""
         connection: Any = self.request.connection
         connection.stream.close()
-
-    async def flushed(self) -> None:
-        """Wait until a part of a stream has left. Raises StreamClosedError when nobody reads it."""
-        try:
-            await asyncio.wait_for(self.flush(), READ_WITHIN)
-        except TimeoutError:
-            self.drop_connection()
-            raise StreamClosedError from None
 
     async def head(self, *args: str) -> None:
         """Answer as GET does; Tornado leaves out the body."""

@@ -164,9 +164,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
     def wake(self) -> None:
         """Do nothing: a socket belongs to a session, whose end closes it."""
 
-    def end(self, code: int) -> None:
-        """Close it."""
-        self.close(code)
+    end = WebSocketHandler.close
 
     def on_close(self) -> None:
         """Leave the hub, which it may never have joined."""

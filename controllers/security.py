@@ -7,8 +7,6 @@ import secrets
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tornado.httputil import HTTPServerRequest
-from tornado.netutil import is_valid_ip
 from tornado.web import RequestHandler
 
 from config import Config
@@ -38,23 +36,6 @@ LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backs
 INVISIBLE = re.compile(r"[\\\x00-\x1f\x7f]")
 DAY = 86400  # seconds
 DEVICE_DAYS = 400  # how long a browser that has logged in once is recognized
-
-
-def apply_forwarded_headers(request: HTTPServerRequest, proxies: list[str]) -> None:
-    """Set the client's address and protocol as a proxy of ours tells them.
-
-    The client is the last address in X-Forwarded-For that isn't a proxy's. Tornado's `xheaders`
-    believes X-Real-Ip from anyone, so that a client could choose its own address.
-    """
-    for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-        if not is_valid_ip(address.strip()):
-            break
-        request.remote_ip = address.strip()
-        if request.remote_ip not in proxies:
-            break
-    proto = request.headers.get("X-Forwarded-Proto", "")
-    if proto in ("http", "https"):
-        request.protocol = proto
 
 
 def cookie_rules(config: Config, seconds: int) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""Between threads and the event loop: units of work, password hashes, what a library blocks on."""
+"""Between threads and the event loop: units of work, and password hashes."""
 
 import asyncio
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -87,18 +86,3 @@ class HashPool:
             return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))
         finally:
             self.waiting -= 1
-
-
-async def in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread that the process, when it ends, does not wait for."""
-    ended: Future[T] = Future()
-    ended.set_running_or_notify_cancel()  # a caller who is cancelled doesn't stop the work
-
-    def run() -> None:
-        try:
-            ended.set_result(work())
-        except Exception as error:  # raised where it is awaited
-            ended.set_exception(error)
-
-    threading.Thread(target=run, name="aside", daemon=True).start()
-    return await asyncio.wrap_future(ended)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -60,7 +60,6 @@ class Hub:
         self.sessions: defaultdict[str, set[Watcher]] = defaultdict(set)
         # By list: who watches it, and whether they have it open.
         self.watchers: defaultdict[int, dict[Watcher, bool]] = defaultdict(dict)
-        self.opened: Counter[tuple[int, int]] = Counter()  # list and user: in how many windows
         self.versions: dict[int, int] = {}  # of each watched list, the last that was announced
         self.unchecked: set[int] = set()  # lists whose watchers may have lost the right to read
         self.unavailable: set[int] = set()  # those of them that couldn't be looked up
@@ -88,21 +87,24 @@ class Hub:
         self.unsubscribe(watcher, list_id)
         self.watchers[list_id][watcher] = opens
         watcher.watched.add(list_id)
-        if opens:
-            self.opened[list_id, watcher.person.id] += 1
 
     def unsubscribe(self, watcher: Watcher, list_id: int) -> None:
         """Undo `subscribe`; nothing happens when that was never called."""
         watcher.watched.discard(list_id)
         here = self.watchers.get(list_id, {})
-        if here.pop(watcher, False):
-            place = list_id, watcher.person.id
-            self.opened[place] -= 1
-            if not self.opened[place]:
-                del self.opened[place]
+        here.pop(watcher, None)
         if not here:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
+
+    def opened(self) -> set[tuple[int, int]]:
+        """Return the lists that someone has open, each with the ids of those people."""
+        return {
+            (list_id, watcher.person.id)
+            for list_id, here in self.watchers.items()
+            for watcher, opens in here.items()
+            if opens
+        }
 
     def know(self, list_id: int, version: int) -> None:
         """Remember at which version someone began to watch a list: later ones are announced."""

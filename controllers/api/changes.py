@@ -7,6 +7,7 @@ from tornado.iostream import StreamClosedError
 
 from controllers.api.base import PAGE_LIMIT, OfListHandler, operation
 from controllers.api.schema import ID, INSTANT, OBJECTS, text
+from controllers.live_fallbacks import flush
 from models import history
 from models.errors import NotFound, Pruned, Unavailable
 from services.subscriber import Subscriber
@@ -78,7 +79,7 @@ class ChangesHandler(OfListHandler):
     async def send_part(self, part: str) -> None:
         """Send a part of the stream. Raises StreamClosedError when nobody reads it."""
         self.write(part)
-        await self.flushed()
+        await flush(self)
 
     def on_connection_close(self) -> None:
         """Wake the stream, so that it ends."""
