@@ -13,6 +13,7 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from controllers.base import ID, PageHandler
+from controllers.errors import ERROR_STATUS
 from models import lists
 from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
@@ -99,9 +100,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
             asked = json.loads(data if isinstance(data, str) else data.decode())
             kind, list_id = asked["type"], asked["list"]
             version = asked.get("version", 0)
-            if type(version) is not int or version < 0 or kind not in ("watch", "unwatch"):
-                raise ValueError
-            if not ID.fullmatch(json.dumps(list_id)):
+            known = type(version) is int and version >= 0 and kind in ("watch", "unwatch")
+            if not known or not ID.fullmatch(json.dumps(list_id)):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
             self.send(message("error", status=400))
@@ -130,8 +130,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
             answer = message("watching", list_id, version=access.version)
         except (NotFound, Unavailable) as error:
             self.hub.unsubscribe(self, list_id)
-            status = 404 if isinstance(error, NotFound) else 503
-            answer = message("error", list_id, status=status)
+            answer = message("error", list_id, status=ERROR_STATUS[type(error)])
         finally:
             self.starting.discard(list_id)
         held = {key: self.pending.pop(key) for key in [*self.pending] if key[0] == list_id}

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from models import lists
@@ -15,12 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class ChangeFeed:
-    """Announces to the hub what is committed.
+    """Announces to the hub what is committed: what this process has, the store tells.
 
-    The store tells what this process has committed; it is announced in the same turn or the next.
-    What others have committed shows in the versions of the lists that are watched here. They are
-    looked up when anyone has committed, every `LookupCache.poll_every` seconds at most, and at
-    once when a notification by Redis says so.
+    What others have shows in the versions of the lists that are watched here. They are looked up
+    when anyone has committed, every `LookupCache.poll_every` seconds at most, and at once when a
+    notification by Redis says so.
     """
 
     def __init__(self, app: Any) -> None:
@@ -36,11 +36,8 @@ class ChangeFeed:
         """Start with what is committed from now on."""
         loop = asyncio.get_running_loop()
 
-        def on_changes(changes: list[tuple[int, int, str]]) -> None:  # runs in the store's threads
-            if changes:
-                loop.call_soon_threadsafe(self.announce, changes)
-
-        self.app.store.on_changes = on_changes
+        soon: Any = loop.call_soon_threadsafe  # it is called in the store's threads
+        self.app.store.on_changes = partial(soon, self.announce)
         self.task = asyncio.create_task(self.run())
 
     def announce(self, changes: list[tuple[int, int, str]]) -> None:
@@ -66,10 +63,9 @@ class ChangeFeed:
             self.hint.clear()
             begun = time.monotonic()
             try:
-                await self.poll()
-            except Unavailable:
-                pass  # the next look may find it
-            except Exception:  # and no news for ever would be worse
+                with suppress(Unavailable):  # the next look may find it
+                    await self.poll()
+            except Exception:  # no news for ever would be worse
                 log.exception("Looking for changes has failed")
             rest = REST * (time.monotonic() - begun)
 
