@@ -354,7 +354,7 @@ def test_with_tls(
 def test_redis_is_not_as_it_was_said(
     start: Callable[..., Server], redis: Redis, place: str
 ) -> None:
-    """The house opens, says so in one line, and tells no password; it is never needed."""
+    """The server starts, says so in one line, and tells no password; it is never needed."""
     place = place.format(port=redis.port, nobody=cluster.free_port())
     server = start(f"--redis={place}")
     until(lambda: said(server, "Redis is down") == 1)

@@ -163,9 +163,7 @@ class PageHandler(BaseHandler):
         self.current_user = await self.find_person()
         if self.current_user:
             last = self.app.bridge.last.get(self.current_user.id)
-            if (
-                last and self.request.method == "GET"
-            ):  # who acts and reloads at once sees what they did
+            if last and self.request.method == "GET":  # who reloads at once sees what they did
                 await asyncio.wait([last], timeout=OWN_WRITE_WAIT)
         elif not self.public:
             if self.request.method == "POST":
