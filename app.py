@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tornado import locale
 from tornado.httputil import HTTPServerRequest
@@ -140,16 +140,10 @@ API_REST: list[Any] = [
 ADDRESSES += [url(r"/api", api_guide.GuideHandler, API_PATHS, name="api")]
 
 
-class Engine(NamedTuple):
-    """What differs from one database engine to another."""
-
-    store: Callable[[Config], Any]
-    lookups: Callable[[Any], Any]
-
-
-ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache),
-    "postgresql": Engine(lambda c: PostgresStore(c.database), PostgresLookupCache),
+# By `Config.engine`: what makes the store, and what looks things up in it by key.
+ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
+    "sqlite": (lambda c: SqliteStore(c.database_path, migrations.open_file), LookupCache),
+    "postgresql": (lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the core, and to each other: see there.
 list_page.PARTS[:] = [messages.PART]
@@ -210,13 +204,14 @@ class App(BaseApp):
     """The application. Making one does no I/O; `open` opens the database and the services."""
 
     def __init__(self, config: Config) -> None:
-        engine = ENGINES[config.engine]
+        make_store, make_lookups = ENGINES[config.engine]
+        store = make_store(config)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
             config,
-            store := engine.store(config),
-            engine.lookups(store),
+            store,
+            make_lookups(store),
             [(r"/api/.*", [*API_ADDRESSES, *API_REST]), *ADDRESSES],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)

@@ -1,6 +1,6 @@
 """All of it at once: four processes, PostgreSQL, Redis and nginx, and all of them break.
 
-WINDOWS says how many are open, 1,000 unless told: `WINDOWS=200 python -m pytest checks/test_cluster.py`.
+WINDOWS says how many are open, 1,000 unless told: `WINDOWS=200 pytest checks/test_cluster.py`.
 """
 
 import asyncio

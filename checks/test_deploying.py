@@ -138,7 +138,7 @@ def test_with_tls(encrypted: tuple[Nginx, Server], certificate: Path) -> None:
 
 
 def test_the_unit(tmp_path: Path) -> None:
-    """Is one that systemd understands, well shut in, and starts the server with options that there are."""
+    """Is one that systemd understands, well shut in, and starts the server with what it knows."""
     systemd = shutil.which("systemd-analyze")
     if systemd is None:
         pytest.skip("no systemd-analyze found: apt install systemd")

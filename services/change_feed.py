@@ -70,28 +70,26 @@ class ChangeFeed:
             rest = REST * (time.monotonic() - begun)
 
     async def poll(self) -> None:
-        """Look at the lists that were notified, or else at all that are watched."""
-        notified, self.notified = self.notified, set()
-        if notified:
-            await self.poll_versions(notified)
-            return
-        snapshot = await self.app.lookups.snapshot_id()
-        if snapshot != self.as_of:
-            await self.poll_versions({*self.app.hub.versions})
-            self.as_of = snapshot
+        """Announce what is new on the lists that were notified, or else on all that are watched.
 
-    async def poll_versions(self, list_ids: set[int]) -> None:
-        """Announce what is new on some lists. Raises Unavailable."""
-        watched = self.app.hub.versions
-        if not list_ids:
-            return
-        for list_id, version, revision in await self.app.read(lists.versions, [*list_ids]):
+        Raises Unavailable.
+        """
+        watched, as_of = self.app.hub.versions, self.as_of
+        notified, self.notified = self.notified, set()
+        if not notified:
+            as_of = await self.app.lookups.snapshot_id()
+            if as_of == self.as_of:
+                return
+        list_ids = [*(notified or watched)]
+        rows = await self.app.read(lists.versions, list_ids) if list_ids else []
+        for list_id, version, revision in rows:
             if version > watched.get(list_id, version):
                 self.app.hub.announce(list_id, version, "list")  # of whatever kind it was
             if revision > self.revisions.get(list_id, 0):
                 self.revisions[list_id] = revision
                 self.app.hub.broadcast(message("titles", list_id))
         self.revisions = {n: revision for n, revision in self.revisions.items() if n in watched}
+        self.as_of = as_of
 
     async def close(self) -> None:
         """Stop looking."""
