@@ -133,8 +133,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
             answer = message("error", list_id, status=ERROR_STATUS[type(error)])
         finally:
             self.starting.discard(list_id)
-        held = {key: self.pending.pop(key) for key in [*self.pending] if key[0] == list_id}
-        for news in (answer, *held.values()):
+        held = [self.pending.pop(key) for key in [*self.pending] if key[0] == list_id]
+        for news in (answer, *held):
             self.send(news)
 
     def send(self, news: Message) -> None:

@@ -84,7 +84,6 @@ class Hub:
 
     def subscribe(self, watcher: Watcher, list_id: int, *, opens: bool) -> None:
         """Send a watcher what happens to a list, which its person may read, and has open or not."""
-        self.unsubscribe(watcher, list_id)
         self.watchers[list_id][watcher] = opens
         watcher.watched.add(list_id)
 
@@ -134,8 +133,7 @@ class Hub:
 
     def schedule_broadcast(self) -> None:
         """Start the task that sends what is waiting, unless it runs."""
-        if not self.sending:
-            self.sending = asyncio.get_running_loop().create_task(self.send_waiting())
+        self.sending = self.sending or asyncio.create_task(self.send_waiting())
 
     async def send_waiting(self) -> None:
         """Check the rights that may have changed, then send what is waiting."""
@@ -164,12 +162,14 @@ class Hub:
     async def check_rights(self, list_id: int) -> None:
         """Remove the watchers of a list who may not read it any more; they are sent `gone`."""
         await asyncio.sleep(0)  # what was looked up in this turn may be older than the change
-        people = [*{watcher.person for watcher in self.watchers.get(list_id, ())}]
-        looking = [self.lookups(lists.one, person, list_id) for person in people]
-        found = await asyncio.gather(*looking, return_exceptions=True)
-        out = {who for who, each in zip(people, found, strict=True) if isinstance(each, NotFound)}
-        if any(isinstance(each, Unavailable) for each in found):
-            self.unavailable.add(list_id)  # they stay until it can be looked up
+        out = set()
+        for person in {watcher.person for watcher in self.watchers.get(list_id, ())}:
+            try:
+                await self.lookups(lists.one, person, list_id)
+            except NotFound:
+                out.add(person)
+            except Unavailable:
+                self.unavailable.add(list_id)  # they stay until it can be looked up
         removed = [each for each in self.watchers.get(list_id, ()) if each.person in out]
         for watcher in removed:
             self.unsubscribe(watcher, list_id)
