@@ -26,7 +26,7 @@ from checks.support.cluster import FOUND, Cluster
 from checks.support.nginx import NGINX, Nginx
 from checks.support.redis_server import REDIS, Redis
 from models.postgres import database_at
-from services.hub import Presence
+from services.presence import Presence
 
 PROCESSES, ASKING = 4, 2 * CLIENTS  # so that each always has requests
 SECRET = "--cookie_secret=for measuring only, and long enough"
