@@ -1,11 +1,10 @@
 """The application: its tables of addresses, services and jobs, its settings and its parts."""
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tornado import locale
 from tornado.httputil import HTTPServerRequest
@@ -42,6 +41,7 @@ from controllers import (
     messages,
     password_resets,
     sso,
+    static,
     todos,
 )
 from controllers.api import base as api
@@ -54,22 +54,15 @@ from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler
 from controllers.errors import path_without_key
-from controllers.security import apply_forwarded_headers
-from controllers.static import StaticHandler
+from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from models.sqlite_file import SqliteFile, signing_key
 from services import backups, jobs, link_titles, metrics, oidc, presence, redis_pubsub
-from services.active_requests import ActiveRequests
 from services.app_base import BaseApp
-from services.bridge import HashPool, ThreadBridge
-from services.change_feed import ChangeFeed
-from services.hub import Hub
 from services.jobs import HOUR, PeriodicJob
-from services.limits import RateLimitedLog, TokenBucket
 from services.lookup_cache import LookupCache
 from services.postgres_lookup_cache import PostgresLookupCache
-from services.render_cache import RenderCache
 
 ID, NAME = "([1-9][0-9]{0,17})", "([^/]+)"
 ADDRESSES: list[Any] = [
@@ -147,16 +140,10 @@ API_REST: list[Any] = [
 ADDRESSES += [url(r"/api", api_openapi.GuideHandler, API_PATHS, name="api")]
 
 
-class Engine(NamedTuple):
-    """What differs from one database engine to another."""
-
-    store: Callable[[Config], Any]
-    lookups: Callable[[Any], Any]
-
-
-ENGINES = {  # by `Config.engine`
-    "sqlite": Engine(lambda c: SqliteStore(c.database_path, SqliteFile), LookupCache),
-    "postgresql": Engine(lambda c: PostgresStore(c.database), PostgresLookupCache),
+# By `Config.engine`: what makes the store, and what looks things up in it by key.
+ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
+    "sqlite": (lambda c: SqliteStore(c.database_path, SqliteFile), LookupCache),
+    "postgresql": (lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the core, and to each other: see there.
 list_page.PARTS[:] = [messages.PART]
@@ -173,8 +160,8 @@ models.cleanup.EXPIRED[:] = [models.links.expired]
 models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
 # Whether a path on the way to signing up comes from an invitation.
 INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
-# What is checked of the options before anything is opened: each raises StartupError.
-CHECKS: list[Callable[[Config], None]] = [backups.check]
+# What is checked of the options before anything is opened: each raises StartupError or Error.
+CHECKS: list[Callable[[Config], None]] = [backups.check, oidc.check, redis_pubsub.check]
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [
@@ -202,6 +189,8 @@ COMMANDS = {
     "backup": backups.back_up_once,
     "reset_password": models.password_resets.print_link,
 }
+# Who serves the stylesheet, the scripts and the icons, if not Tornado's own handler.
+STATIC: dict[str, Any] = {"static_handler_class": static.StaticHandler}
 VIEWS = Path(__file__).parent / "views"
 TEMPLATES = Loader(str(VIEWS / "templates"))
 
@@ -210,38 +199,20 @@ class App(BaseApp):
     """The application. Making one does no I/O; `open` opens the database and the services."""
 
     def __init__(self, config: Config) -> None:
-        engine = ENGINES[config.engine]
-        self.config = config
-        self.store = engine.store(config)
-        self.lookups = engine.lookups(self.store)
-        self.bridge = ThreadBridge()
-        self.hub = Hub(self.lookups)
-        self.receivers = {}
-        self.publish = lambda *message: False
-        self.others_here = lambda list_id, username: ()
-        self.change_feed = ChangeFeed(self)
-        self.hash_pool = HashPool()
-        self.active_requests = ActiveRequests()
-        self.render_cache = RenderCache()
-        self.write_rate = TokenBucket()
-        self.error_log = RateLimitedLog()
-        self.on_request, self.on_event = [], []
-        self.invitations, self.checks = INVITATIONS, CHECKS
-        self.jobs = JOBS
-        self.services = {}
-        for kind in SERVICES:
-            self.services[kind] = kind(self)
-        self.opening: asyncio.Task[None] | None = None
+        make_store, make_lookups = ENGINES[config.engine]
+        store = make_store(config)
         locale.set_default_locale("en")
         locale.load_gettext_translations(str(VIEWS / "languages"), "afazeres")
         super().__init__(
+            config,
+            store,
+            make_lookups(store),
             [(r"/api/.*", [*API_ADDRESSES, *API_REST]), *ADDRESSES],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
             template_path=TEMPLATES.root,
             template_loader=TEMPLATES,
             static_path=str(VIEWS / "statics"),
-            static_handler_class=StaticHandler,
             default_handler_class=MissingHandler,
             login_url="/login",
             websocket_max_message_size=64 * 1024,
@@ -252,19 +223,18 @@ class App(BaseApp):
             xsrf_cookies=True,
             cross_origin_protection=True,
             xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
-            xsrf_cookie_kwargs={
-                "httponly": True,
-                "samesite": "Lax",
-                "secure": config.secure,
-                "expires_days": None,
-                "max_age": 30 * 24 * 3600,
-            },
+            xsrf_cookie_kwargs=cookie_rules(config, 30 * DAY),
+            **STATIC,
         )
+        self.invitations, self.checks, self.jobs = INVITATIONS, CHECKS, JOBS
+        for kind in SERVICES:
+            self.services[kind] = kind(self)
+        self.opening: asyncio.Task[None] | None = None
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Set the client that a trusted proxy tells, before anything is counted or logged."""
         if request.remote_ip in self.config.proxies:
-            apply_forwarded_headers(request, self.config.proxies)
+            server.apply_forwarded_headers(request, self.config.proxies)
         return super().find_handler(request, **kwargs)
 
     async def open(self) -> None:
@@ -275,10 +245,13 @@ class App(BaseApp):
 
     async def open_parts(self) -> None:
         """Open one after another; what fails closes the database again."""
+        for path in VIEWS.rglob("*.html"):  # or the first page would take a tenth of a second more
+            TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret or signing_key(self.config.database_path)
-            self.settings["cookie_secret"] = secret
+            secret = self.config.cookie_secret
+            path = self.config.database_path
+            self.settings["cookie_secret"] = secret or signing_key(path)
             await self.change_feed.open()
             await self.hub.open()
             for service in self.services.values():
@@ -286,8 +259,6 @@ class App(BaseApp):
         except BaseException:
             await asyncio.to_thread(self.store.close)
             raise
-        await asyncio.to_thread(compile_templates)
-        self.is_open = True
 
     async def close(self) -> None:
         """Close the services and the database, in the other order."""
@@ -304,26 +275,12 @@ class App(BaseApp):
 
         Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
-        request = handler.request
         for tell in self.on_request:
             tell(handler)
-        if not access_log.isEnabledFor(logging.INFO):
-            return
-        access_log.info(
-            "%d %s %r %.1f ms %s %s",
-            handler.get_status(),
-            request.method,
-            path_without_key(request.path),
-            1000 * request.request_time(),
-            getattr(handler.current_user, "username", "-"),
-            request.remote_ip,
-        )
-
-
-def compile_templates() -> None:
-    """Compile every template, in a thread: it takes a tenth of a second."""
-    for path in Path(TEMPLATES.root).rglob("*.html"):
-        TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
+        request = handler.request
+        what = handler.get_status(), request.method, path_without_key(request.path)
+        who = getattr(handler.current_user, "username", "-"), request.remote_ip
+        access_log.info("%d %s %r %.1f ms %s %s", *what, 1000 * request.request_time(), *who)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,6 @@ from urllib.parse import urlsplit
 from tornado.log import define_logging_options, enable_pretty_logging
 from tornado.options import Error, OptionParser
 
-# Without TLS anyone on the network could log in as anyone (OpenID Connect Core 1.0, 3.1.3.7, 6).
-ISSUER = re.compile(
-    r"https://[^/?#@\s]+(/[^?#\s]*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?"
-)
-
 
 def option(default: Any, meaning: str) -> Any:
     """Return a field of Config; `meaning` is its text in --help."""
@@ -40,7 +35,6 @@ def check_url(name: str, address: str, scheme: str, path: str, model: str) -> No
 
 
 POSTGRESQL = ("postgresql", "/.+", "postgresql://user:password@host:port/name")
-REDIS = ("rediss?", "(/[0-9]*)?", "redis://user:password@host:port, or rediss:// for TLS")
 
 
 @dataclass(frozen=True)
@@ -83,21 +77,14 @@ class Config:
             check_url("migrate_to", self.migrate_to, *POSTGRESQL)
             if self.engine == "postgresql":
                 raise Error("--migrate_to copies a SQLite file: give its path as --database")
-        if self.redis:
-            check_url("redis", self.redis, *REDIS)
         if self.signup not in ("open", "closed"):
             raise Error(f"--signup must be open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:
             raise Error("--cookie_secret needs at least 32 characters")
-        url, issuer = self.public_url, self.oidc_issuer
+        url = self.public_url
         parts = urlsplit(url)
         if url and not (parts.scheme in ("http", "https") and parts.netloc):
             raise Error(f"--public_url must look like https://todo.example.org, not {url!r}")
-        needed = (issuer, self.oidc_client_id, self.oidc_client_secret)
-        if any((*needed, self.oidc_name)) and not all(needed):
-            raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret must go together")
-        if issuer and not ISSUER.fullmatch(issuer):
-            raise Error(f"--oidc_issuer must look like https://id.example.org, not {issuer!r}")
 
     @property
     def engine(self) -> str:
@@ -108,11 +95,6 @@ class Config:
     def database_path(self) -> Path:
         """The SQLite file."""
         return Path(self.database.removeprefix("sqlite:///")).absolute()
-
-    @property
-    def backups(self) -> Path | None:
-        """The folder of nightly backups, if there is one."""
-        return Path(self.backup_folder).absolute() if self.backup_folder else None
 
     @property
     def secure(self) -> bool:

@@ -1,4 +1,4 @@
-"""Opening and closing: limits, signals, draining, and the tasks of the command line."""
+"""Opening and closing: limits, proxies, signals, draining, and the tasks of the command line."""
 
 import asyncio
 import gc
@@ -16,13 +16,14 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPMessageDelegate,
+    HTTPServerRequest,
     ParseBodyConfig,
     ParseMultipartConfig,
     ParseUrlEncodedConfig,
     set_parse_body_config,
 )
 from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
+from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
 
 from config import Config, read
@@ -94,6 +95,23 @@ class Server(HTTPServer):
             async with asyncio.timeout(SETTLE):
                 while self.open:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
+
+
+def apply_forwarded_headers(request: HTTPServerRequest, proxies: list[str]) -> None:
+    """Set the client's address and protocol as a proxy of ours tells them.
+
+    The client is the last address in X-Forwarded-For that isn't a proxy's. Tornado's `xheaders`
+    believes X-Real-Ip from anyone, so that a client could choose its own address.
+    """
+    for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        if not is_valid_ip(address.strip()):
+            break
+        request.remote_ip = address.strip()
+        if request.remote_ip not in proxies:
+            break
+    proto = request.headers.get("X-Forwarded-Proto", "")
+    if proto in ("http", "https"):
+        request.protocol = proto
 
 
 def check(config: Config) -> None:

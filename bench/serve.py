@@ -29,7 +29,7 @@ from config import Config
 from controllers.base import PageHandler
 from models.database import SqliteStore
 from server import start, stop
-from services import backups, bridge
+from services import backups, daemon_thread
 from services.render_cache import RenderCache
 
 SECRET = "for measuring only, and long enough"
@@ -90,7 +90,7 @@ async def do_jobs(server: App) -> None:
     begun = time.monotonic()
     for job in server.jobs:
         await job.work(server)
-    await bridge.in_daemon_thread(
+    await daemon_thread.in_daemon_thread(
         partial(backups.back_up, server.store.path, server.store.path.parent)
     )
     print(f"{time.monotonic() - begun:.1f}", flush=True)

@@ -1,6 +1,6 @@
-"""The whole house at once: four processes, PostgreSQL, Redis and nginx, and all of them break.
+"""All of it at once: four processes, PostgreSQL, Redis and nginx, and all of them break.
 
-WINDOWS says how many are open, 1,000 unless told: `WINDOWS=200 python -m pytest checks/whole.py`.
+WINDOWS says how many are open, 1,000 unless told: `WINDOWS=200 pytest checks/test_cluster.py`.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ class Writer(threading.Thread):
         self.answers: Counter[int] = Counter()
 
     def run(self) -> None:
-        """Add until told to end, or for ever when the house breaks for good."""
+        """Add until told to end, or for ever when something breaks for good."""
         page = f"/lists/{self.visitor.list}"
         while not self.ending.wait(PACE):
             self.trying = f"{uuid4()}"

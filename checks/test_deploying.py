@@ -57,7 +57,7 @@ def test_restarted_one_by_one(several: Several, start: Callable[..., Server]) ->
 
 
 def test_files_from_the_disk(several: Several) -> None:
-    """Come from nginx as they come from the house, with the same headers, as long as it says."""
+    """Come from nginx as they come from the server, with the same headers, as long as it says."""
     page = several.ann.get("/login").text
     for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
         own = requests.get(several.servers[0].url + address, timeout=9)
@@ -89,7 +89,7 @@ def test_numbers_stay_inside(several: Several) -> None:
 
 
 def test_more_than_a_body(several: Several) -> None:
-    """Is refused by nginx before the house has to read it; an import may be long."""
+    """Is refused by nginx before the server has to read it; an import may be long."""
     several.front.expected = "client intended to send too large body"
     long = b"x" * 2_000_000
     answer = several.ann.http.post(f"{several.front.url}/lists", long, timeout=9)
@@ -138,7 +138,7 @@ def test_with_tls(encrypted: tuple[Nginx, Server], certificate: Path) -> None:
 
 
 def test_the_unit(tmp_path: Path) -> None:
-    """Is one that systemd understands, well shut in, and starts the house with what it knows."""
+    """Is one that systemd understands, well shut in, and starts the server with what it knows."""
     systemd = shutil.which("systemd-analyze")
     if systemd is None:
         pytest.skip("no systemd-analyze found: apt install systemd")
@@ -168,7 +168,7 @@ def instructions(name: str) -> list[tuple[str, str]]:
 
 
 def test_the_image(tmp_path: Path) -> None:
-    """Has all that the house needs, and the house runs there: on what was copied, as it is told."""
+    """Has all that the server needs, and it runs there: on what was copied, as it is told."""
     told = instructions("Dockerfile")
     assert [name for name, _ in told].index("USER") > [name for name, _ in told].index("RUN")
     assert dict(told)["USER"] not in ("root", "0")
@@ -202,7 +202,7 @@ def test_the_image(tmp_path: Path) -> None:
 
 
 def test_the_composition() -> None:
-    """Starts the house with options that there are, at the ports where nginx looks for it.
+    """Starts the server with options that there are, at the ports where nginx looks for it.
 
     What it mounts and whom it names is there, and no image becomes another one overnight.
     """

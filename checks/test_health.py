@@ -1,4 +1,4 @@
-"""How the house is: whether it answers, what it counts, what holds its event loop."""
+"""Health: whether the server answers, what it counts, what blocks its event loop."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ from services.metrics import LoopMonitor, Metrics
 
 @pytest.mark.sqlite
 def test_healthy(start: Callable[..., Server]) -> None:
-    """While both doors to the database work; a lock of another program is a 503, not a hang."""
+    """While the database can be read and written; a lock by another program is a 503 at once."""
     server = start()
     answer = requests.get(f"{server.url}/healthz", timeout=9)
     assert answer.status_code == 200 and answer.text == "ok\n"
@@ -154,7 +154,7 @@ def test_what_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def backup(database: Path, target: Path) -> "subprocess.CompletedProcess[str]":
-    """Copy a database as the house's keeper does."""
+    """Copy a database as an operator does."""
     command = [sys.executable, "app.py", f"--database={database}", f"--backup={target}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -177,15 +177,15 @@ def test_a_backup_comes_back(start: Callable[..., Server], tmp_path: Path) -> No
     assert refused.returncode == 2 and "already exists" in refused.stderr
     assert backup(tmp_path / "none.db", tmp_path / "x.db").returncode == 2
     assert backup(server.database, tmp_path / "no folder/x.db").returncode == 2
-    house = tmp_path / "house"
-    house.mkdir()
-    shutil.copy(server.database, house / "people.db")
+    folder = tmp_path / "restored"
+    folder.mkdir()
+    shutil.copy(server.database, folder / "people.db")
     server.stop()
-    restore = ["make", "-f", str(ROOT / "Makefile"), "-C", str(house), "restore", f"FILE={copy}"]
+    restore = ["make", "-f", str(ROOT / "Makefile"), "-C", str(folder), "restore", f"FILE={copy}"]
     restore.append(f"BIN={Path(sys.executable).parent}")
     subprocess.run(restore, check=True, capture_output=True)
-    assert len(list(house.glob("people.db.before-*"))) == 1
-    restored = Visitor(start(database=house / "people.db"), "ann")
+    assert len(list(folder.glob("people.db.before-*"))) == 1
+    restored = Visitor(start(database=folder / "people.db"), "ann")
     restored.name = ann.name
     restored.log_in()
     restored.list = ann.list
@@ -201,9 +201,9 @@ def test_too_many_connections(tmp_path: Path) -> None:
     command = ["sh", "-c", f"{limit} --database={tmp_path / 'people.db'} --logging=warning"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as house:
-        assert house.stdout and house.stderr
-        url = house.stdout.readline().rpartition(" ")[2].strip().rstrip("/")
+    ) as process:
+        assert process.stdout and process.stderr
+        url = process.stdout.readline().rpartition(" ")[2].strip().rstrip("/")
         port = int(url.rpartition(":")[2])
         ann = Visitor.__new__(Visitor)
         ann.server, ann.name, ann.http = SimpleNamespace(url=url), "ann", requests.Session()
@@ -216,10 +216,10 @@ def test_too_many_connections(tmp_path: Path) -> None:
             one.close()
         ann.http.close()
         wait(lambda: healthy(url))
-        house.terminate()
-        said = house.stderr.read().splitlines()
+        process.terminate()
+        said = process.stderr.read().splitlines()
         assert [line for line in said if "event loop was blocked" not in line] == []
-        assert house.wait(15) == 0
+        assert process.wait(15) == 0
 
 
 def gone(one: socket.socket) -> bool:
@@ -234,7 +234,7 @@ def gone(one: socket.socket) -> bool:
 
 
 def healthy(url: str) -> bool:
-    """Say whether the house answers."""
+    """Say whether the server answers."""
     try:
         return requests.get(f"{url}/healthz", timeout=9).status_code == 200
     except requests.ConnectionError:
@@ -247,8 +247,8 @@ def test_who_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(base, "SLOWEST", 10**9)
 
     async def scene() -> None:
-        house = App(Config(port=0, database=str(tmp_path / "people.db"), throttle=False))
-        running = await start_server(house)
+        app = App(Config(port=0, database=str(tmp_path / "people.db"), throttle=False))
+        running = await start_server(app)
         server = SimpleNamespace(url=f"http://127.0.0.1:{running.port}")
         ann = Visitor(server, "ann")  # type: ignore[arg-type]
         await asyncio.to_thread(ann.sign_up)
@@ -261,9 +261,9 @@ def test_who_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             lazy.connect(("127.0.0.1", running.port))
             asked = f"GET /lists/{ann.list}.json HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n"
             lazy.sendall(asked.encode())
-            while not house.active_requests.requests:  # noqa: ASYNC110
+            while not app.active_requests.requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            await asyncio.wait_for(house.active_requests.none.wait(), 10)
+            await asyncio.wait_for(app.active_requests.none.wait(), 10)
         await stop_server(running)
 
     asyncio.run(scene())

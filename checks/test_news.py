@@ -24,7 +24,7 @@ from checks.support.waiting import until
 from config import Config
 from models.postgres import database_at
 from services.presence import PROCESSES, Presence
-from services.redis_pubsub import QUEUE, RedisPubSub
+from services.redis_pubsub import QUEUE, RedisPubSub, check
 
 MANY, SOON = (
     20,
@@ -354,7 +354,7 @@ def test_with_tls(
 def test_redis_is_not_as_it_was_said(
     start: Callable[..., Server], redis: Redis, place: str
 ) -> None:
-    """The house opens, says so in one line, and tells no password; it is never needed."""
+    """The server starts, says so in one line, and tells no password; it is never needed."""
     place = place.format(port=redis.port, nobody=cluster.free_port())
     server = start(f"--redis={place}")
     until(lambda: said(server, "Redis is down") == 1)
@@ -377,9 +377,9 @@ def test_what_is_no_address() -> None:
         "unix:///there",
     ):
         with pytest.raises(Error) as error:
-            Config(redis=wrong)
+            check(Config(redis=wrong))
         assert "a-secret" not in str(error.value) and "there" in str(error.value)
-    assert Config(redis="rediss://ana:a-secret@there:6380/2?ssl_ca_certs=x").redis
+    check(Config(redis="rediss://ana:a-secret@there:6380/2?ssl_ca_certs=x"))
 
 
 def test_the_end_may_have_to_be_said_twice() -> None:

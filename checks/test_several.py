@@ -1,4 +1,4 @@
-"""Several processes on one database, behind nginx: to everyone they are one house."""
+"""Several processes on one database, behind nginx: to everyone they are one server."""
 
 import asyncio
 import threading
@@ -28,9 +28,9 @@ async def ended(watching: Socket) -> int | None:
     return watching.connection.close_code
 
 
-async def watch(visitor: Visitor, *doors: Any, stack: AsyncExitStack) -> list[Socket]:
-    """Return someone's sockets at several doors, which watch the list."""
-    sockets = [Socket(at(visitor, door), Origin=door.url) for door in doors]
+async def watch(visitor: Visitor, *servers: Any, stack: AsyncExitStack) -> list[Socket]:
+    """Return someone's sockets at several servers, which watch the list."""
+    sockets = [Socket(at(visitor, server), Origin=server.url) for server in servers]
     for each in sockets:
         await stack.enter_async_context(each)
         assert (await each.watch(visitor.list))["type"] == "watching"
@@ -94,7 +94,7 @@ def test_two_people_at_once(several: Several) -> None:
     play(scene)
     assert asked == {place_of(server) for server in servers}
     rows = ann.rows()
-    assert all(at(each, door).rows() == rows for each in (ann, bob) for door in servers)
+    assert all(at(each, server).rows() == rows for each in (ann, bob) for server in servers)
     assert len(rows) == 50 and all(row.completed for row in rows)
     for each in (ann, bob):
         mine = [row.title for row in rows if row.title.startswith(each.name)]
@@ -148,11 +148,13 @@ def test_a_repeat_is_known_everywhere(several: Several) -> None:
     """What comes to several processes with one `op`, one after another or at once, is done once."""
     servers, _, ann, _ = several
     now, page = version(ann), f"/lists/{ann.list}"
-    doors = [at(ann, server) for server in servers]
+    windows = [at(ann, server) for server in servers]
     for title, workers in (("milk", 1), ("bread", 4)):
         fields = {"title": title, "op": str(uuid.uuid4())}
         with ThreadPoolExecutor(workers) as pool:
-            answers = [*pool.map(lambda door, form=fields: door.post(page, **form), doors * 3)]
+            answers = [
+                *pool.map(lambda window, form=fields: window.post(page, **form), windows * 3)
+            ]
         assert {(a.status_code, a.headers["Location"]) for a in answers} == {(303, page)}
     assert [row.title for row in ann.rows()] == ["milk", "bread"]
     assert version(ann) == now + 2

@@ -350,7 +350,7 @@ def test_second_thoughts(windows: list[Window], server: Server) -> None:
 
 
 def test_a_session_that_ends_before_the_line_is_open(windows: list[Window]) -> None:
-    """Is noticed by the page all the same, by whichever door asks and hears 401."""
+    """Is noticed by the page all the same, by whichever transport asks and hears 401."""
     _, theirs = windows
     script: list[Any] = []
     theirs.page.route("**/main.js", lambda route: script.append(route), times=1)

@@ -1,4 +1,4 @@
-"""Two windows, by all three doors, through cuts and restarts: each ends with the truth."""
+"""Two windows, by all three transports, through cuts and restarts: each ends with the truth."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ globalThis.%s = class {
     close() {}
 };
 """
-DOORS = {
+TRANSPORTS = {
     "socket": "",
     "stream": BLOCKED % "WebSocket",
     "poll": BLOCKED % "WebSocket" + BLOCKED % "EventSource",
@@ -81,11 +81,11 @@ def test_nothing_is_disturbed(pair: list[Window]) -> None:
     until(page, f"{PRESENT}.includes('✓a draft')")
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_door_brings_the_news(browser: Any, ann: Visitor, door: str) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_every_transport_brings_the_news(browser: Any, ann: Visitor, transport: str) -> None:
     """Where a socket can't get through, the stream does; where that can't, the poll."""
     context = browser.new_context()
-    context.add_init_script(DOORS[door])
+    context.add_init_script(TRANSPORTS[transport])
     window = Window(context, ann)
     live(window)
     ann.add("milk")

@@ -74,7 +74,8 @@ class PasswordHandler(AccountPageHandler):
         """Change it, and log out all other browsers."""
         await self.check_password()
         person = self.current_user
-        hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
+        words = self.field("new_password"), person.username
+        hashed = await self.app.hash_pool.run(users.hash_password, *words)
         args = person, hashed, self.browser(), self.session_key(), self.verified_hash
         key = await self.app.write(accounts.change_password, *args)
         self.set_session_cookie(key)

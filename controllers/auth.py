@@ -69,8 +69,8 @@ class SignUpHandler(AuthFormHandler):
         near = f"signup:{rate_limits.network(self.request.remote_ip or '')}"
         await self.count(near)
         try:
-            own_words = (username, (email or "").partition("@")[0])
-            password = await self.hash(users.hash_password, self.field("password"), *own_words)
+            words = self.field("password"), username, (email or "").partition("@")[0]
+            password = await self.app.hash_pool.run(users.hash_password, *words)
             name = self.locale.translate("Things to do")
             account = (username, email, password, name, self.browser(), self.session_key())
             key = await self.commit(sessions.sign_up, *account)

@@ -1,6 +1,5 @@
 """What a model refuses, as a status and a page."""
 
-import functools
 import re
 from typing import Any
 from urllib.parse import urlencode
@@ -9,41 +8,25 @@ from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler
 
 from controllers.security import SecureHandler, local_path
-from models.errors import (
-    Conflict,
-    Forbidden,
-    Invalid,
-    NotFound,
-    PreconditionFailed,
-    Pruned,
-    Quota,
-    TooLarge,
-    TooMany,
-    Unavailable,
-    Uncertain,
-    WrongPassword,
-)
+from models import errors
 from models.text import N_
 
 ERROR_STATUS = {
-    Forbidden: 403,
-    NotFound: 404,
-    Conflict: 409,
-    Pruned: 410,
-    PreconditionFailed: 412,
-    TooLarge: 413,
-    Invalid: 422,
-    Quota: 422,
-    WrongPassword: 403,
-    TooMany: 429,
-    Unavailable: 503,
-    Uncertain: 503,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Pruned: 410,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.Invalid: 422,
+    errors.Quota: 422,
+    errors.WrongPassword: 403,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+    errors.Uncertain: 503,
 }
 ERROR_TEXTS = {  # by status: the heading of an error page, and a sentence
-    400: (
-        N_("Bad request"),
-        N_("Your browser sent an invalid request."),
-    ),
+    400: (N_("Bad request"), N_("Your browser sent an invalid request.")),
     401: (N_("Token required"), N_("A valid token is required: Authorization: Bearer todo_...")),
     403: (N_("Not allowed"), N_("You can't do this. Go back, reload the page, and try again.")),
     404: (N_("Not found"), N_("This doesn't exist, or isn't shared with you.")),
@@ -69,10 +52,7 @@ PATH_LIMIT = 200  # characters of a path in a line of the log
 
 
 class NotLoggedIn(HTTPError):
-    """A form was sent without a session, which may have ended meanwhile: 403."""
-
-    def __init__(self) -> None:
-        super().__init__(403)
+    """A form was sent without a session, which may have ended meanwhile."""
 
 
 def path_without_key(path: str) -> str:
@@ -83,21 +63,22 @@ def path_without_key(path: str) -> str:
 class ErrorHandler(SecureHandler):
     """The error page and the log line of what went wrong."""
 
-    @classmethod
-    @functools.cache
-    def methods(cls) -> list[str]:
-        """Return the methods of this address: those that aren't Tornado's own refusal."""
-        known = [
-            name
-            for name in cls.SUPPORTED_METHODS
-            if getattr(cls, name.lower()) is not getattr(RequestHandler, name.lower())
-        ]
-        return known if "GET" in known else [name for name in known if name != "HEAD"]
+    def __init_subclass__(cls) -> None:
+        """Support the methods that a class has, so that Tornado answers others with 405 at once."""
+        super().__init_subclass__()
+        if "SUPPORTED_METHODS" not in vars(cls):
+            own = [
+                name
+                for name in RequestHandler.SUPPORTED_METHODS
+                if getattr(cls, name.lower()) is not getattr(RequestHandler, name.lower())
+            ]
+            # HEAD answers as GET does.
+            cls.SUPPORTED_METHODS = tuple(name for name in own if name != "HEAD" or "GET" in own)
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Log the faults of the server; what a client did wrong has its line in the access log."""
         where = f"{self.request.method} {path_without_key(self.request.path)!r}"
-        if isinstance(value, Unavailable):
+        if isinstance(value, errors.Unavailable):
             self.app.error_log.log(str(value), where)
         elif not isinstance(value, (HTTPError, *ERROR_STATUS)):
             app_log.error("Uncaught exception: %s", where, exc_info=value)
@@ -111,18 +92,18 @@ class ErrorHandler(SecureHandler):
             return
         self.set_status(status)
         if status == 405:
-            self.set_header("Allow", ", ".join(self.methods()))
+            self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
         if status in (429, 503):
             self.set_header("Retry-After", str(getattr(error, "seconds", 5)))
         translate = self.locale.translate
         title, sentence = (
             text and translate(text) for text in ERROR_TEXTS.get(status, INTERNAL_ERROR)
         )
-        if isinstance(error, Invalid):
+        if isinstance(error, errors.Invalid):
             sentence = error.message(translate)
-        if isinstance(error, Conflict):
+        if isinstance(error, errors.Conflict):
             sentence = translate(error.args[0])
-        if isinstance(error, Uncertain):
+        if isinstance(error, errors.Uncertain):
             sentence = translate(UNCERTAIN)
         self.show_error(error, status, title, sentence)
 

@@ -82,10 +82,7 @@ def read_last(
 
 
 def label(words: str, known: dict[str, str]) -> bytes:
-    """Return the HTML of a todo's title; what was written stays in `title`, for the script.
-
-    Links whose titles are `known` show those.
-    """
+    """Return `linked`; where it shows known titles, what was written is in `title`, for scripts."""
     html = linked(words, known)
     if known.keys().isdisjoint(text.ADDRESS.findall(words)):
         return html
@@ -129,7 +126,11 @@ class ListPageHandler(PageHandler):
         else:
             # Undo isn't offered for ever, so a page isn't cached for ever.
             key = (list_id, page.digest, clock.seconds() // history.RECENT.seconds)
-            html = await self.app.render_cache.get_or_render(key, partial(self.draw_plain, page))
+
+            async def draw() -> bytes:
+                return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
+
+            html = await self.app.render_cache.get_or_render(key, draw)
             self.finish(html.replace(TOKEN, self.xsrf_token))
 
     async def page_of(self, list_id: int, shown: str) -> PageContext:
@@ -143,10 +144,6 @@ class ListPageHandler(PageHandler):
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
         return PageContext(access, shown, mine, digest)
 
-    async def draw_plain(self, page: PageContext) -> bytes:
-        """Return the whole page, with TOKEN in place of the token of its forms."""
-        return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
-
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
         elements = await self.draw_elements(page, editing)
         values = self.page_values(page) | {"editing": editing}
@@ -158,22 +155,17 @@ class ListPageHandler(PageHandler):
 
     async def draw_elements(self, page: PageContext, editing: int) -> Elements:
         """Return the elements of the page: the side bar, the rows, the last changes, PARTS."""
-        elements = {"side": await self.draw_side(page)}
+        badges: dict[int, bytes] = {}
+        for part in PARTS:
+            badges |= await part.badges(self) if part.badges else {}
+        side = {"mine": page.mine, "here": page.access.id, "badges": badges}
+        elements = {"side": self.render_string("todos/side.html", **side)}
         if page.shown in todos.FILTERS:
             elements["rows"] = await self.draw_rows(page, editing)
         elements |= await self.draw_last(page)
         for part in PARTS:
             elements |= await part.draw(self, page)
         return elements
-
-    async def draw_side(self, page: PageContext) -> bytes:
-        """Return the side bar with all lists of the reader."""
-        badges: dict[int, bytes] = {}
-        for part in PARTS:
-            badges |= await part.badges(self) if part.badges else {}
-        return self.render_string(
-            "todos/side.html", mine=page.mine, here=page.access.id, badges=badges
-        )
 
     async def draw_last(self, page: PageContext) -> Elements:
         """Return what is the reader's alone: their last change, and the last one by others."""
@@ -215,14 +207,8 @@ class ListPageHandler(PageHandler):
 
     def credit(self, who: tuple[str | None, ...]) -> str:
         """Return in words who added a todo, completed it and has it to do."""
-        translate = self.locale.translate
-        return " · ".join(
-            [
-                translate(words).format(name=name)
-                for words, name in zip(WHO, who, strict=True)
-                if name
-            ]
-        )
+        named = [(words, name) for words, name in zip(WHO, who, strict=True) if name]
+        return " · ".join(self.locale.translate(words).format(name=name) for words, name in named)
 
     async def show(self, list_id: str) -> None:
         """Show the list again for a form on it that was refused, as it was shown before."""

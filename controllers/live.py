@@ -13,6 +13,7 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from controllers.base import ID, PageHandler
+from controllers.errors import ERROR_STATUS
 from models import lists
 from models.errors import NotFound, TooMany, Unavailable
 from models.tables import Person
@@ -28,6 +29,7 @@ LISTS = 50  # that one socket may watch
 class LiveHandler(WebSocketHandler, PageHandler):
     """One socket for all the lists that a page watches."""
 
+    SUPPORTED_METHODS = ("GET",)
     pace = TokenBucket(READS * RATE, READS * BURST)  # by socket
 
     async def prepare(self) -> None:
@@ -53,10 +55,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.mistakes = 0
         self.writing: asyncio.Future[None] | None = None
         self.pending: dict[tuple[int, str], Message] = {}
-
-    async def head(self, *args: str) -> None:
-        """Raise HTTPError 405, as there is no page."""
-        raise HTTPError(405)
 
     def detach(self) -> IOStream:
         """Return the stream, so that its reads count: empty parts of messages reach no hook.
@@ -102,9 +100,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
             asked = json.loads(data if isinstance(data, str) else data.decode())
             kind, list_id = asked["type"], asked["list"]
             version = asked.get("version", 0)
-            if type(version) is not int or version < 0 or kind not in ("watch", "unwatch"):
-                raise ValueError
-            if not ID.fullmatch(json.dumps(list_id)):
+            known = type(version) is int and version >= 0 and kind in ("watch", "unwatch")
+            if not known or not ID.fullmatch(json.dumps(list_id)):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
             self.send(message("error", status=400))
@@ -133,12 +130,11 @@ class LiveHandler(WebSocketHandler, PageHandler):
             answer = message("watching", list_id, version=access.version)
         except (NotFound, Unavailable) as error:
             self.hub.unsubscribe(self, list_id)
-            status = 404 if isinstance(error, NotFound) else 503
-            answer = message("error", list_id, status=status)
+            answer = message("error", list_id, status=ERROR_STATUS[type(error)])
         finally:
             self.starting.discard(list_id)
-        held = {key: self.pending.pop(key) for key in [*self.pending] if key[0] == list_id}
-        for news in (answer, *held.values()):
+        held = [self.pending.pop(key) for key in [*self.pending] if key[0] == list_id]
+        for news in (answer, *held):
             self.send(news)
 
     def send(self, news: Message) -> None:
@@ -167,9 +163,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
     def wake(self) -> None:
         """Do nothing: a socket belongs to a session, whose end closes it."""
 
-    def end(self, code: int) -> None:
-        """Close it."""
-        self.close(code)
+    end = WebSocketHandler.close
 
     def on_close(self) -> None:
         """Leave the hub, which it may never have joined."""

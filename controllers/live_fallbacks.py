@@ -7,12 +7,21 @@ from urllib.parse import urlsplit
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from controllers.base import ID, PageHandler
+from controllers.base import ID, READ_WITHIN, BaseHandler, PageHandler
 from models import lists, sessions
 from services.hub import ALIVE_MESSAGE, Message, message
 from services.subscriber import Subscriber
 
 POLL = 25  # seconds that a poll waits
+
+
+async def flush(handler: BaseHandler) -> None:
+    """Wait until a part of a stream has left. Raises StreamClosedError when nobody reads it."""
+    try:
+        await asyncio.wait_for(handler.flush(), READ_WITHIN)
+    except TimeoutError:
+        handler.drop_connection()
+        raise StreamClosedError from None
 
 
 class WaitingHandler(PageHandler):
@@ -90,7 +99,7 @@ class EventsHandler(WaitingHandler):
                     version = each.fields.get("version")
                     self.write(f"id: {version}\n" if version else "")
                     self.write(b"data: " + each.data + b"\n\n")
-                await self.flushed()
+                await flush(self)
                 if subscriber.ended or not await self.lookup(sessions.session_for, subscriber.key):
                     return
                 news = await subscriber.wait() or [ALIVE_MESSAGE]

@@ -17,7 +17,8 @@ class ResetHandler(AuthFormHandler):
     @redisplay_if_invalid
     async def post(self, key: str) -> None:
         person = await self.read(password_resets.reset_owner, key)
-        hashed = await self.hash(users.hash_password, self.field("new_password"), person.username)
+        words = self.field("new_password"), person.username
+        hashed = await self.app.hash_pool.run(users.hash_password, *words)
         visit = hashed, self.browser(), self.session_key()
         made = await self.app.write(password_resets.reset_password, key, *visit)
         self.start_session(made, person.username, hashed)

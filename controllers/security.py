@@ -7,10 +7,9 @@ import secrets
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tornado.httputil import HTTPServerRequest
-from tornado.netutil import is_valid_ip
 from tornado.web import RequestHandler
 
+from config import Config
 from models import rate_limits, users
 from models.errors import TooMany
 from models.tables import Person
@@ -39,21 +38,10 @@ DAY = 86400  # seconds
 DEVICE_DAYS = 400  # how long a browser that has logged in once is recognized
 
 
-def apply_forwarded_headers(request: HTTPServerRequest, proxies: list[str]) -> None:
-    """Set the client's address and protocol as a proxy of ours tells them.
-
-    The client is the last address in X-Forwarded-For that isn't a proxy's. Tornado's `xheaders`
-    believes X-Real-Ip from anyone, so that a client could choose its own address.
-    """
-    for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-        if not is_valid_ip(address.strip()):
-            break
-        request.remote_ip = address.strip()
-        if request.remote_ip not in proxies:
-            break
-    proto = request.headers.get("X-Forwarded-Proto", "")
-    if proto in ("http", "https"):
-        request.protocol = proto
+def cookie_rules(config: Config, seconds: int) -> dict[str, Any]:
+    """Return the rules of a cookie for so many seconds: a date would go by the browser's clock."""
+    rules = {"max_age": seconds, "expires_days": None, "httponly": True, "samesite": "Lax"}
+    return rules | {"secure": config.secure}
 
 
 def local_path(place: str, otherwise: str = "/") -> str:
@@ -90,9 +78,8 @@ class SecureHandler(RequestHandler):
         return f"__Host-{name}" if self.app.config.secure else name
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
-        """Set a signed cookie for so many seconds; a date would depend on the browser's clock."""
-        rules: Any = {"expires_days": None, "max_age": seconds, "httponly": True, "samesite": "Lax"}
-        self.set_signed_cookie(self.cookie(name), value, **rules, secure=self.app.config.secure)
+        """Set a signed cookie for so many seconds."""
+        self.set_signed_cookie(self.cookie(name), value, **cookie_rules(self.app.config, seconds))
 
     def drop_cookie(self, name: str) -> None:
         """Remove a cookie of ours, by the name that `give_cookie` takes."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from controllers.base import ID, PageHandler, redisplay_if_invalid
 from controllers.list_page import ListPageHandler, linked
@@ -107,13 +106,8 @@ class TodoHandler(ListPageHandler):
         if text.blank(title):
             list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
         else:
-            fields: dict[str, Any] = {
-                "title": title,
-                "notes": notes,
-                "assigned": self.typed.get("assigned"),
-            }
-            edit = partial(todos.edit, **fields)
-            todo = await self.commit(edit, self.current_user, int(todo_id))
+            fields = {"title": title, "notes": notes, "assigned": self.typed.get("assigned")}
+            todo = await self.commit(todos.edit, self.current_user, int(todo_id), **fields)
             list_id = todo["list"]
         self.see_other("list", list_id)
 

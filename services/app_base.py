@@ -23,29 +23,40 @@ log = logging.getLogger(__name__)
 
 
 class BaseApp(Application):
-    """Typed attributes, and the ways to the database; `app.App` makes the parts."""
+    """The parts of the application, and the ways to the database; `app.App` says which they are."""
 
-    config: Config
-    store: SqliteStore
-    bridge: ThreadBridge
-    lookups: LookupCache
-    change_feed: ChangeFeed
-    hub: Hub
-    hash_pool: HashPool
-    active_requests: ActiveRequests
-    render_cache: RenderCache
-    write_rate: TokenBucket
-    error_log: RateLimitedLog
-    services: dict[type[Any], Any]
-    jobs: list[Any]
-    publish: Callable[..., bool]  # a topic and its message to other processes; False if it can't
-    receivers: dict[str, Callable[..., None]]  # by topic: takes what other processes publish
-    on_request: list[Callable[[RequestHandler], None]]
-    on_event: list[Callable[[str, str], None]]
     invitations: list[Callable[[str], bool]]  # units that say whether a path invites to sign up
-    checks: list[Callable[[Config], None]]  # each raises StartupError
-    others_here: Callable[[int, str], tuple[str, ...]]  # who has a list open, but for one name
-    is_open = False
+    checks: list[Callable[[Config], None]]  # each raises StartupError or Error
+    jobs: list[Any]
+
+    def __init__(
+        self,
+        config: Config,
+        store: SqliteStore,
+        lookups: LookupCache,
+        addresses: list[Any],
+        **settings: Any,
+    ) -> None:
+        super().__init__(addresses, **settings)
+        self.config, self.store, self.lookups = config, store, lookups
+        self.bridge = ThreadBridge()
+        self.hash_pool = HashPool()
+        self.active_requests = ActiveRequests()
+        self.render_cache = RenderCache()
+        self.write_rate = TokenBucket()
+        self.error_log = RateLimitedLog()
+        self.services: dict[type[Any], Any] = {}
+        # Called after each answer, and for each `event`.
+        self.on_request: list[Callable[[RequestHandler], None]] = []
+        self.on_event: list[Callable[[str, str], None]] = []
+        # Publishes a topic and its message to other processes, and returns whether it could; what
+        # they publish goes to the receiver of its topic.
+        self.publish: Callable[..., bool] = lambda *message: False
+        self.receivers: dict[str, Callable[..., None]] = {}
+        # Returns who has a list open, but for one name.
+        self.others_here: Callable[[int, str], tuple[str, ...]] = lambda list_id, username: ()
+        self.hub = Hub(lookups)
+        self.change_feed = ChangeFeed(self)
 
     async def open(self) -> None:
         """Open the database and the services, if they aren't open. Raises StartupError."""

@@ -10,7 +10,7 @@ from models import migrations
 from models.clock import moment
 from models.errors import StartupError
 from services.app_base import BaseApp
-from services.bridge import in_daemon_thread
+from services.daemon_thread import in_daemon_thread
 
 NIGHT = 3  # o'clock
 BACKUPS = 7  # copies that are kept
@@ -19,8 +19,8 @@ NO_BACKUP = "--backup and --backup_folder copy SQLite files: with PostgreSQL use
 
 async def back_up_nightly(app: BaseApp) -> None:
     """Copy the database into --backup_folder, if there is one."""
-    if folder := app.config.backups:
-        await in_daemon_thread(partial(back_up, app.config.database_path, folder))
+    if folder := app.config.backup_folder:
+        await in_daemon_thread(partial(back_up, app.config.database_path, Path(folder)))
 
 
 def back_up(database: Path, folder: Path) -> None:
@@ -57,8 +57,10 @@ def until_night() -> float:
 
 def check(config: Config) -> None:
     """Raise StartupError unless the nightly copies, if wanted, can be written."""
-    folder = config.backups
-    if folder and config.engine == "postgresql":
+    if not config.backup_folder:
+        return
+    if config.engine == "postgresql":
         raise StartupError(NO_BACKUP)
-    if folder and not (folder.is_dir() and os.access(folder, os.W_OK)):
+    folder = Path(config.backup_folder).absolute()
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise StartupError(f"--backup_folder={folder} is not a writable folder: create it.")

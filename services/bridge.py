@@ -1,12 +1,12 @@
-"""Between threads and the event loop: units of work, password hashes, what a library blocks on."""
+"""Between threads and the event loop: units of work, and password hashes."""
 
 import asyncio
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from models.database import Answer
 from models.errors import Unavailable
@@ -29,7 +29,8 @@ class ThreadBridge:
         self.submitted: list[tuple[Submit, Callable[[], Any], Answer]] = []
         self.answers: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
         self.woken = False
-        self.last: dict[int, asyncio.Future[Any]] = {}  # by user: their commit that is running
+        # By user: their last commit, as long as anyone awaits it.
+        self.last: WeakValueDictionary[int, asyncio.Future[Any]] = WeakValueDictionary()
 
     def run(self, submit: Submit, work: Callable[[], T]) -> asyncio.Future[T]:
         """Return the future answer of a unit of work, which all of this turn are submitted with."""
@@ -85,18 +86,3 @@ class HashPool:
             return await asyncio.wrap_future(self.threads.submit(work, *args, **kwargs))
         finally:
             self.waiting -= 1
-
-
-async def in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread that the process, when it ends, does not wait for."""
-    ended: Future[T] = Future()
-    ended.set_running_or_notify_cancel()  # a caller who is cancelled doesn't stop the work
-
-    def run() -> None:
-        try:
-            ended.set_result(work())
-        except Exception as error:  # raised where it is awaited
-            ended.set_exception(error)
-
-    threading.Thread(target=run, name="aside", daemon=True).start()
-    return await asyncio.wrap_future(ended)

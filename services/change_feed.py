@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from models import lists
@@ -15,12 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class ChangeFeed:
-    """Announces to the hub what is committed.
+    """Announces to the hub what is committed: what this process has, the store tells.
 
-    The store tells what this process has committed; it is announced in the same turn or the next.
-    What others have committed shows in the versions of the lists that are watched here. They are
-    looked up when anyone has committed, every `LookupCache.poll_every` seconds at most, and at
-    once when a notification by Redis says so.
+    What others have shows in the versions of the lists that are watched here. They are looked up
+    when anyone has committed, every `LookupCache.poll_every` seconds at most, and at once when a
+    notification by Redis says so.
     """
 
     def __init__(self, app: Any) -> None:
@@ -36,11 +36,8 @@ class ChangeFeed:
         """Start with what is committed from now on."""
         loop = asyncio.get_running_loop()
 
-        def on_changes(changes: list[tuple[int, int, str]]) -> None:  # runs in the store's threads
-            if changes:
-                loop.call_soon_threadsafe(self.announce, changes)
-
-        self.app.store.on_changes = on_changes
+        soon: Any = loop.call_soon_threadsafe  # it is called in the store's threads
+        self.app.store.on_changes = partial(soon, self.announce)
         self.task = asyncio.create_task(self.run())
 
     def announce(self, changes: list[tuple[int, int, str]]) -> None:
@@ -66,36 +63,33 @@ class ChangeFeed:
             self.hint.clear()
             begun = time.monotonic()
             try:
-                await self.poll()
-            except Unavailable:
-                pass  # the next look may find it
-            except Exception:  # and no news for ever would be worse
+                with suppress(Unavailable):  # the next look may find it
+                    await self.poll()
+            except Exception:  # no news for ever would be worse
                 log.exception("Looking for changes has failed")
             rest = REST * (time.monotonic() - begun)
 
     async def poll(self) -> None:
-        """Look at the lists that were notified, or else at all that are watched."""
-        notified, self.notified = self.notified, set()
-        if notified:
-            await self.poll_versions(notified)
-            return
-        snapshot = await self.app.lookups.snapshot_id()
-        if snapshot != self.as_of:
-            await self.poll_versions({*self.app.hub.versions})
-            self.as_of = snapshot
+        """Announce what is new on the lists that were notified, or else on all that are watched.
 
-    async def poll_versions(self, list_ids: set[int]) -> None:
-        """Announce what is new on some lists. Raises Unavailable."""
-        watched = self.app.hub.versions
-        if not list_ids:
-            return
-        for list_id, version, revision in await self.app.read(lists.versions, [*list_ids]):
+        Raises Unavailable.
+        """
+        watched, as_of = self.app.hub.versions, self.as_of
+        notified, self.notified = self.notified, set()
+        if not notified:
+            as_of = await self.app.lookups.snapshot_id()
+            if as_of == self.as_of:
+                return
+        list_ids = [*(notified or watched)]
+        rows = await self.app.read(lists.versions, list_ids) if list_ids else []
+        for list_id, version, revision in rows:
             if version > watched.get(list_id, version):
                 self.app.hub.announce(list_id, version, "list")  # of whatever kind it was
             if revision > self.revisions.get(list_id, 0):
                 self.revisions[list_id] = revision
                 self.app.hub.broadcast(message("titles", list_id))
         self.revisions = {n: revision for n, revision in self.revisions.items() if n in watched}
+        self.as_of = as_of
 
     async def close(self) -> None:
         """Stop looking."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -60,7 +60,6 @@ class Hub:
         self.sessions: defaultdict[str, set[Watcher]] = defaultdict(set)
         # By list: who watches it, and whether they have it open.
         self.watchers: defaultdict[int, dict[Watcher, bool]] = defaultdict(dict)
-        self.opened: Counter[tuple[int, int]] = Counter()  # list and user: in how many windows
         self.versions: dict[int, int] = {}  # of each watched list, the last that was announced
         self.unchecked: set[int] = set()  # lists whose watchers may have lost the right to read
         self.unavailable: set[int] = set()  # those of them that couldn't be looked up
@@ -85,24 +84,26 @@ class Hub:
 
     def subscribe(self, watcher: Watcher, list_id: int, *, opens: bool) -> None:
         """Send a watcher what happens to a list, which its person may read, and has open or not."""
-        self.unsubscribe(watcher, list_id)
         self.watchers[list_id][watcher] = opens
         watcher.watched.add(list_id)
-        if opens:
-            self.opened[list_id, watcher.person.id] += 1
 
     def unsubscribe(self, watcher: Watcher, list_id: int) -> None:
         """Undo `subscribe`; nothing happens when that was never called."""
         watcher.watched.discard(list_id)
         here = self.watchers.get(list_id, {})
-        if here.pop(watcher, False):
-            place = list_id, watcher.person.id
-            self.opened[place] -= 1
-            if not self.opened[place]:
-                del self.opened[place]
+        here.pop(watcher, None)
         if not here:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
+
+    def opened(self) -> set[tuple[int, int]]:
+        """Return the lists that someone has open, each with the ids of those people."""
+        return {
+            (list_id, watcher.person.id)
+            for list_id, here in self.watchers.items()
+            for watcher, opens in here.items()
+            if opens
+        }
 
     def know(self, list_id: int, version: int) -> None:
         """Remember at which version someone began to watch a list: later ones are announced."""
@@ -132,8 +133,7 @@ class Hub:
 
     def schedule_broadcast(self) -> None:
         """Start the task that sends what is waiting, unless it runs."""
-        if not self.sending:
-            self.sending = asyncio.get_running_loop().create_task(self.send_waiting())
+        self.sending = self.sending or asyncio.create_task(self.send_waiting())
 
     async def send_waiting(self) -> None:
         """Check the rights that may have changed, then send what is waiting."""
@@ -162,12 +162,14 @@ class Hub:
     async def check_rights(self, list_id: int) -> None:
         """Remove the watchers of a list who may not read it any more; they are sent `gone`."""
         await asyncio.sleep(0)  # what was looked up in this turn may be older than the change
-        people = [*{watcher.person for watcher in self.watchers.get(list_id, ())}]
-        looking = [self.lookups(lists.get_for, person, list_id) for person in people]
-        found = await asyncio.gather(*looking, return_exceptions=True)
-        out = {who for who, each in zip(people, found, strict=True) if isinstance(each, NotFound)}
-        if any(isinstance(each, Unavailable) for each in found):
-            self.unavailable.add(list_id)  # they stay until it can be looked up
+        out = set()
+        for person in {watcher.person for watcher in self.watchers.get(list_id, ())}:
+            try:
+                await self.lookups(lists.get_for, person, list_id)
+            except NotFound:
+                out.add(person)
+            except Unavailable:
+                self.unavailable.add(list_id)  # they stay until it can be looked up
         removed = [each for each in self.watchers.get(list_id, ()) if each.person in out]
         for watcher in removed:
             self.unsubscribe(watcher, list_id)

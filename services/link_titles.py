@@ -26,7 +26,7 @@ from tornado.netutil import Resolver
 
 from models import links, text
 from services.app_base import BaseApp
-from services.bridge import in_daemon_thread
+from services.daemon_thread import in_daemon_thread
 
 AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages fetched; the last for one person's links
 REDIRECTS = 3  # that are followed

@@ -15,8 +15,10 @@ from urllib.parse import quote_plus, urlencode
 import jwt
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.iostream import UnsatisfiableReadError
+from tornado.options import Error
 from tornado.web import HTTPError
 
+from config import Config
 from models.text import N_
 from services.app_base import BaseApp
 
@@ -25,6 +27,10 @@ T = TypeVar("T")
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}  # by type of key; no others are accepted
 CLAIMS = ["iss", "sub", "aud", "exp", "iat"]
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+# Without TLS anyone on the network could log in as anyone (OpenID Connect Core 1.0, 3.1.3.7, 6).
+ISSUER = re.compile(
+    r"https://[^/?#@\s]+(/[^?#\s]*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?"
+)
 URL = re.compile(r'https?://[!"$-~]+')  # visible ASCII, no fragment
 SUBJECT = re.compile("[ -~]{1,255}")
 TOKEN = re.compile("[!-~]+")
@@ -42,6 +48,16 @@ CLOSED = N_(
     "You don't have an account here yet, and sign-up is by invitation only. If you do have one, "
     "log in with its password, and link it to {name} on your account page."
 )
+
+
+def check(config: Config) -> None:
+    """Raise Error unless there is no provider, or all that is needed of one."""
+    issuer = config.oidc_issuer
+    needed = (issuer, config.oidc_client_id, config.oidc_client_secret)
+    if any((*needed, config.oidc_name)) and not all(needed):
+        raise Error("--oidc_issuer, --oidc_client_id and --oidc_client_secret must go together")
+    if issuer and not ISSUER.fullmatch(issuer):
+        raise Error(f"--oidc_issuer must look like https://id.example.org, not {issuer!r}")
 
 
 class SsoError(HTTPError):

@@ -70,7 +70,7 @@ class Presence:
 
     async def update(self) -> None:
         """Find who is where, tell the windows what has changed, and the other processes."""
-        opened = {*self.app.hub.opened}
+        opened = self.app.hub.opened()
         users = {user for _, user in opened}
         elsewhere: list[Place] = []
         before = self.names

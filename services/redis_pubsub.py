@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from config import Config, check_url
 from services.app_base import BaseApp
 
 BEAT = 5  # seconds after which something is sent, if only to see that Redis is there
 SILENCE = 12  # seconds without a message, after which Redis is taken to be down
 QUEUE = 1000  # messages that wait for Redis, at most
 LONGEST = 1024 * 1024  # bytes of a message that are read
+ADDRESS = ("rediss?", "(/[0-9]*)?", "redis://user:password@host:port, or rediss:// for TLS")
 log = logging.getLogger(__name__)
+
+
+def check(config: Config) -> None:
+    """Raise Error unless --redis is empty or an address of Redis."""
+    if config.redis:
+        check_url("redis", config.redis, *ADDRESS)
 
 
 class RedisPubSub:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from tornado.web import HTTPError
+from tornado.web import HTTPError, RequestHandler
 
 from controllers.api.schema import NOT_JSON, STRICT, ApiError, Operation, check_body, read_json
 from controllers.base import BaseHandler
@@ -127,7 +127,7 @@ class ApiHandler(BaseHandler):
         return visit
 
     def options(self, *args: str) -> None:
-        methods = ", ".join(self.methods())
+        methods = ", ".join(self.SUPPORTED_METHODS)
         self.set_status(204)
         self.set_header("Allow", methods)
         self.set_header("Access-Control-Allow-Methods", methods)
@@ -273,6 +273,8 @@ def make_cursor(order: float, number: int) -> str:
 
 class MissingApiHandler(ApiHandler):
     """Every other address under /api: 404, whatever the method."""
+
+    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
 
     async def prepare(self) -> None:
         raise NotFound

@@ -7,6 +7,7 @@ from tornado.iostream import StreamClosedError
 
 from controllers.api.base import PAGE_LIMIT, OfListHandler, operation
 from controllers.api.schema import ID, INSTANT, OBJECTS, text
+from controllers.live_fallbacks import flush
 from models import api_resources
 from models.errors import NotFound, Pruned, Unavailable
 from services.subscriber import Subscriber
@@ -58,12 +59,12 @@ class ChangesHandler(OfListHandler):
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.streaming = True
             self.write(": this goes on\n\n")
-            await self.flushed()
+            await flush(self)
             while not subscriber.ended and await self.find_visit():
                 events = [f"id: {version}\ndata: {text}\n\n" for version, text in rows]
                 since = rows[-1][0] if rows else since
                 self.write("".join(events))
-                await self.flushed()
+                await flush(self)
                 if since == access.version and not await subscriber.wait():
                     self.write(": alive\n\n")
                 access, rows = await self.read(changes, since, PAGE_LIMIT)

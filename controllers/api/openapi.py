@@ -29,7 +29,7 @@ def describe(addresses: Paths, server: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 description of what is at `addresses`."""
     paths: dict[str, Any] = {}
     for path, handler in addresses:
-        for method in handler.methods():
+        for method in handler.SUPPORTED_METHODS:
             operation = getattr(getattr(handler, method.lower()), "operation", None)
             if operation:
                 paths.setdefault(path, {})[method.lower()] = describe_operation(
