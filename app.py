@@ -16,12 +16,14 @@ import models.account_closing
 import models.accounts
 import models.cleanup
 import models.history
+import models.idempotency
 import models.invites
 import models.links
 import models.members
 import models.messages
 import models.password_resets
 import models.presence
+import models.rate_limits
 import models.sessions
 import models.sqlite_to_postgres
 import models.todos
@@ -52,13 +54,13 @@ from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
-from controllers.base import MissingHandler
+from controllers.base import ONCE, MissingHandler
 from controllers.errors import path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from models.sqlite_file import SqliteFile, signing_key
-from services import backups, jobs, link_titles, metrics, oidc, presence, redis_pubsub
+from services import backups, jobs, link_titles, login_limits, metrics, oidc, presence, redis_pubsub
 from services.app_base import BaseApp
 from services.jobs import HOUR, PeriodicJob
 from services.lookup_cache import LookupCache
@@ -151,12 +153,20 @@ lists.MEMBERS_PARTS[:] = [invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
 models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
-models.accounts.AFTER_PASSWORD_CHANGE[:] = [models.password_resets.delete_all]
+models.accounts.AFTER_PASSWORD_CHANGE[:] = [
+    models.password_resets.delete_all,
+    models.rate_limits.forget,
+]
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
-models.account_closing.AFTER[:] = [models.links.delete_unused]
+models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
 models.links.TEXTS[1:] = [models.messages.Message.text]
-models.cleanup.EXPIRED[:] = [models.links.expired]
+models.cleanup.EXPIRED[:] = [
+    models.links.expired,
+    models.rate_limits.expired,
+    models.idempotency.expired,
+]
+ONCE[:] = [models.idempotency.once]
 models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
 # Whether a path on the way to signing up comes from an invitation.
 INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
@@ -169,6 +179,7 @@ SERVICES: list[Any] = [
     metrics.LoopMonitor,
     redis_pubsub.RedisPubSub,
     presence.Presence,
+    login_limits.LoginLimits,
     oidc.Provider,
     link_titles.LinkTitles,
     jobs.Jobs,

@@ -79,7 +79,7 @@ class PasswordHandler(AccountPageHandler):
         args = person, hashed, self.browser(), self.session_key(), self.verified_hash
         key = await self.app.write(accounts.change_password, *args)
         self.set_session_cookie(key)
-        self.remember_device(person.username, hashed)
+        self.app.login_guard.remember(self, person.username, hashed)
         self.see_other("account", saved=True)
 
 

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from controllers.base import PageHandler, redisplay_if_invalid
 from controllers.security import local_path
-from models import rate_limits, sessions, users
+from models import sessions, users
 from models.errors import Invalid, WrongPassword
 
 
@@ -39,7 +39,7 @@ class AuthFormHandler(PageHandler):
     def start_session(self, key: str, name: str, stored: str) -> None:
         """Give this browser the key of a session and the mark of its device, and go on."""
         self.set_session_cookie(key)
-        self.remember_device(name, stored)
+        self.app.login_guard.remember(self, name, stored)
         self.redirect(self.next(), status=303)
 
 
@@ -66,8 +66,7 @@ class SignUpHandler(AuthFormHandler):
         await self.check_invitation()
         username = users.clean_username(self.field("username"))
         email = users.clean_email(self.field("email"))
-        near = f"signup:{rate_limits.network(self.request.remote_ip or '')}"
-        await self.count(near)
+        forgive = await self.app.login_guard.admit_sign_up(self)
         try:
             words = self.field("password"), username, (email or "").partition("@")[0]
             password = await self.app.hash_pool.run(users.hash_password, *words)
@@ -75,7 +74,7 @@ class SignUpHandler(AuthFormHandler):
             account = (username, email, password, name, self.browser(), self.session_key())
             key = await self.commit(sessions.sign_up, *account)
         except Invalid:
-            await self.app.write(rate_limits.give_back, near)
+            await forgive()
             raise
         self.start_session(key, username, password)
 

@@ -15,7 +15,7 @@ from tornado.web import HTTPError, RequestHandler, decode_signed_value
 
 from controllers.errors import ERROR_STATUS, ErrorHandler, NotLoggedIn
 from controllers.security import HEADERS, local_path
-from models import idempotency, sessions
+from models import sessions
 from models.errors import Invalid, NotFound, TooMany
 from models.tables import Person
 
@@ -23,6 +23,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ID = re.compile("[1-9][0-9]{0,17}")
+# What runs a unit of work once for the `op` of a form: see app.py.
+ONCE: list[Callable[..., Any]] = []
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 SESSION_AGES = 100_000  # days; how long a session lasts its row says
@@ -235,10 +237,10 @@ class PageHandler(BaseHandler):
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work`, done once for the `op` of the form, a UUID, however often it is sent."""
         person, op = self.current_user, self.field("op")
-        if not op or not person or self.public:
+        if not op or not person or self.public or not ONCE:
             return work
         try:
-            return partial(idempotency.once, person, str(UUID(op)), self.request.path, work)
+            return partial(ONCE[0], person, str(UUID(op)), self.request.path, work)
         except ValueError:
             raise HTTPError(400) from None
 

@@ -1,17 +1,14 @@
-"""Headers, cookies, redirects that stay on this site, and log-ins that are counted."""
+"""Headers, cookies, redirects that stay on this site, and the check of a password."""
 
-import hashlib
 import logging
 import re
-import secrets
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tornado.web import RequestHandler
 
 from config import Config
-from models import rate_limits, users
-from models.errors import TooMany
+from models import users
 from models.tables import Person
 from services.app_base import BaseApp
 
@@ -35,7 +32,6 @@ security_log = logging.getLogger("afazeres.security")
 LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII without the backslash
 INVISIBLE = re.compile(r"[\\\x00-\x1f\x7f]")
 DAY = 86400  # seconds
-DEVICE_DAYS = 400  # how long a browser that has logged in once is recognized
 
 
 def cookie_rules(config: Config, seconds: int) -> dict[str, Any]:
@@ -59,6 +55,7 @@ class SecureHandler(RequestHandler):
     """The headers and cookies of every answer, and the one way to check a password."""
 
     default_headers = HEADERS
+    reads_cookies = True
     verified_hash: str | None = None  # the stored hash of the password that was right
 
     @property
@@ -85,53 +82,20 @@ class SecureHandler(RequestHandler):
         """Remove a cookie of ours, by the name that `give_cookie` takes."""
         self.clear_cookie(self.cookie(name), secure=self.app.config.secure)
 
-    async def count(self, *keys: str) -> None:
-        """Count an attempt under keys of `models.rate_limits`. Raises TooMany."""
-        if self.app.config.throttle:
-            await self.app.write(rate_limits.count, *keys)
-
     async def authenticate(self, username: str, password: str) -> Person | None:
         """Return whose name and password these are; the same words and time whatever is wrong.
 
-        The attempt counts for the device that logged in before, or else for the name and the
-        address. `self.verified_hash` is the hash of the password then. Raises TooMany.
+        `self.verified_hash` is the hash of the password then. Raises TooMany.
         """
         name = users.fold(username)
-        network = rate_limits.network(self.request.remote_ip or "")
         person, stored = await self.app.read(users.password_of, username)
-        device = self.device_id(name, stored)
-        keys = (f"device:{device}",) if device else (f"name:{name}", f"address:{network}")
-        try:
-            await self.count(*keys)
-        except TooMany:
-            security_log.info("too many attempts for %r from %s", name, network)
-            raise
+        forgive = await self.app.login_guard.admit(self, name, stored)
         fits = await self.app.hash_pool.run(users.password_fits, password, stored)
         result = "right" if fits else "wrong"
-        security_log.info("%s password for %r from %s", result, name, network)
+        security_log.info("%s password for %r from %s", result, name, self.request.remote_ip)
         self.app.event("log-in", result)
         if not fits or not person:
             return None
-        await self.app.write(rate_limits.give_back, *keys, f"name:{name}")
+        await forgive()
         self.verified_hash = stored
         return person
-
-    def device_id(self, name: str, stored: str | None) -> str:
-        """Return the mark of a browser that has logged in with that name and password, or "".
-
-        It has attempts of its own, so that strangers can't lock the owner of a name out; another
-        password, and another owner of the name, end it.
-        """
-        cookie = self.get_signed_cookie(self.cookie("device"), max_age_days=DEVICE_DAYS)
-        known, _, device = (cookie or b"").decode().partition(" ")
-        return device if stored and known == self.device_owner(name, stored) else ""
-
-    def remember_device(self, name: str, stored: str) -> None:
-        """Mark this browser as one that has logged in; a mark that it has stays the same."""
-        device = self.device_id(name, stored) or secrets.token_urlsafe(16)
-        self.give_cookie("device", f"{self.device_owner(name, stored)} {device}", DEVICE_DAYS * DAY)
-
-    @staticmethod
-    def device_owner(name: str, stored: str) -> str:
-        """Return a digest of a name and its password's hash."""
-        return hashlib.sha256(f"{name} {stored}".encode()).hexdigest()[:32]

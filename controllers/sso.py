@@ -14,7 +14,7 @@ from tornado.httputil import url_concat
 
 from controllers.base import PageHandler
 from controllers.security import local_path, security_log
-from models import accounts, identities, rate_limits, sessions
+from models import accounts, identities, sessions
 from models.errors import NotFound
 from services import oidc
 from services.oidc import DECLINED, LOGIN_TIME, LOST, PendingLogin, Provider, SsoError
@@ -113,7 +113,7 @@ class CallbackHandler(SsoHandler):
             if not await self.read(identities.find, *identity):
                 if not await self.may_sign_up(pending.next):
                     raise SsoError(403, oidc.CLOSED)
-                await self.count(f"signup:{rate_limits.network(self.request.remote_ip or '')}")
+                await self.app.login_guard.admit_sign_up(self)
                 username = await self.provider.username(claims, access)
             names = username, self.locale.translate("Things to do")
             visit = *identity, *names, self.browser(), self.session_key()

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from models import lists, members, todos, users
 from models.database import unit
-from models.tables import LONG_AGO, List, Member, Person, RateLimit, Table, Todo, User
+from models.tables import LONG_AGO, List, Member, Person, Table, Todo, User
 
-AFTER: list[Callable[[], None]] = []  # what extras do then in the same transaction: see app.py
+AFTER: list[Callable[[Person], None]] = []  # in the same transaction: see app.py
 
 
 class ListOutcome(NamedTuple):
@@ -55,9 +55,8 @@ def close(person: Person, stored: str | None = None) -> None:
         if hasattr(table, "user") and table.blank is None:
             table.delete().where(table.user == person.id).execute()
     for rule in AFTER:
-        rule()
+        rule(person)
     Todo.update(assigned_to=None).where(Todo.assigned_to == person.id).execute()
-    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
     blank = {"username": f"gone:{person.id}", "password": None, "email": None, "language": None}
     User.update(blank).where(User.id == person.id).execute()
 

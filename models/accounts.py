@@ -8,7 +8,7 @@ from models import sessions, users
 from models.clock import instant, moment
 from models.database import unit
 from models.errors import Invalid, NotFound
-from models.tables import Person, RateLimit, Session, User
+from models.tables import Person, Session, User
 
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
@@ -57,7 +57,6 @@ def change_password(
     User.update(password=hashed).where(User.id == person.id).execute()
     for rule in AFTER_PASSWORD_CHANGE:
         rule(person)
-    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
     end_others(person)
     return sessions.log_in(person, browser, key)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from peewee import BigIntegerField, CharField, fn
 
-from models import idempotency, lists, sessions
+from models import lists, sessions
 from models.clock import instant, moment, now
-from models.tables import Change, IdempotencyKey, List, RateLimit, Session, Table
+from models.tables import Change, List, Session, Table
 
 SLICE = 500
 HISTORY = timedelta(days=365)  # how long it is kept what a change was
@@ -82,15 +82,13 @@ def expired() -> list[Rule]:
     """Return, table by table, which rows nobody needs any more."""
     this = moment()
     oldest, idlest = instant(this - sessions.LONGEST), instant(this - sessions.IDLE)
-    day, year = instant(this - timedelta(days=1)), instant(this - HISTORY)
+    year = instant(this - HISTORY)
     gone = lists.trash_begins()
     dead: Any = List.select(List.id).where(List.deleted_at < gone)
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
     rules: list[Rule] = [
-        (IdempotencyKey, IdempotencyKey.at < instant(this - idempotency.KEPT)),
         (Session, (Session.created < oldest) | (Session.last_seen < idlest)),
-        (RateLimit, (RateLimit.until < day) & (RateLimit.since < day) & (RateLimit.total < 10)),
         (Change, (Change.id < recent) & (Change.version < last)),
     ]
     tables: list[Any] = Table.__subclasses__()

@@ -5,12 +5,26 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from peewee import CharField, ForeignKeyField, TextField
+
 from models import lists
 from models.clock import instant, moment, now
 from models.errors import Conflict
-from models.tables import IdempotencyKey, Person
+from models.tables import Person, Table, User
 
 KEPT = timedelta(hours=24)
+
+
+class IdempotencyKey(Table):
+    """What the unit of work with this key returned, as JSON, for when it is sent again."""
+
+    user = ForeignKeyField(User, backref="+", index=False)
+    key = CharField(255)
+    answer = TextField()
+    at = CharField(24)
+
+    class Meta:
+        indexes = ((("user", "key"), True),)
 
 
 def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
@@ -34,3 +48,8 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
         user=person.id, key=key, answer=json.dumps([asked, answer]), at=now()
     ).execute()
     return answer
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
+    return [(IdempotencyKey, IdempotencyKey.at < instant(moment() - KEPT))]

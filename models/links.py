@@ -179,7 +179,7 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
     List.update(revision=List.revision + 1).where(List.id.in_(ids)).execute()
 
 
-def delete_unused() -> None:
+def delete_unused(person: object) -> None:
     """Delete the links of lists that were emptied; see `account_closing.AFTER`."""
     Link.delete().where(Link.id.not_in(ListLink.select(ListLink.link))).execute()
 

@@ -8,13 +8,25 @@ import ipaddress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from peewee import BigIntegerField, CharField
+
 from models.clock import instant, moment, now
 from models.database import lock
 from models.errors import TooMany
-from models.tables import RateLimit
+from models.tables import Person, Table
 
 NEVER = "9999"  # sorts after every instant
 IN_A_ROW = 100  # wrong passwords, after which only a browser that was let in before may try
+
+
+class RateLimit(Table):
+    """How often something was tried, of late and in a row; not again until an instant."""
+
+    key = CharField(150, unique=True)
+    recent = BigIntegerField()
+    total = BigIntegerField()
+    since = CharField(24)
+    until = CharField(24)
 
 
 class Rule(NamedTuple):
@@ -88,3 +100,14 @@ def give_back(*keys: str) -> None:
             RateLimit.update(recent=RateLimit.recent - 1, until="").where(
                 RateLimit.key == key
             ).execute()
+
+
+def forget(person: Person) -> None:
+    """Forget the attempts at someone's password; see `accounts.AFTER_PASSWORD_CHANGE`."""
+    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
+
+
+def expired() -> list[tuple[Any, Any]]:
+    """Return which rows can be deleted; see `cleanup.EXPIRED`."""
+    day = instant(moment() - timedelta(days=1))
+    return [(RateLimit, (RateLimit.until < day) & (RateLimit.since < day) & (RateLimit.total < 10))]

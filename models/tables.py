@@ -38,7 +38,7 @@ class Table(Model):
 
     class Meta:
         database = db
-        legacy_table_names = False  # IdempotencyKey is idempotency_key
+        legacy_table_names = False  # RateLimit is rate_limit
 
 
 class User(Table):
@@ -72,16 +72,6 @@ class Session(Table):
     last_seen = CharField(24)
     address = CharField(45)
     agent = CharField(200)
-
-
-class RateLimit(Table):
-    """How often something was tried, of late and in a row; not again until an instant."""
-
-    key = CharField(150, unique=True)
-    recent = BigIntegerField()
-    total = BigIntegerField()
-    since = CharField(24)
-    until = CharField(24)
 
 
 class List(Table):
@@ -156,18 +146,6 @@ class Change(Table):
 
     class Meta:
         indexes = ((("list", "version"), True),)
-
-
-class IdempotencyKey(Table):
-    """What the unit of work with this key returned, as JSON, for when it is sent again."""
-
-    user = ForeignKeyField(User, backref="+", index=False)
-    key = CharField(255)
-    answer = TextField()
-    at = CharField(24)
-
-    class Meta:
-        indexes = ((("user", "key"), True),)
 
 
 class Person(NamedTuple):

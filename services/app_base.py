@@ -22,6 +22,21 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class LoginGuard:
+    """Is asked before a password is checked or an account made; this one admits all."""
+
+    async def admit(self, handler: Any, name: str, stored: str | None) -> Callable[[], Any]:
+        """Admit an attempt at a password; return what to await if it was right."""
+        return self.forgive
+
+    async def admit_sign_up(self, handler: Any) -> Callable[[], Any]:
+        """Admit a new account; return what to await if it wasn't made."""
+        return self.forgive
+
+    async def forgive(self) -> None: ...
+    def remember(self, handler: Any, name: str, stored: str) -> None: ...
+
+
 class BaseApp(Application):
     """The parts of the application, and the ways to the database; `app.App` says which they are."""
 
@@ -45,6 +60,7 @@ class BaseApp(Application):
         self.render_cache = RenderCache()
         self.write_rate = TokenBucket()
         self.error_log = RateLimitedLog()
+        self.login_guard: Any = LoginGuard()
         self.services: dict[type[Any], Any] = {}
         # Called after each answer, and for each `event`.
         self.on_request: list[Callable[[RequestHandler], None]] = []

@@ -89,6 +89,7 @@ class ApiHandler(BaseHandler):
 
     default_headers = API_HEADERS
     public = False
+    reads_cookies = False
     open_methods: tuple[str, ...] = ()  # those that need no token
     versioned = False  # whether If-Match is answered for what is written here
     body: dict[str, Any]
@@ -112,9 +113,6 @@ class ApiHandler(BaseHandler):
         self.current_user = visit.person
         if visit.scope != "write" and method not in ("GET", "HEAD"):
             raise Forbidden
-
-    def device_id(self, name: str, stored: str | None) -> str:
-        return ""  # no cookie is read here
 
     async def find_visit(self) -> sessions.Visit | None:
         """Return the owner and the scope of the request's token, None without a valid one."""

@@ -1,0 +1,78 @@
+"""How often one may try to log in or sign up, by name, device and network."""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from models import rate_limits
+from models.errors import TooMany
+from services.app_base import BaseApp
+
+DAY = 86400  # seconds
+DEVICE_DAYS = 400  # how long a browser that has logged in once is recognized
+Forgive = Callable[[], Awaitable[object]]
+security_log = logging.getLogger("afazeres.security")
+
+
+class LoginLimits:
+    """The `login_guard` of the application, unless --throttle=false."""
+
+    def __init__(self, app: BaseApp) -> None:
+        self.app = app
+        app.login_guard = self
+
+    async def open(self) -> None:
+        """Do nothing: all of it is in the database."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def admit(self, handler: Any, name: str, stored: str | None) -> Forgive:
+        """Count an attempt at a password; return what to call if it was right. Raises TooMany.
+
+        It counts for the device that logged in before, or else for the name and the network.
+        """
+        network = rate_limits.network(handler.request.remote_ip or "")
+        device = self.device(handler, name, stored)
+        keys = (f"device:{device}",) if device else (f"name:{name}", f"address:{network}")
+        try:
+            return await self.count(*keys, forgive=(*keys, f"name:{name}"))
+        except TooMany:
+            security_log.info("too many attempts for %r from %s", name, network)
+            raise
+
+    async def admit_sign_up(self, handler: Any) -> Forgive:
+        """Count a new account; return what to call if it wasn't made. Raises TooMany."""
+        key = f"signup:{rate_limits.network(handler.request.remote_ip or '')}"
+        return await self.count(key, forgive=(key,))
+
+    async def count(self, *keys: str, forgive: tuple[str, ...]) -> Forgive:
+        """Count under keys of `models.rate_limits`; return what gives those of `forgive` back."""
+        if self.app.config.throttle:
+            await self.app.write(rate_limits.count, *keys)
+        return partial(self.app.write, rate_limits.give_back, *forgive)
+
+    def device(self, handler: Any, name: str, stored: str | None) -> str:
+        """Return the mark of a browser that has logged in with that name and password, or "".
+
+        It has attempts of its own, so that strangers can't lock the owner of a name out; another
+        password, and another owner of the name, end it. The API reads no cookies.
+        """
+        if not handler.reads_cookies:
+            return ""
+        cookie = handler.get_signed_cookie(handler.cookie("device"), max_age_days=DEVICE_DAYS)
+        known, _, device = (cookie or b"").decode().partition(" ")
+        return device if stored and known == owner_of(name, stored) else ""
+
+    def remember(self, handler: Any, name: str, stored: str) -> None:
+        """Mark this browser as one that has logged in; a mark that it has stays the same."""
+        device = self.device(handler, name, stored) or secrets.token_urlsafe(16)
+        handler.give_cookie("device", f"{owner_of(name, stored)} {device}", DEVICE_DAYS * DAY)
+
+
+def owner_of(name: str, stored: str) -> str:
+    """Return a digest of a name and its password's hash."""
+    return hashlib.sha256(f"{name} {stored}".encode()).hexdigest()[:32]
