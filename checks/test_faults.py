@@ -168,7 +168,7 @@ def test_what_cannot_be_read(app: FaultyServer) -> None:
         assert app.ann.get(f"/lists/{app.ann.list}").status_code == 503
     app.disk.mend()
     assert app.titles() == app.known
-    app.stop("people.db is damaged", "disk I/O error")
+    app.stop("disk I/O error")
 
 
 def test_a_damaged_page(app: FaultyServer) -> None:

@@ -28,7 +28,9 @@ class SqliteFile:
         self.on_fatal = on_fatal
         self.lock = open_file(path)
         # It keeps the log open: what other connections close and open again is always the same one.
-        self.anchor = SqliteDatabase(sqlite_at(path).database, uri=True, check_same_thread=False)
+        # One connection for all threads: a new one might open another file of that name.
+        shared: dict[str, Any] = {"thread_safe": False, "check_same_thread": False}
+        self.anchor = SqliteDatabase(sqlite_at(path).database, uri=True, **shared)
         with refusing(path):
             self.anchor.pragma("journal_mode", "wal")
             self.anchor.pragma("user_version")
