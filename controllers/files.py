@@ -9,12 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from tornado.httputil import (
-    HTTPInputError,
-    ParseBodyConfig,
-    ParseMultipartConfig,
-    parse_body_arguments,
-)
+from tornado import httputil
 from tornado.web import HTTPError, stream_request_body
 
 from controllers.base import SLOWEST, PageHandler, redisplay_if_invalid
@@ -27,7 +22,7 @@ TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
 EXPORTING = asyncio.Semaphore(1)  # one at a time, as they take memory and CPU
 SLOW_AFTER = 30  # seconds in which SLOW_AFTER * SLOWEST bytes of a form must come
 PREVIEWED = 200  # rows, and as many problems, in the preview of an import
-FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
+FORM = httputil.ParseBodyConfig(multipart=httputil.ParseMultipartConfig(max_parts=10))
 
 
 class FileHandler(PageHandler):
@@ -159,8 +154,8 @@ class ImportHandler(PageHandler):
         kind = self.request.headers.get("Content-Type", "")
         try:
             fields = self.request.body_arguments
-            parse_body_arguments(kind, bytes(self.data), fields, found, config=FORM)
-        except HTTPInputError:
+            httputil.parse_body_arguments(kind, bytes(self.data), fields, found, config=FORM)
+        except httputil.HTTPInputError:
             raise HTTPError(400) from None
         self.request.arguments |= fields
         super().check_xsrf_cookie()

@@ -47,12 +47,8 @@ class Metrics:
             ("under_way", "requests in progress", lambda: len(app.active_requests.requests)),
         ):
             Gauge(name, meaning, registry=registry).set_function(value)
-
-    async def open(self) -> None:
-        """Do nothing: counting began with the App."""
-
-    async def close(self) -> None:
-        """Do nothing: the numbers go with the App."""
+        monitor = LoopMonitor(self.loop_lag)
+        self.open, self.close = monitor.open, monitor.close
 
     def count_request(self, handler: RequestHandler) -> None:
         request = handler.request
@@ -70,8 +66,8 @@ class LoopMonitor:
     A callback that takes long can't report itself: a thread looks at the loop's stack meanwhile.
     """
 
-    def __init__(self, app: BaseApp) -> None:
-        self.lag = app.service(Metrics).loop_lag
+    def __init__(self, lag: Histogram) -> None:
+        self.lag = lag
         self.closing = threading.Event()
 
     async def open(self) -> None:
