@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -46,11 +46,6 @@ class Server(HTTPServer):
     def port(self) -> int:
         return int(self.sockets[0].getsockname()[1])
 
-    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Listen on sockets that are bound."""
-        self.sockets += sockets
-        super().add_sockets(sockets)
-
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Take a connection, or close it at once when there are too many."""
         if self.open + len(self.app.hub.sockets) >= self.limit:
@@ -60,7 +55,6 @@ class Server(HTTPServer):
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: Any) -> None:
-        """Count a connection out."""
         self.open -= 1
         super().on_close(server_conn)
 
@@ -152,6 +146,7 @@ async def start(app: Any) -> Server:
             body_timeout=REQUEST_WITHIN,
         )
         server.add_sockets(sockets)
+        server.sockets = sockets
         undo.pop_all()
     return server
 
@@ -168,7 +163,7 @@ async def stop(server: Server) -> None:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run the event loop: uvloop's where it is installed, which is a tenth faster."""
-    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    factory: Any = None
     with suppress(ImportError):
         factory = importlib.import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:

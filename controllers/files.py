@@ -121,7 +121,6 @@ class ImportHandler(PageHandler):
             self.ask_to_log_in(302)
 
     async def show(self, reading: files.Reading | None = None) -> None:
-        """Draw the form, or the preview of a file."""
         values: dict[str, Any] = {"reading": reading, "shown": PREVIEWED, "op": uuid4()}
         if reading:
             rows = [sheet._asdict() for sheet in reading.sheets]
@@ -134,7 +133,6 @@ class ImportHandler(PageHandler):
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Preview the file, or store what was previewed before."""
         self.stop_speed_check()
         if self.current_user is None:
             raise NotLoggedIn(403)

@@ -146,12 +146,7 @@ class ListPageHandler(PageHandler):
 
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
         elements = await self.draw_elements(page, editing)
-        values = self.page_values(page) | {"editing": editing}
-        return self.render_string(self.template, **values, **elements)
-
-    def page_values(self, page: PageContext) -> dict[str, Any]:
-        """Return what the template of the whole page needs beside its elements."""
-        return page.values()
+        return self.render_string(self.template, **page.values(), **elements, editing=editing)
 
     async def draw_elements(self, page: PageContext, editing: int) -> Elements:
         """Return the elements of the page: the side bar, the rows, the last changes, PARTS."""

@@ -39,19 +39,15 @@ class ListsHandler(PageHandler):
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Make another one and go to it."""
         made = await self.commit(lists.create, self.current_user, self.field("name"))
         self.see_other("list", made)
 
 
 class MembersHandler(PageHandler):
-    """Who shares a list."""
-
     async def get(self, list_id: str) -> None:
         await self.show(list_id)
 
     async def show(self, list_id: str) -> None:
-        """Show them, with what an owner may change."""
         access, people = await self.read(members.every, self.current_user, int(list_id))
         parts = [await draw(self, access) for draw in MEMBERS_PARTS]
         values = {"owned": access.may("share"), "roles": ROLES, "parts": parts}
@@ -67,8 +63,6 @@ class MembersHandler(PageHandler):
 
 
 class RemoveHandler(PageHandler):
-    """A member of a list, who is removed or leaves."""
-
     async def post(self, list_id: str, username: str | None = None) -> None:
         """Remove them; without a name, leave the list."""
         person = self.current_user

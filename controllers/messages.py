@@ -21,9 +21,9 @@ class MessagesHandler(ListPageHandler):
         self.before = int(before) if ID.fullmatch(before) else None
         await self.show_list(int(list_id), "messages")
 
-    def page_values(self, page: PageContext) -> dict[str, Any]:
+    def get_template_namespace(self) -> dict[str, Any]:
         """Tell the template not to follow the list where older messages are shown."""
-        return page.values() | {"live": not self.before}
+        return super().get_template_namespace() | {"live": not self.before}
 
     async def show(self, list_id: str) -> None:
         """Show a message that was refused where it was written: here, or on the list's page."""

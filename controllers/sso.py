@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from tornado.httputil import url_concat
 
 from controllers.base import PageHandler
+from controllers.errors import Error
 from controllers.security import local_path, security_log
 from models import accounts, identities, sessions
 from models.errors import NotFound
@@ -35,17 +36,13 @@ class SsoHandler(PageHandler):
 
     @property
     def callback_url(self) -> str:
-        """Where the provider sends people back to."""
         return self.base + self.reverse_url("sso-callback")
 
     def session_hash(self) -> str:
         """Return the hash of the session that is asking, empty when nobody is logged in."""
         return sessions.hash_of(self.session_key()) if self.current_user else ""
 
-    def show_error(
-        self, error: BaseException | None, status: int, title: str, sentence: str
-    ) -> None:
-        """Show the error page, with the sentence of an SsoError."""
+    def show_error(self, error: Error, status: int, title: str, sentence: str) -> None:
         if isinstance(error, SsoError):
             translate = self.locale.translate
             title = translate("Login failed") if status == 400 else title
@@ -94,8 +91,6 @@ class StartHandler(SsoHandler):
 
 
 class CallbackHandler(SsoHandler):
-    """Back from the provider."""
-
     async def get(self) -> None:
         """Log in, or link the identity to the account that asked for it. Raises SsoError."""
         pending, code = self.pending_login(), self.parameter("code")

@@ -19,7 +19,7 @@ from services.app_base import BaseApp
 TICK = 0.05  # seconds between two measurements of the event loop's lag
 BLOCKED = 0.1  # seconds of lag after which it is logged what blocks the loop
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # clients send anything
+METHODS = {*RequestHandler.SUPPORTED_METHODS}  # clients send anything
 
 log = logging.getLogger(__name__)
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # lines that nobody reads

@@ -18,6 +18,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from controllers.api.schema import NOT_JSON, STRICT, ApiError, Operation, check_body, read_json
 from controllers.base import BaseHandler
+from controllers.errors import Error
 from controllers.security import HEADERS
 from models import api_tokens, idempotency, lists, sessions
 from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Quota, Unavailable
@@ -132,9 +133,7 @@ class ApiHandler(BaseHandler):
         self.set_header("Access-Control-Allow-Headers", ALLOWED)
         self.set_header("Access-Control-Max-Age", "7200")
 
-    def show_error(
-        self, error: BaseException | None, status: int, title: str, sentence: str
-    ) -> None:
+    def show_error(self, error: Error, status: int, title: str, sentence: str) -> None:
         """Send a problem (RFC 9457)."""
         if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
@@ -167,7 +166,6 @@ class ApiHandler(BaseHandler):
         return thing
 
     def encode(self, value: dict[str, Any] | list[dict[str, Any]]) -> bytes:
-        """Return an object, or several, as JSON."""
         if isinstance(value, dict):
             return to_json(self.with_url(value)).encode()
         return to_json([self.with_url(each) for each in value]).encode()
