@@ -279,8 +279,7 @@ class App(BaseApp):
 
         Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
-        for tell in self.on_request:
-            tell(handler)
+        self.on_request(handler)
         request = handler.request
         what = handler.get_status(), request.method, path_without_key(request.path)
         who = getattr(handler.current_user, "username", "-"), request.remote_ip

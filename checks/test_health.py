@@ -87,8 +87,6 @@ def test_who_may_see_it(start: Callable[..., Server]) -> None:
 def fake_app() -> Any:
     """Return what Metrics needs of an App."""
     app = SimpleNamespace(
-        on_request=[],
-        on_event=[],
         hub=SimpleNamespace(sockets=[]),
         store=SimpleNamespace(waiting=lambda: 0, groups=[]),
         hash_pool=SimpleNamespace(waiting=0),

@@ -1,7 +1,6 @@
 """The account pages: preferences, password, sessions, and closing the account."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from controllers.base import PageHandler, redisplay_if_invalid
 from models import account_closing, accounts, users
@@ -34,12 +33,6 @@ class AccountPageHandler(PageHandler):
         if not password or await self.authenticate(person.username, password) is None:
             raise WrongPassword("current_password", WRONG_PASSWORD)
 
-    def draw(self, template: str, **values: Any) -> None:
-        """Render a page of templates/account/; `wrong` is the name of the field in error."""
-        saved = "saved" in self.request.query_arguments and not self.error
-        wrong = self.error.field if self.error else ""
-        self.render(f"account/{template}.html", saved=saved, wrong=wrong, **values)
-
 
 class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
@@ -47,7 +40,8 @@ class AccountHandler(AccountPageHandler):
     async def show(self) -> None:
         email = await self.read(accounts.email_of, self.current_user)
         sections = [await section(self) for section in SECTIONS]
-        self.draw("index", languages=accounts.LANGUAGES.items(), email=email, sections=sections)
+        values = {"email": email, "sections": sections, "languages": accounts.LANGUAGES.items()}
+        self.render("account/index.html", **values)
 
     @redisplay_if_invalid
     async def post(self) -> None:
@@ -67,7 +61,7 @@ class AccountHandler(AccountPageHandler):
 
 class PasswordHandler(AccountPageHandler):
     async def show(self) -> None:
-        self.draw("password")
+        self.render("account/password.html")
 
     @redisplay_if_invalid
     async def post(self) -> None:
@@ -87,7 +81,7 @@ class SessionsHandler(AccountPageHandler):
     async def show(self) -> None:
         key = self.session_key()
         rows = await self.read(accounts.open_sessions, self.current_user, key)
-        self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
+        self.render("account/sessions.html", rows=[(row, device(row.agent)) for row in rows])
 
     async def post(self) -> None:
         """End one session, or all others; their open pages notice within a second."""
@@ -102,7 +96,8 @@ class SessionsHandler(AccountPageHandler):
 class CloseHandler(AccountPageHandler):
     async def show(self) -> None:
         """Draw the form, and what will become of the lists."""
-        self.draw("close", fates=await self.read(account_closing.fates, self.current_user))
+        fates = await self.read(account_closing.fates, self.current_user)
+        self.render("account/close.html", fates=fates)
 
     @redisplay_if_invalid
     async def post(self) -> None:

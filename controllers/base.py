@@ -129,17 +129,18 @@ class BaseHandler(ErrorHandler):
         return public or f"{self.request.protocol}://{self.request.host}"
 
 
-class MissingHandler(BaseHandler):
+class OpenHandler(BaseHandler):
+    """What any site may ask, as no cookie is read: there is nothing to forge."""
+
+    def check_xsrf_cookie(self) -> None: ...
+    def check_trusted_origin(self, origin: str) -> bool:
+        return True
+
+
+class MissingHandler(OpenHandler):
     """Every address that isn't in the table: 404, whatever the method."""
 
     SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
-
-    def check_xsrf_cookie(self) -> None:
-        """Ask for no token: there is nothing here to forge."""
-
-    def check_trusted_origin(self, origin: str) -> bool:
-        """Trust every origin, for the same reason."""
-        return True
 
     async def prepare(self) -> None:
         raise NotFound
@@ -258,6 +259,8 @@ class PageHandler(BaseHandler):
         """Give every template what was typed, what is wrong with it, and these functions."""
         own = {"typed": getattr(self, "typed", {}), "error": self.error}
         own |= {"moment": self.moment, "has": self.app.has}
+        own["saved"] = "saved" in self.request.query_arguments and not self.error
+        own["wrong"] = self.error.field if self.error else ""  # the name of the field in error
         return super().get_template_namespace() | own
 
     def moment(self, at: str) -> str:

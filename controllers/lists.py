@@ -51,8 +51,7 @@ class MembersHandler(PageHandler):
         access, people = await self.read(members.every, self.current_user, int(list_id))
         parts = [await draw(self, access) for draw in MEMBERS_PARTS]
         values = {"owned": access.may("share"), "roles": ROLES, "parts": parts}
-        saved = "saved" in self.request.query_arguments
-        self.render("lists/members.html", list=access, people=people, saved=saved, **values)
+        self.render("lists/members.html", list=access, people=people, **values)
 
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:

@@ -29,8 +29,7 @@ class Metrics:
     """Counters, histograms and gauges, in a registry of this App's."""
 
     def __init__(self, app: BaseApp) -> None:
-        app.on_request.append(self.count_request)
-        app.on_event.append(self.count_event)
+        app.on_request, app.event = self.count_request, self.count_event
         self.registry = registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         histogram = partial(Histogram, registry=registry, buckets=BUCKETS)

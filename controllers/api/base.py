@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from controllers.api.schema import NOT_JSON, STRICT, ApiError, Operation, check_body, read_json
-from controllers.base import BaseHandler
+from controllers.base import MissingHandler, OpenHandler
 from controllers.errors import Error
 from controllers.security import HEADERS
 from models import api_tokens, idempotency, lists, sessions
-from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Quota, Unavailable
+from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed
 from models.text import N_
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def operation(
     return wrap
 
 
-class ApiHandler(BaseHandler):
+class ApiHandler(OpenHandler):
     """A resource. Its methods are declared by `@operation`."""
 
     default_headers = API_HEADERS
@@ -94,13 +94,6 @@ class ApiHandler(BaseHandler):
     open_methods: tuple[str, ...] = ()  # those that need no token
     versioned = False  # whether If-Match is answered for what is written here
     body: dict[str, Any]
-
-    def check_xsrf_cookie(self) -> None:
-        """Check nothing: cookies are ignored, and no other site can know a token."""
-
-    def check_trusted_origin(self, origin: str) -> bool:
-        """Trust every origin, for the same reason."""
-        return True
 
     async def prepare(self) -> None:
         """Set `current_user` to the token's owner. Raises HTTPError 401, Forbidden."""
@@ -137,11 +130,7 @@ class ApiHandler(BaseHandler):
         """Send a problem (RFC 9457)."""
         if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
-        code = CODES.get(status, "internal")
-        if isinstance(error, Unavailable):
-            code = error.code
-        if isinstance(error, Quota):
-            code = "quota"
+        code = getattr(error, "code", CODES.get(status, "internal"))
         if isinstance(error, Forbidden):
             sentence = self.locale.translate(FORBIDDEN)
         if status == 400 and self.request.headers.get("Content-Type", "").startswith("multipart/"):
@@ -267,13 +256,8 @@ def make_cursor(order: float, number: int) -> str:
     return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
 
 
-class MissingApiHandler(ApiHandler):
-    """Every other address under /api: 404, whatever the method."""
-
-    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
-
-    async def prepare(self) -> None:
-        raise NotFound
+class MissingApiHandler(MissingHandler, ApiHandler):
+    SUPPORTED_METHODS = MissingHandler.SUPPORTED_METHODS
 
 
 def list_object(access: lists.ListAccess) -> dict[str, Any]:

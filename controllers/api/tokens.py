@@ -66,10 +66,7 @@ class TokensPageHandler(PageHandler):
     async def show(self, token: str = "") -> None:
         """Draw them; `token` was just created and is shown this once."""
         rows = await self.read(api_tokens.mine, self.current_user)
-        saved = "saved" in self.request.query_arguments and not self.error
-        wrong = self.error.field if self.error else ""
-        values = {"rows": rows, "made": token, "days": DAYS, "saved": saved, "wrong": wrong}
-        self.render("api/tokens.html", **values)
+        self.render("api/tokens.html", rows=rows, made=token, days=DAYS)
 
     @redisplay_if_invalid
     async def post(self) -> None:
