@@ -24,7 +24,6 @@ import models.messages
 import models.password_resets
 import models.presence
 import models.rate_limits
-import models.sessions
 import models.sqlite_to_postgres
 import models.todos
 import server

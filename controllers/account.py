@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import account_closing, accounts, users
 from models.errors import WrongPassword
 from models.text import N_
@@ -14,14 +14,7 @@ WRONG_PASSWORD = N_("Wrong password. If you have none, log out, log in again, an
 SECTIONS: list[Callable[[PageHandler], Awaitable[bytes]]] = []
 
 
-class AccountPageHandler(PageHandler):
-    async def get(self) -> None:
-        await self.show()
-
-    async def show(self) -> None:
-        """Draw the page, with `self.error` if there is one."""
-        raise NotImplementedError
-
+class AccountPageHandler(FormHandler):
     async def check_password(self) -> None:
         """Raise WrongPassword unless the form has the password of this account; each try counts.
 

@@ -268,6 +268,15 @@ class PageHandler(BaseHandler):
         return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
 
 
+class FormHandler(PageHandler):
+    """A page with a form; `show` draws it, with `self.error` when what was typed is refused."""
+
+    show: Callable[..., Awaitable[None]]
+
+    async def get(self, *args: str) -> None:
+        await self.show(*args)
+
+
 def redisplay_if_invalid(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Wrap the `post` of a handler that has a `show` with the same arguments.
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import lists, members, users
 from models.text import N_
 
@@ -27,10 +27,7 @@ class HomeHandler(PageHandler):
         self.redirect(place, status=303)
 
 
-class ListsHandler(PageHandler):
-    async def get(self) -> None:
-        await self.show()
-
+class ListsHandler(FormHandler):
     async def show(self) -> None:
         """Show them, each with what is left to do, and those that can be restored."""
         mine = await self.lookup(lists.mine, self.current_user)
@@ -43,10 +40,7 @@ class ListsHandler(PageHandler):
         self.see_other("list", made)
 
 
-class MembersHandler(PageHandler):
-    async def get(self, list_id: str) -> None:
-        await self.show(list_id)
-
+class MembersHandler(FormHandler):
     async def show(self, list_id: str) -> None:
         access, people = await self.read(members.every, self.current_user, int(list_id))
         parts = [await draw(self, access) for draw in MEMBERS_PARTS]

@@ -201,6 +201,10 @@ class ApiHandler(OpenHandler):
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise ApiError(400, "bad_query", BAD_QUERY) from None
 
+    def cursor_after(self, order: float, number: int) -> str:
+        """Return the cursor of the page after an object."""
+        return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
+
     def send_page(self, body: bytes, next_cursor: str) -> None:
         """Answer with a page of a collection, and where the next one is, if there is one."""
         if next_cursor:
@@ -211,7 +215,9 @@ class ApiHandler(OpenHandler):
         """Answer with a page of a short collection, of which all `rows` are at hand."""
         (_, begin), limit = self.cursor(), self.limit()
         end = begin + limit
-        self.send_page(self.encode(rows[begin:end]), make_cursor(0, end) if rows[end:] else "")
+        self.send_page(
+            self.encode(rows[begin:end]), self.cursor_after(0, end) if rows[end:] else ""
+        )
 
     def set_next(self, query: str) -> None:
         """Set the link to the next page (RFC 8288)."""
@@ -249,11 +255,6 @@ class ApiHandler(OpenHandler):
         if match != "*" and f'"{version}"' not in known:
             raise PreconditionFailed(thing)
         return work()
-
-
-def make_cursor(order: float, number: int) -> str:
-    """Return the cursor of the page after an object; see `ApiHandler.cursor`."""
-    return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
 
 
 class MissingApiHandler(MissingHandler, ApiHandler):

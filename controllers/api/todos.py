@@ -3,14 +3,7 @@
 from functools import partial
 from typing import Any
 
-from controllers.api.base import (
-    PAGE_LIMIT,
-    START,
-    ApiHandler,
-    OfListHandler,
-    make_cursor,
-    operation,
-)
+from controllers.api.base import PAGE_LIMIT, START, ApiHandler, OfListHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, SAFE_INTEGER, SOMETIMES, URL, text
 from models import api_resources, lists, todos
 from models.errors import Invalid
@@ -58,8 +51,8 @@ class TodosHandler(OfListHandler):
         rows = api_resources.todos_after(self.current_user, list_id, cursor, limit + 1)
         if len(rows) <= limit:
             return b"\n" + self.encode(rows)
-        last = rows[limit - 1]
-        return make_cursor(last["order"], last["id"]).encode() + b"\n" + self.encode(rows[:limit])
+        cursor_after = self.cursor_after(rows[limit - 1]["order"], rows[limit - 1]["id"])
+        return cursor_after.encode() + b"\n" + self.encode(rows[:limit])
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:

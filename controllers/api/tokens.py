@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from controllers.api.base import ApiHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, ApiError, text
-from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import api_tokens, users
 from models.clock import instant, moment
 from models.errors import Invalid
@@ -57,11 +57,8 @@ class TokenHandler(ApiHandler):
         self.app.hub.recheck_access(self.current_user)
 
 
-class TokensPageHandler(PageHandler):
+class TokensPageHandler(FormHandler):
     """My tokens, and the form for a new one."""
-
-    async def get(self) -> None:
-        await self.show()
 
     async def show(self, token: str = "") -> None:
         """Draw them; `token` was just created and is shown this once."""
