@@ -21,7 +21,7 @@ class AccountPageHandler(FormHandler):
         Someone without a password, who logs in by single sign-on, must have done so recently.
         """
         person, password = self.current_user, self.field("current_password")
-        if await self.read(accounts.recently_logged_in, person, self.session_key()):
+        if await self.app.read(accounts.recently_logged_in, person, self.session_key()):
             return
         if not password or await self.authenticate(person.username, password) is None:
             raise WrongPassword("current_password", WRONG_PASSWORD)
@@ -31,7 +31,7 @@ class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        email = await self.read(accounts.email_of, self.current_user)
+        email = await self.app.read(accounts.email_of, self.current_user)
         sections = [await section(self) for section in SECTIONS]
         values = {"email": email, "sections": sections, "languages": accounts.LANGUAGES.items()}
         self.render("account/index.html", **values)
@@ -40,7 +40,7 @@ class AccountHandler(AccountPageHandler):
     async def post(self) -> None:
         """Save them; another e-mail address takes the password (ASVS 6.3.7)."""
         person, email = self.current_user, self.typed.get("email")
-        known = await self.read(accounts.email_of, person)
+        known = await self.app.read(accounts.email_of, person)
         another = email is not None and email.strip() != known
         if another:
             users.clean_email(email or "")
@@ -73,7 +73,7 @@ class PasswordHandler(AccountPageHandler):
 class SessionsHandler(AccountPageHandler):
     async def show(self) -> None:
         key = self.session_key()
-        rows = await self.read(accounts.open_sessions, self.current_user, key)
+        rows = await self.app.read(accounts.open_sessions, self.current_user, key)
         self.render("account/sessions.html", rows=[(row, device(row.agent)) for row in rows])
 
     async def post(self) -> None:
@@ -88,8 +88,7 @@ class SessionsHandler(AccountPageHandler):
 
 class CloseHandler(AccountPageHandler):
     async def show(self) -> None:
-        """Draw the form, and what will become of the lists."""
-        fates = await self.read(account_closing.fates, self.current_user)
+        fates = await self.app.read(account_closing.fates, self.current_user)
         self.render("account/close.html", fates=fates)
 
     @redisplay_if_invalid

@@ -97,14 +97,6 @@ class BaseHandler(ErrorHandler):
         """Answer as GET does; Tornado leaves out the body."""
         await self.get(*args)  # type: ignore[misc]  # every get of ours is a coroutine
 
-    def lookup(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Run a unit that looks something up by key; see `LookupCache`."""
-        return self.app.lookups(unit, *args)
-
-    async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a unit of work that only reads; see `models.database`."""
-        return await self.app.read(unit, *args, **kwargs)
-
     async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work for who is asking, once however often the request is repeated.
 
@@ -181,7 +173,7 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie without a session is removed."""
         key = self.session_key()
-        visit = await self.lookup(sessions.session_for, key) if key else None
+        visit = await self.app.lookups(sessions.session_for, key) if key else None
         if visit and visit.stale:  # nobody waits for it: who only reads waits for no writer
             self.app.write_soon(sessions.touch, key)
         if not visit and self.get_cookie(self.cookie("session")) is not None:
@@ -198,7 +190,7 @@ class PageHandler(BaseHandler):
         """Return whether someone on the way to `place` may: all may, or only with an invitation."""
         if self.app.config.signup == "open":
             return True
-        return any([await self.read(admits, place) for admits in self.app.invitations])
+        return any([await self.app.read(admits, place) for admits in self.app.invitations])
 
     def browser(self) -> sessions.Browser:
         """Return what a session's row says of this browser."""

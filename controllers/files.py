@@ -27,7 +27,7 @@ FORM = httputil.ParseBodyConfig(multipart=httputil.ParseMultipartConfig(max_part
 
 class FileHandler(PageHandler):
     async def get(self, list_id: str, suffix: str) -> None:
-        data = await self.read(files.one, self.current_user, int(list_id), suffix)
+        data = await self.app.read(files.one, self.current_user, int(list_id), suffix)
         self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")
         self.send_file("todos", suffix, data)
 
@@ -49,11 +49,11 @@ class ExportHandler(FileHandler):
         person = self.current_user
         async with EXPORTING:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                about = await self.read(files.about, person)
+                about = await self.app.read(files.about, person)
                 archive.writestr("account.json", about)
-                for seen in await self.lookup(lists.mine, person):
+                for seen in await self.app.lookups(lists.mine, person):
                     with suppress(NotFound):  # it was deleted meanwhile
-                        data = await self.read(files.one, person, seen.id, "json")
+                        data = await self.app.read(files.one, person, seen.id, "json")
                         name = f"lists/{seen.id}.json"
                         await asyncio.to_thread(archive.writestr, name, data)
         self.set_header("Content-Type", "application/zip")
@@ -127,7 +127,7 @@ class ImportHandler(PageHandler):
             values["rows"] = json.dumps(rows, ensure_ascii=False)
             values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
             values["several"] = len(reading.sheets)
-        mine = await self.lookup(lists.mine, self.current_user)
+        mine = await self.app.lookups(lists.mine, self.current_user)
         writable = [one for one in mine if one.may("change")]
         self.render("files/import.html", lists=writable, **values)
 
@@ -144,7 +144,7 @@ class ImportHandler(PageHandler):
             raise Invalid("file", "Choose a file.")
         if len(file.body) > files.BYTES_LIMIT:
             raise TooLarge("file", "This file is too large.")
-        await self.show(await self.read(files.read, file.filename, file.body))
+        await self.show(await self.app.read(files.read, file.filename, file.body))
 
     def parse(self) -> Any:
         """Parse the form, check its token, and return the file in it, if there is one."""
@@ -162,7 +162,7 @@ class ImportHandler(PageHandler):
 
     async def store(self) -> None:
         """Store what was previewed, and redirect to the list if it is one, or else to all."""
-        reading = await self.read(files.read, "rows.json", self.field("rows").encode())
+        reading = await self.app.read(files.read, "rows.json", self.field("rows").encode())
         into = self.id_field("list")
         otherwise = self.locale.translate("Things to do")
         made = await self.commit(files.store, self.current_user, reading.sheets, into, otherwise)

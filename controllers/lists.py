@@ -22,7 +22,7 @@ class HomeHandler(PageHandler):
         if self.current_user is None:
             self.ask_to_log_in(303)
             return
-        mine = await self.lookup(lists.mine, self.current_user)
+        mine = await self.app.lookups(lists.mine, self.current_user)
         place = self.reverse_url("list", mine[0].id) if mine else self.reverse_url("lists")
         self.redirect(place, status=303)
 
@@ -30,8 +30,8 @@ class HomeHandler(PageHandler):
 class ListsHandler(FormHandler):
     async def show(self) -> None:
         """Show them, each with what is left to do, and those that can be restored."""
-        mine = await self.lookup(lists.mine, self.current_user)
-        trash = await self.read(lists.trash, self.current_user)
+        mine = await self.app.lookups(lists.mine, self.current_user)
+        trash = await self.app.read(lists.trash, self.current_user)
         self.render("lists/index.html", lists=mine, trash=trash)
 
     @redisplay_if_invalid
@@ -42,7 +42,7 @@ class ListsHandler(FormHandler):
 
 class MembersHandler(FormHandler):
     async def show(self, list_id: str) -> None:
-        access, people = await self.read(members.every, self.current_user, int(list_id))
+        access, people = await self.app.read(members.every, self.current_user, int(list_id))
         parts = [await draw(self, access) for draw in MEMBERS_PARTS]
         values = {"owned": access.may("share"), "roles": ROLES, "parts": parts}
         self.render("lists/members.html", list=access, people=people, **values)

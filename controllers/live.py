@@ -119,12 +119,12 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """Answer with the version of a list, and send its news from then on."""
         self.starting.add(list_id)
         try:
-            await self.lookup(lists.get_for, self.person, list_id)
+            await self.app.lookups(lists.get_for, self.person, list_id)
             if self not in self.hub.sockets:
                 return  # it has closed meanwhile
             self.hub.subscribe(self, list_id, opens=opens)
             await asyncio.sleep(0)  # and look it up again, in another turn: no change is missed
-            access = await self.lookup(lists.get_for, self.person, list_id)
+            access = await self.app.lookups(lists.get_for, self.person, list_id)
             self.hub.know(list_id, access.version)
             answer = message("watching", list_id, version=access.version)
         except (NotFound, Unavailable) as error:

@@ -70,7 +70,7 @@ class StartHandler(SsoHandler):
                 self.render("sso/link.html", link=link, sso=self.config.sso_name)
                 return
             visit = self.current_user, self.session_key()
-            if not await self.read(accounts.recently_logged_in, *visit, anyone=True):
+            if not await self.app.read(accounts.recently_logged_in, *visit, anyone=True):
                 raise SsoError(403, oidc.STALE)  # a stolen session must not gain a login that lasts
         endpoint = (await self.provider.metadata())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
@@ -105,7 +105,7 @@ class CallbackHandler(SsoHandler):
             await self.commit(identities.link, self.current_user, *identity)
         else:
             username = ""
-            if not await self.read(identities.find, *identity):
+            if not await self.app.read(identities.find, *identity):
                 if not await self.may_sign_up(pending.next):
                     raise SsoError(403, oidc.CLOSED)
                 await self.app.login_guard.admit_sign_up(self)
@@ -135,11 +135,10 @@ class CallbackHandler(SsoHandler):
 
 class UnlinkHandler(PageHandler):
     async def post(self, identity_id: str) -> None:
-        """Unlink it: it logs in nobody from now on."""
         await self.commit(identities.unlink, self.current_user, int(identity_id))
         self.see_other("account", saved=True)
 
 
 async def account_section(handler: PageHandler) -> bytes:
-    linked = await handler.read(identities.mine, handler.current_user)
+    linked = await handler.app.read(identities.mine, handler.current_user)
     return handler.render_string("sso/account.html", linked=linked, sso=handler.app.config.sso_name)

@@ -82,7 +82,7 @@ class TodoHandler(ListPageHandler):
         await self.show_todo(int(todo_id))
 
     async def show_todo(self, todo_id: int) -> None:
-        access, todo, people, title = await self.read(read_todo, self.current_user, todo_id)
+        access, todo, people, title = await self.app.read(read_todo, self.current_user, todo_id)
         values = {"list": access, "todo": todo, "people": people, "title": title}
         self.render("todos/todo.html", **values, writable=access.may("change"))
 
@@ -91,7 +91,7 @@ class TodoHandler(ListPageHandler):
         if "notes" in self.typed:
             await self.show_todo(int(todo_id))
         else:
-            access, _ = await self.read(todos.find, self.current_user, int(todo_id))
+            access, _ = await self.app.read(todos.find, self.current_user, int(todo_id))
             await self.show_list(access.id, self.shown_before(), int(todo_id))
 
     @redisplay_if_invalid

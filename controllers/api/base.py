@@ -35,27 +35,21 @@ API_HEADERS = HEADERS | {  # pages of any origin may read the answer, and no cac
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID"
-CODES = {  # how a problem's type ends, by status
-    400: "bad_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method",
-    409: "conflict",
-    410: "gone",
-    412: "stale",
-    422: "invalid",
-    429: "throttled",
-    503: "unavailable",
+CODES = {  # how a problem's type ends, by status; the first where no exception has its own
+    400: ("bad_request", "bad_json", "bad_query"),
+    401: ("unauthorized",),
+    403: ("forbidden",),
+    404: ("not_found",),
+    405: ("method",),
+    409: ("conflict",),
+    410: ("gone",),
+    412: ("stale",),
+    413: ("too_large",),
+    415: ("content_type",),
+    422: ("invalid", "quota"),
+    429: ("throttled",),
+    503: ("unavailable", "storage_full"),
 }
-MORE_CODES = (  # where a status has several reasons
-    (400, "bad_json"),
-    (400, "bad_query"),
-    (413, "too_large"),
-    (415, "content_type"),
-    (422, "quota"),
-    (503, "storage_full"),
-)
 START = (float("-inf"), 0)  # a cursor before every object
 FORBIDDEN = N_("The token or its owner's role doesn't allow this.")
 BAD_QUERY = N_("Invalid limit, cursor or since in the query.")
@@ -113,7 +107,7 @@ class ApiHandler(OpenHandler):
         authorization = self.request.headers.get("Authorization", "")
         if not 0 < len(authorization) < 100:
             return None
-        visit = await self.lookup(api_tokens.token_for, authorization)
+        visit = await self.app.lookups(api_tokens.token_for, authorization)
         if visit and visit.stale:
             self.app.write_soon(api_tokens.touch, authorization)
         return visit
@@ -130,7 +124,7 @@ class ApiHandler(OpenHandler):
         """Send a problem (RFC 9457)."""
         if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
-        code = getattr(error, "code", CODES.get(status, "internal"))
+        code = getattr(error, "code", CODES.get(status, ("internal",))[0])
         if isinstance(error, Forbidden):
             sentence = self.locale.translate(FORBIDDEN)
         if status == 400 and self.request.headers.get("Content-Type", "").startswith("multipart/"):
@@ -164,7 +158,6 @@ class ApiHandler(OpenHandler):
         self.finish(body)
 
     def send_created(self, thing: dict[str, Any], url: str = "") -> None:
-        """Answer with a new object, and where it is."""
         if url := self.with_url(thing).get("url") or url:
             self.set_header("Location", url)
         self.send_json(self.encode(thing))
@@ -281,7 +274,7 @@ class OfListHandler(ApiHandler):
         if self.path_args:
             self.list_id = int(self.path_args[0])
         elif self.current_user:
-            mine = await self.lookup(lists.mine, self.current_user)
+            mine = await self.app.lookups(lists.mine, self.current_user)
             if not mine:
                 raise NotFound
             self.first, self.list_id = mine[0], mine[0].id
@@ -289,7 +282,7 @@ class OfListHandler(ApiHandler):
     async def access(self) -> lists.ListAccess:
         if self.first:
             return self.first
-        return await self.lookup(lists.get_for, self.current_user, self.list_id)
+        return await self.app.lookups(lists.get_for, self.current_user, self.list_id)
 
     def lock(self) -> None:
         lists.lock(self.list_id)

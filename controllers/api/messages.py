@@ -21,7 +21,7 @@ class MessagesHandler(OfListHandler):
         if self.not_modified(f"{access.id}-{access.version}"):
             return
         (_, after), limit = self.cursor(), self.limit()
-        rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
+        rows = await self.app.read(messages.page, self.current_user, access.id, after, limit + 1)
         more = self.cursor_after(0, rows[limit - 1]["id"]) if len(rows) > limit else ""
         self.send_page(self.encode(rows[:limit]), more)
 

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from controllers.api.base import CODES, MORE_CODES, ApiHandler
+from controllers.api.base import CODES, ApiHandler
 from controllers.api.schema import FIELDS, ID, OBJECTS, SOMETIMES, Operation, text
 from controllers.base import PageHandler
 
@@ -119,5 +119,5 @@ class GuideHandler(PageHandler):
             for method, operation in methods.items()
             if method != "parameters"
         ]
-        codes = sorted([*CODES.items(), *MORE_CODES])
+        codes = [(status, code) for status, all_ in CODES.items() for code in sorted(all_)]
         self.render("api/index.html", rows=rows, base=self.base, codes=codes)

@@ -40,9 +40,9 @@ class TodosHandler(OfListHandler):
         if (cursor, limit) == (START, PAGE_LIMIT):  # what most programs ask for is cached
             protocol, host = self.request.protocol, self.request.host
             key = (access.id, access.version, "api", protocol, host)
-            found = await self.app.render_cache.get_or_render(key, lambda: self.read(draw))
+            found = await self.app.render_cache.get_or_render(key, lambda: self.app.read(draw))
         else:
-            found = await self.read(draw)
+            found = await self.app.read(draw)
         cursor_after, _, page = found.partition(b"\n")
         self.send_page(page, cursor_after.decode())
 
@@ -91,7 +91,7 @@ class TodoHandler(ApiHandler):
     @operation(200, "Todo")
     async def get(self, todo_id: str) -> None:
         """A todo"""
-        version, thing = await self.read(self.current_state)
+        version, thing = await self.app.read(self.current_state)
         if not self.not_modified(version):
             self.send_json(self.encode(thing))
 

@@ -34,7 +34,7 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without their secrets"""
-        self.send_slice(await self.read(api_tokens.mine, self.current_user))
+        self.send_slice(await self.app.read(api_tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
@@ -58,11 +58,9 @@ class TokenHandler(ApiHandler):
 
 
 class TokensPageHandler(FormHandler):
-    """My tokens, and the form for a new one."""
-
     async def show(self, token: str = "") -> None:
         """Draw them; `token` was just created and is shown this once."""
-        rows = await self.read(api_tokens.mine, self.current_user)
+        rows = await self.app.read(api_tokens.mine, self.current_user)
         self.render("api/tokens.html", rows=rows, made=token, days=DAYS)
 
     @redisplay_if_invalid
