@@ -208,9 +208,8 @@ class ApiHandler(OpenHandler):
         """Answer with a page of a short collection, of which all `rows` are at hand."""
         (_, begin), limit = self.cursor(), self.limit()
         end = begin + limit
-        self.send_page(
-            self.encode(rows[begin:end]), self.cursor_after(0, end) if rows[end:] else ""
-        )
+        more = self.cursor_after(0, end) if rows[end:] else ""
+        self.send_page(self.encode(rows[begin:end]), more)
 
     def set_next(self, query: str) -> None:
         """Set the link to the next page (RFC 8288)."""
