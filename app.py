@@ -24,7 +24,6 @@ import models.messages
 import models.password_resets
 import models.presence
 import models.rate_limits
-import models.sessions
 import models.sqlite_to_postgres
 import models.todos
 import server
@@ -107,6 +106,7 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}\.(txt|csv|json)", files.FileHandler, name="file"),
     url(r"/account/export", files.ExportHandler, name="export"),
     url(r"/account/import", files.ImportHandler, name="import"),
+    url(r"/api", api_openapi.GuideHandler, name="api"),
     # monitoring
     (r"/healthz", health.HealthHandler),
     (r"/metrics", health.MetricsHandler),
@@ -127,20 +127,13 @@ API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (rf"/api/lists/{ID}/changes", api_changes.ChangesHandler),
     (r"/api/tokens", api_tokens.TokensHandler),
     (rf"/api/tokens/{ID}", api_tokens.TokenHandler),
-]
-# The addresses as the API's description shows them, for those who show it.
-API_PATHS = {
-    "paths": [
-        (path.replace(ID, "{id}").replace(NAME, "{username}"), handler)
-        for path, handler in API_ADDRESSES
-    ]
-}
-API_REST: list[Any] = [
-    (r"/api/openapi.json", api_openapi.OpenApiHandler, API_PATHS),
+    (r"/api/openapi.json", api_openapi.OpenApiHandler),
     (r"/api/.*", api.MissingApiHandler),
 ]
-ADDRESSES += [url(r"/api", api_openapi.GuideHandler, API_PATHS, name="api")]
-
+api_openapi.PATHS[:] = [  # as the API's description shows them
+    (path.replace(ID, "{id}").replace(NAME, "{username}"), handler)
+    for path, handler in API_ADDRESSES
+]
 
 # By `Config.engine`: what makes the store, and what looks things up in it by key.
 ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
@@ -176,7 +169,6 @@ CHECKS: list[Callable[[Config], None]] = [backups.check, oidc.check, redis_pubsu
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [
     metrics.Metrics,
-    metrics.LoopMonitor,
     redis_pubsub.RedisPubSub,
     presence.Presence,
     login_limits.LoginLimits,
@@ -218,7 +210,7 @@ class App(BaseApp):
             config,
             store,
             make_lookups(store),
-            [(r"/api/.*", [*API_ADDRESSES, *API_REST]), *ADDRESSES],
+            [(r"/api/.*", API_ADDRESSES), *ADDRESSES],
             debug=config.debug,
             compress_response=True,  # safe, as the token is masked anew each time (BREACH)
             template_path=TEMPLATES.root,
@@ -286,8 +278,7 @@ class App(BaseApp):
 
         Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
-        for tell in self.on_request:
-            tell(handler)
+        self.on_request(handler)
         request = handler.request
         what = handler.get_status(), request.method, path_without_key(request.path)
         who = getattr(handler.current_user, "username", "-"), request.remote_ip

@@ -93,7 +93,6 @@ class Config:
 
     @property
     def database_path(self) -> Path:
-        """The SQLite file."""
         return Path(self.database.removeprefix("sqlite:///")).absolute()
 
     @property

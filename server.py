@@ -9,19 +9,12 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from tornado import httputil
 from tornado.httpserver import HTTPServer
-from tornado.httputil import (
-    HTTPMessageDelegate,
-    HTTPServerRequest,
-    ParseBodyConfig,
-    ParseMultipartConfig,
-    ParseUrlEncodedConfig,
-    set_parse_body_config,
-)
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets, is_valid_ip
 from tornado.options import Error
@@ -53,11 +46,6 @@ class Server(HTTPServer):
     def port(self) -> int:
         return int(self.sockets[0].getsockname()[1])
 
-    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Listen on sockets that are bound."""
-        self.sockets += sockets
-        super().add_sockets(sockets)
-
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Take a connection, or close it at once when there are too many."""
         if self.open + len(self.app.hub.sockets) >= self.limit:
@@ -67,14 +55,13 @@ class Server(HTTPServer):
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: Any) -> None:
-        """Count a connection out."""
         self.open -= 1
         super().on_close(server_conn)
 
-    def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
+    def start_request(self, server_conn: Any, request_conn: Any) -> httputil.HTTPMessageDelegate:
         """Begin with a request, unless its client has gone: Tornado would answer all of many."""
         if request_conn.stream.closed():
-            return HTTPMessageDelegate()
+            return httputil.HTTPMessageDelegate()
         return super().start_request(server_conn, request_conn)
 
     async def stop_listening(self) -> None:
@@ -97,7 +84,7 @@ class Server(HTTPServer):
                     await asyncio.sleep(0.01)
 
 
-def apply_forwarded_headers(request: HTTPServerRequest, proxies: list[str]) -> None:
+def apply_forwarded_headers(request: httputil.HTTPServerRequest, proxies: list[str]) -> None:
     """Set the client's address and protocol as a proxy of ours tells them.
 
     The client is the last address in X-Forwarded-For that isn't a proxy's. Tornado's `xheaders`
@@ -159,6 +146,7 @@ async def start(app: Any) -> Server:
             body_timeout=REQUEST_WITHIN,
         )
         server.add_sockets(sockets)
+        server.sockets = sockets
         undo.pop_all()
     return server
 
@@ -175,7 +163,7 @@ async def stop(server: Server) -> None:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run the event loop: uvloop's where it is installed, which is a tenth faster."""
-    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    factory: Any = None
     with suppress(ImportError):
         factory = importlib.import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -232,12 +220,9 @@ def main(make_app: Callable[[Config], Any], commands: Mapping[str, Callable[[Any
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each socket takes one
     os.umask(0o077)  # the database, its log and its key are nobody else's
-    set_parse_body_config(
-        ParseBodyConfig(
-            urlencoded=ParseUrlEncodedConfig(max_arguments=200),
-            multipart=ParseMultipartConfig(enabled=False),
-        )
-    )
+    forms = httputil.ParseUrlEncodedConfig(max_arguments=200)
+    files = httputil.ParseMultipartConfig(enabled=False)
+    httputil.set_parse_body_config(httputil.ParseBodyConfig(urlencoded=forms, multipart=files))
     try:
         config = read(sys.argv, os.environ)
         app = make_app(config)

@@ -29,7 +29,7 @@ from controllers import base
 from server import start as start_server
 from server import stop as stop_server
 from services.app_base import BaseApp
-from services.metrics import LoopMonitor, Metrics
+from services.metrics import Metrics
 
 
 @pytest.mark.sqlite
@@ -85,10 +85,8 @@ def test_who_may_see_it(start: Callable[..., Server]) -> None:
 
 
 def fake_app() -> Any:
-    """Return what Metrics and LoopMonitor need of an App."""
+    """Return what Metrics needs of an App."""
     app = SimpleNamespace(
-        on_request=[],
-        on_event=[],
         hub=SimpleNamespace(sockets=[]),
         store=SimpleNamespace(waiting=lambda: 0, groups=[]),
         hash_pool=SimpleNamespace(waiting=0),
@@ -137,7 +135,7 @@ def test_what_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
         time.sleep(0.4)
 
     async def scene() -> None:
-        monitor = LoopMonitor(app)
+        monitor = app.service(Metrics)
         await monitor.open()
         await asyncio.sleep(0.01)
         sit_on_the_loop()

@@ -1,9 +1,8 @@
 """The account pages: preferences, password, sessions, and closing the account."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import account_closing, accounts, users
 from models.errors import WrongPassword
 from models.text import N_
@@ -15,45 +14,33 @@ WRONG_PASSWORD = N_("Wrong password. If you have none, log out, log in again, an
 SECTIONS: list[Callable[[PageHandler], Awaitable[bytes]]] = []
 
 
-class AccountPageHandler(PageHandler):
-    async def get(self) -> None:
-        await self.show()
-
-    async def show(self) -> None:
-        """Draw the page, with `self.error` if there is one."""
-        raise NotImplementedError
-
+class AccountPageHandler(FormHandler):
     async def check_password(self) -> None:
         """Raise WrongPassword unless the form has the password of this account; each try counts.
 
         Someone without a password, who logs in by single sign-on, must have done so recently.
         """
         person, password = self.current_user, self.field("current_password")
-        if await self.read(accounts.recently_logged_in, person, self.session_key()):
+        if await self.app.read(accounts.recently_logged_in, person, self.session_key()):
             return
         if not password or await self.authenticate(person.username, password) is None:
             raise WrongPassword("current_password", WRONG_PASSWORD)
-
-    def draw(self, template: str, **values: Any) -> None:
-        """Render a page of templates/account/; `wrong` is the name of the field in error."""
-        saved = "saved" in self.request.query_arguments and not self.error
-        wrong = self.error.field if self.error else ""
-        self.render(f"account/{template}.html", saved=saved, wrong=wrong, **values)
 
 
 class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        email = await self.read(accounts.email_of, self.current_user)
+        email = await self.app.read(accounts.email_of, self.current_user)
         sections = [await section(self) for section in SECTIONS]
-        self.draw("index", languages=accounts.LANGUAGES.items(), email=email, sections=sections)
+        values = {"email": email, "sections": sections, "languages": accounts.LANGUAGES.items()}
+        self.render("account/index.html", **values)
 
     @redisplay_if_invalid
     async def post(self) -> None:
         """Save them; another e-mail address takes the password (ASVS 6.3.7)."""
         person, email = self.current_user, self.typed.get("email")
-        known = await self.read(accounts.email_of, person)
+        known = await self.app.read(accounts.email_of, person)
         another = email is not None and email.strip() != known
         if another:
             users.clean_email(email or "")
@@ -67,7 +54,7 @@ class AccountHandler(AccountPageHandler):
 
 class PasswordHandler(AccountPageHandler):
     async def show(self) -> None:
-        self.draw("password")
+        self.render("account/password.html")
 
     @redisplay_if_invalid
     async def post(self) -> None:
@@ -86,8 +73,8 @@ class PasswordHandler(AccountPageHandler):
 class SessionsHandler(AccountPageHandler):
     async def show(self) -> None:
         key = self.session_key()
-        rows = await self.read(accounts.open_sessions, self.current_user, key)
-        self.draw("sessions", rows=[(row, device(row.agent)) for row in rows])
+        rows = await self.app.read(accounts.open_sessions, self.current_user, key)
+        self.render("account/sessions.html", rows=[(row, device(row.agent)) for row in rows])
 
     async def post(self) -> None:
         """End one session, or all others; their open pages notice within a second."""
@@ -101,8 +88,8 @@ class SessionsHandler(AccountPageHandler):
 
 class CloseHandler(AccountPageHandler):
     async def show(self) -> None:
-        """Draw the form, and what will become of the lists."""
-        self.draw("close", fates=await self.read(account_closing.fates, self.current_user))
+        fates = await self.app.read(account_closing.fates, self.current_user)
+        self.render("account/close.html", fates=fates)
 
     @redisplay_if_invalid
     async def post(self) -> None:

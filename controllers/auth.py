@@ -49,7 +49,6 @@ class SignUpHandler(AuthFormHandler):
     template, other = "auth/signup.html", "login"
 
     async def show(self) -> None:
-        """Show the form, if this person may sign up."""
         await self.check_invitation()
         await super().show()
 
@@ -62,7 +61,6 @@ class SignUpHandler(AuthFormHandler):
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Make the account, and log its owner in."""
         await self.check_invitation()
         username = users.clean_username(self.field("username"))
         email = users.clean_email(self.field("email"))
@@ -80,8 +78,6 @@ class SignUpHandler(AuthFormHandler):
 
 
 class LogInHandler(AuthFormHandler):
-    """Into an account."""
-
     template, other = "auth/login.html", "signup"
 
     @redisplay_if_invalid

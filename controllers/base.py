@@ -97,14 +97,6 @@ class BaseHandler(ErrorHandler):
         """Answer as GET does; Tornado leaves out the body."""
         await self.get(*args)  # type: ignore[misc]  # every get of ours is a coroutine
 
-    def lookup(self, unit: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Run a unit that looks something up by key; see `LookupCache`."""
-        return self.app.lookups(unit, *args)
-
-    async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a unit of work that only reads; see `models.database`."""
-        return await self.app.read(unit, *args, **kwargs)
-
     async def commit(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work for who is asking, once however often the request is repeated.
 
@@ -129,17 +121,18 @@ class BaseHandler(ErrorHandler):
         return public or f"{self.request.protocol}://{self.request.host}"
 
 
-class MissingHandler(BaseHandler):
+class OpenHandler(BaseHandler):
+    """What any site may ask, as no cookie is read: there is nothing to forge."""
+
+    def check_xsrf_cookie(self) -> None: ...
+    def check_trusted_origin(self, origin: str) -> bool:
+        return True
+
+
+class MissingHandler(OpenHandler):
     """Every address that isn't in the table: 404, whatever the method."""
 
     SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
-
-    def check_xsrf_cookie(self) -> None:
-        """Ask for no token: there is nothing here to forge."""
-
-    def check_trusted_origin(self, origin: str) -> bool:
-        """Trust every origin, for the same reason."""
-        return True
 
     async def prepare(self) -> None:
         raise NotFound
@@ -180,7 +173,7 @@ class PageHandler(BaseHandler):
     async def find_person(self) -> Person | None:
         """Return whose session the cookie holds; a cookie without a session is removed."""
         key = self.session_key()
-        visit = await self.lookup(sessions.session_for, key) if key else None
+        visit = await self.app.lookups(sessions.session_for, key) if key else None
         if visit and visit.stale:  # nobody waits for it: who only reads waits for no writer
             self.app.write_soon(sessions.touch, key)
         if not visit and self.get_cookie(self.cookie("session")) is not None:
@@ -197,7 +190,7 @@ class PageHandler(BaseHandler):
         """Return whether someone on the way to `place` may: all may, or only with an invitation."""
         if self.app.config.signup == "open":
             return True
-        return any([await self.read(admits, place) for admits in self.app.invitations])
+        return any([await self.app.read(admits, place) for admits in self.app.invitations])
 
     def browser(self) -> sessions.Browser:
         """Return what a session's row says of this browser."""
@@ -258,11 +251,22 @@ class PageHandler(BaseHandler):
         """Give every template what was typed, what is wrong with it, and these functions."""
         own = {"typed": getattr(self, "typed", {}), "error": self.error}
         own |= {"moment": self.moment, "has": self.app.has}
+        own["saved"] = "saved" in self.request.query_arguments and not self.error
+        own["wrong"] = self.error.field if self.error else ""  # the name of the field in error
         return super().get_template_namespace() | own
 
     def moment(self, at: str) -> str:
         """Return an instant of the database in words, in UTC; a script knows the reader's zone."""
         return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
+
+
+class FormHandler(PageHandler):
+    """A page with a form; `show` draws it, with `self.error` when what was typed is refused."""
+
+    show: Callable[..., Awaitable[None]]
+
+    async def get(self, *args: str) -> None:
+        await self.show(*args)
 
 
 def redisplay_if_invalid(post: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

@@ -48,6 +48,7 @@ INTERNAL_ERROR = (
     N_("Something went wrong"),
     N_("The problem is on our side. Please try again later."),
 )
+Error = BaseException | None  # what went wrong, if it was raised
 PATH_LIMIT = 200  # characters of a path in a line of the log
 
 
@@ -96,9 +97,8 @@ class ErrorHandler(SecureHandler):
         if status in (429, 503):
             self.set_header("Retry-After", str(getattr(error, "seconds", 5)))
         translate = self.locale.translate
-        title, sentence = (
-            text and translate(text) for text in ERROR_TEXTS.get(status, INTERNAL_ERROR)
-        )
+        texts = ERROR_TEXTS.get(status, INTERNAL_ERROR)
+        title, sentence = (text and translate(text) for text in texts)
         if isinstance(error, errors.Invalid):
             sentence = error.message(translate)
         if isinstance(error, errors.Conflict):
@@ -107,13 +107,10 @@ class ErrorHandler(SecureHandler):
             sentence = translate(UNCERTAIN)
         self.show_error(error, status, title, sentence)
 
-    def show_error(
-        self, error: BaseException | None, status: int, title: str, sentence: str
-    ) -> None:
+    def show_error(self, error: Error, status: int, title: str, sentence: str) -> None:
         """Render the error page, with what was typed."""
-        fields = {
-            name: self.plain_field(name) for name in ("title", "name", "lines", "notes", "text")
-        }
+        names = ("title", "name", "lines", "notes", "text")
+        fields = {name: self.plain_field(name) for name in names}
         back = local_path(self.plain_field("back"))
         login = ""
         if isinstance(error, NotLoggedIn):

@@ -9,12 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from tornado.httputil import (
-    HTTPInputError,
-    ParseBodyConfig,
-    ParseMultipartConfig,
-    parse_body_arguments,
-)
+from tornado import httputil
 from tornado.web import HTTPError, stream_request_body
 
 from controllers.base import SLOWEST, PageHandler, redisplay_if_invalid
@@ -27,12 +22,12 @@ TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
 EXPORTING = asyncio.Semaphore(1)  # one at a time, as they take memory and CPU
 SLOW_AFTER = 30  # seconds in which SLOW_AFTER * SLOWEST bytes of a form must come
 PREVIEWED = 200  # rows, and as many problems, in the preview of an import
-FORM = ParseBodyConfig(multipart=ParseMultipartConfig(max_parts=10))
+FORM = httputil.ParseBodyConfig(multipart=httputil.ParseMultipartConfig(max_parts=10))
 
 
 class FileHandler(PageHandler):
     async def get(self, list_id: str, suffix: str) -> None:
-        data = await self.read(files.one, self.current_user, int(list_id), suffix)
+        data = await self.app.read(files.one, self.current_user, int(list_id), suffix)
         self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")
         self.send_file("todos", suffix, data)
 
@@ -54,11 +49,11 @@ class ExportHandler(FileHandler):
         person = self.current_user
         async with EXPORTING:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                about = await self.read(files.about, person)
+                about = await self.app.read(files.about, person)
                 archive.writestr("account.json", about)
-                for seen in await self.lookup(lists.mine, person):
+                for seen in await self.app.lookups(lists.mine, person):
                     with suppress(NotFound):  # it was deleted meanwhile
-                        data = await self.read(files.one, person, seen.id, "json")
+                        data = await self.app.read(files.one, person, seen.id, "json")
                         name = f"lists/{seen.id}.json"
                         await asyncio.to_thread(archive.writestr, name, data)
         self.set_header("Content-Type", "application/zip")
@@ -126,20 +121,18 @@ class ImportHandler(PageHandler):
             self.ask_to_log_in(302)
 
     async def show(self, reading: files.Reading | None = None) -> None:
-        """Draw the form, or the preview of a file."""
         values: dict[str, Any] = {"reading": reading, "shown": PREVIEWED, "op": uuid4()}
         if reading:
             rows = [sheet._asdict() for sheet in reading.sheets]
             values["rows"] = json.dumps(rows, ensure_ascii=False)
             values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
             values["several"] = len(reading.sheets)
-        mine = await self.lookup(lists.mine, self.current_user)
+        mine = await self.app.lookups(lists.mine, self.current_user)
         writable = [one for one in mine if one.may("change")]
         self.render("files/import.html", lists=writable, **values)
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Preview the file, or store what was previewed before."""
         self.stop_speed_check()
         if self.current_user is None:
             raise NotLoggedIn(403)
@@ -151,7 +144,7 @@ class ImportHandler(PageHandler):
             raise Invalid("file", "Choose a file.")
         if len(file.body) > files.BYTES_LIMIT:
             raise TooLarge("file", "This file is too large.")
-        await self.show(await self.read(files.read, file.filename, file.body))
+        await self.show(await self.app.read(files.read, file.filename, file.body))
 
     def parse(self) -> Any:
         """Parse the form, check its token, and return the file in it, if there is one."""
@@ -159,8 +152,8 @@ class ImportHandler(PageHandler):
         kind = self.request.headers.get("Content-Type", "")
         try:
             fields = self.request.body_arguments
-            parse_body_arguments(kind, bytes(self.data), fields, found, config=FORM)
-        except HTTPInputError:
+            httputil.parse_body_arguments(kind, bytes(self.data), fields, found, config=FORM)
+        except httputil.HTTPInputError:
             raise HTTPError(400) from None
         self.request.arguments |= fields
         super().check_xsrf_cookie()
@@ -169,7 +162,7 @@ class ImportHandler(PageHandler):
 
     async def store(self) -> None:
         """Store what was previewed, and redirect to the list if it is one, or else to all."""
-        reading = await self.read(files.read, "rows.json", self.field("rows").encode())
+        reading = await self.app.read(files.read, "rows.json", self.field("rows").encode())
         into = self.id_field("list")
         otherwise = self.locale.translate("Things to do")
         made = await self.commit(files.store, self.current_user, reading.sheets, into, otherwise)

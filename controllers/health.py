@@ -16,15 +16,13 @@ TIMEOUT = 5  # seconds for the database to answer
 
 
 class HealthHandler(BaseHandler):
-    """Whether the server works, for what keeps it running."""
-
     default_headers = BaseHandler.default_headers | {"Cache-Control": "no-store"}
 
     async def get(self) -> None:
         """Answer 200 when the database can be read and written within TIMEOUT, 503 if not."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                await self.read(lists.versions, [1])
+                await self.app.read(lists.versions, [1])
                 await self.app.write(lists.versions, [1])
         except TimeoutError:
             raise Unavailable("the database does not answer") from None

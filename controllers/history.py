@@ -17,7 +17,7 @@ class HistoryHandler(PageHandler):
         asked = self.get_query_argument("page", "1")
         number = int(asked) if re.fullmatch("[1-9][0-9]{0,5}", asked) else 1
         part = {"offset": (number - 1) * SIZE, "limit": SIZE + 1}
-        access, rows = await self.read(RECORDS[name], self.current_user, int(list_id), **part)
+        access, rows = await self.app.read(RECORDS[name], self.current_user, int(list_id), **part)
         values = {"list": access, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
         rights = {"writable": access.may("change"), "owned": access.may("rename")}
         self.render(f"history/{name}.html", **values, **rights)

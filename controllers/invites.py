@@ -35,7 +35,7 @@ class RevokeHandler(PageHandler):
 
 class JoinHandler(PageHandler):
     async def get(self, key: str) -> None:
-        led = await self.read(invites.invited, key)
+        led = await self.app.read(invites.invited, key)
         self.render("invites/join.html", led=led)
 
     async def post(self, key: str) -> None:
@@ -56,6 +56,6 @@ async def draw(handler: MembersHandler, access: lists.ListAccess) -> bytes:
     """Return the links of a list for the page of its members; only owners see them."""
     if not access.may("share"):
         return b""
-    links = await handler.read(invites.invites, access.id)
+    links = await handler.app.read(invites.invites, access.id)
     values = {"roles": ROLES, "links": links, "link": getattr(handler, "link", "")}
     return handler.render_string("invites/links.html", list=access, **values)

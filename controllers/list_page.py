@@ -135,7 +135,7 @@ class ListPageHandler(PageHandler):
 
     async def page_of(self, list_id: int, shown: str) -> PageContext:
         """Return what the page depends on, all of it looked up by key. Raises NotFound."""
-        mine, digest = await self.lookup(lists.all_with_digest, self.current_user)
+        mine, digest = await self.app.lookups(lists.all_with_digest, self.current_user)
         access = next((each for each in mine if each.id == list_id), None)
         if access is None:
             raise NotFound
@@ -146,12 +146,7 @@ class ListPageHandler(PageHandler):
 
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
         elements = await self.draw_elements(page, editing)
-        values = self.page_values(page) | {"editing": editing}
-        return self.render_string(self.template, **values, **elements)
-
-    def page_values(self, page: PageContext) -> dict[str, Any]:
-        """Return what the template of the whole page needs beside its elements."""
-        return page.values()
+        return self.render_string(self.template, **page.values(), **elements, editing=editing)
 
     async def draw_elements(self, page: PageContext, editing: int) -> Elements:
         """Return the elements of the page: the side bar, the rows, the last changes, PARTS."""
@@ -169,7 +164,7 @@ class ListPageHandler(PageHandler):
 
     async def draw_last(self, page: PageContext) -> Elements:
         """Return what is the reader's alone: their last change, and the last one by others."""
-        last, news = await self.read(read_last, self.current_user, page.access)
+        last, news = await self.app.read(read_last, self.current_user, page.access)
         # There is no undo of making or restoring a list by a key.
         if last and last.kind == "list" and not (last.before and last.after):
             last = None
@@ -192,7 +187,7 @@ class ListPageHandler(PageHandler):
 
     async def render_rows(self, page: PageContext, editing: int) -> bytes:
         """Render them, one of them open for renaming, with what was typed if it was refused."""
-        access, found, labels = await self.read(
+        access, found, labels = await self.app.read(
             read_rows, self.current_user, page.access.id, page.shown
         )
         values = page.values() | {"version": access.version, "rows": found.rows, "labels": labels}

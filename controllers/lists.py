@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import lists, members, users
 from models.text import N_
 
@@ -22,41 +22,30 @@ class HomeHandler(PageHandler):
         if self.current_user is None:
             self.ask_to_log_in(303)
             return
-        mine = await self.lookup(lists.mine, self.current_user)
+        mine = await self.app.lookups(lists.mine, self.current_user)
         place = self.reverse_url("list", mine[0].id) if mine else self.reverse_url("lists")
         self.redirect(place, status=303)
 
 
-class ListsHandler(PageHandler):
-    async def get(self) -> None:
-        await self.show()
-
+class ListsHandler(FormHandler):
     async def show(self) -> None:
         """Show them, each with what is left to do, and those that can be restored."""
-        mine = await self.lookup(lists.mine, self.current_user)
-        trash = await self.read(lists.trash, self.current_user)
+        mine = await self.app.lookups(lists.mine, self.current_user)
+        trash = await self.app.read(lists.trash, self.current_user)
         self.render("lists/index.html", lists=mine, trash=trash)
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Make another one and go to it."""
         made = await self.commit(lists.create, self.current_user, self.field("name"))
         self.see_other("list", made)
 
 
-class MembersHandler(PageHandler):
-    """Who shares a list."""
-
-    async def get(self, list_id: str) -> None:
-        await self.show(list_id)
-
+class MembersHandler(FormHandler):
     async def show(self, list_id: str) -> None:
-        """Show them, with what an owner may change."""
-        access, people = await self.read(members.every, self.current_user, int(list_id))
+        access, people = await self.app.read(members.every, self.current_user, int(list_id))
         parts = [await draw(self, access) for draw in MEMBERS_PARTS]
         values = {"owned": access.may("share"), "roles": ROLES, "parts": parts}
-        saved = "saved" in self.request.query_arguments
-        self.render("lists/members.html", list=access, people=people, saved=saved, **values)
+        self.render("lists/members.html", list=access, people=people, **values)
 
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
@@ -67,8 +56,6 @@ class MembersHandler(PageHandler):
 
 
 class RemoveHandler(PageHandler):
-    """A member of a list, who is removed or leaves."""
-
     async def post(self, list_id: str, username: str | None = None) -> None:
         """Remove them; without a name, leave the list."""
         person = self.current_user

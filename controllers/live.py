@@ -7,6 +7,7 @@ its own rights, language and filter. So a lost message costs nothing: the next o
 import asyncio
 import json
 from collections.abc import Awaitable
+from typing import Any
 
 from tornado.iostream import IOStream
 from tornado.web import HTTPError
@@ -30,7 +31,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
     """One socket for all the lists that a page watches."""
 
     SUPPORTED_METHODS = ("GET",)
-    pace = TokenBucket(READS * RATE, READS * BURST)  # by socket
 
     async def prepare(self) -> None:
         """Raise HTTPError 401 without a session, 429 for too many sockets.
@@ -53,23 +53,18 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.watched: set[int] = set()
         self.starting: set[int] = set()  # lists of which the page doesn't know the version yet
         self.mistakes = 0
+        self.pace = TokenBucket(READS * RATE, READS * BURST)
         self.writing: asyncio.Future[None] | None = None
         self.pending: dict[tuple[int, str], Message] = {}
 
-    def detach(self) -> IOStream:
-        """Return the stream, so that its reads count: empty parts of messages reach no hook.
-
-        They could come without end, as could pings, which Tornado answers without waiting.
-        """
-        self.stream = super().detach()
-        if self.app.config.throttle:
-            self.stream.read_bytes = self.read_bytes  # type: ignore[method-assign]
-        return self.stream
-
     def read_bytes(self, num_bytes: int, partial: bool = False) -> Awaitable[bytes]:
-        """Read a part of a frame; close the socket when its frames come too fast."""
+        """Read a part of a frame; close the socket when its frames come too fast.
+
+        Reads are counted, as empty parts of messages reach no method of ours, nor do pings, which
+        Tornado answers without waiting: either could come without end.
+        """
         try:
-            self.pace.take(id(self))
+            self.pace.take(self.person.id)
         except TooMany:
             self.close(1008, "too many messages")
             return self.read_slowly(num_bytes, partial)
@@ -82,8 +77,12 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Join the hub, unless the visitor has gone meanwhile or the server closes."""
+        connection: Any = self.ws_connection
+        self.stream = connection.stream
         if self.stream.closed():
             return
+        if self.app.config.throttle:
+            self.stream.read_bytes = self.read_bytes
         self.set_nodelay(True)
         self.hub.sockets.add(self)
         self.hub.connect(self)
@@ -120,12 +119,12 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """Answer with the version of a list, and send its news from then on."""
         self.starting.add(list_id)
         try:
-            await self.lookup(lists.get_for, self.person, list_id)
+            await self.app.lookups(lists.get_for, self.person, list_id)
             if self not in self.hub.sockets:
                 return  # it has closed meanwhile
             self.hub.subscribe(self, list_id, opens=opens)
             await asyncio.sleep(0)  # and look it up again, in another turn: no change is missed
-            access = await self.lookup(lists.get_for, self.person, list_id)
+            access = await self.app.lookups(lists.get_for, self.person, list_id)
             self.hub.know(list_id, access.version)
             answer = message("watching", list_id, version=access.version)
         except (NotFound, Unavailable) as error:
@@ -171,7 +170,6 @@ class LiveHandler(WebSocketHandler, PageHandler):
             self.app.hub.sockets.discard(self)
             self.app.hub.disconnect(self)
             self.pending.clear()
-            self.pace.left.pop(id(self), None)
             # What refers back to it would keep it till the collector comes, which takes long.
             vars(self.stream).pop("read_bytes", None)
             self.stream.error = None

@@ -45,14 +45,14 @@ class WaitingHandler(PageHandler):
         if not ID.fullmatch(asked) or not re.fullmatch("[0-9]{1,15}", known):
             raise HTTPError(400)
         list_id = int(asked)
-        await self.lookup(lists.get_for, self.current_user, list_id)
+        await self.app.lookups(lists.get_for, self.current_user, list_id)
         if self.disconnected:
             raise HTTPError(400)
         hub = self.app.hub
         self.subscriber = Subscriber(hub, list_id, self.current_user, self.session_key())
         try:
             await asyncio.sleep(0)  # and look it up again, in another turn: no change is missed
-            version = (await self.lookup(lists.get_for, self.current_user, list_id)).version
+            version = (await self.app.lookups(lists.get_for, self.current_user, list_id)).version
         except BaseException:
             self.subscriber.end()
             raise
@@ -100,7 +100,9 @@ class EventsHandler(WaitingHandler):
                     self.write(f"id: {version}\n" if version else "")
                     self.write(b"data: " + each.data + b"\n\n")
                 await flush(self)
-                if subscriber.ended or not await self.lookup(sessions.session_for, subscriber.key):
+                if subscriber.ended or not await self.app.lookups(
+                    sessions.session_for, subscriber.key
+                ):
                     return
                 news = await subscriber.wait() or [ALIVE_MESSAGE]
         except StreamClosedError:

@@ -21,9 +21,9 @@ class MessagesHandler(ListPageHandler):
         self.before = int(before) if ID.fullmatch(before) else None
         await self.show_list(int(list_id), "messages")
 
-    def page_values(self, page: PageContext) -> dict[str, Any]:
+    def get_template_namespace(self) -> dict[str, Any]:
         """Tell the template not to follow the list where older messages are shown."""
-        return page.values() | {"live": not self.before}
+        return super().get_template_namespace() | {"live": not self.before}
 
     async def show(self, list_id: str) -> None:
         """Show a message that was refused where it was written: here, or on the list's page."""
@@ -57,17 +57,17 @@ async def state(handler: ListPageHandler, access: lists.ListAccess) -> str:
     What is looked at counts as read: a visible window says so, and so does the page of its own.
     """
     person = handler.current_user
-    unread = await handler.lookup(messages.unread, person)
+    unread = await handler.app.lookups(messages.unread, person)
     visible = isinstance(handler, MessagesHandler) or "X-Seen" in handler.request.headers
     if access.id in unread and visible and not getattr(handler, "before", None):
         handler.app.write_soon(messages.read_all, person, access.id)
-    pending = await handler.lookup(messages.pending, person)
+    pending = await handler.app.lookups(messages.pending, person)
     return repr((unread, pending.get(access.id), others_here(handler, access.id)))
 
 
 async def badges(handler: ListPageHandler) -> dict[int, bytes]:
     """Return the HTML that tells how many messages are unread, by list."""
-    unread = await handler.lookup(messages.unread, handler.current_user)
+    unread = await handler.app.lookups(messages.unread, handler.current_user)
     draw = partial(handler.render_string, "messages/badge.html")
     return {list_id: draw(unread=count) for list_id, count in unread.items()}
 
@@ -91,8 +91,8 @@ async def draw(handler: ListPageHandler, page: PageContext) -> Elements:
     """Return the conversation, and the link to it, which narrow windows show in its place."""
     access, person = page.access, handler.current_user
     before = getattr(handler, "before", None)
-    found = await handler.read(read_conversation, person, access, before)
-    unread = await handler.lookup(messages.unread, person)
+    found = await handler.app.read(read_conversation, person, access, before)
+    unread = await handler.app.lookups(messages.unread, person)
     values = page.values() | found | {"person": person, "here": others_here(handler, access.id)}
     values |= {"unread": unread.get(access.id), "shared": access.people > 1 or found["messages"]}
     return {

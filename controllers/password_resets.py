@@ -11,12 +11,12 @@ class ResetHandler(AuthFormHandler):
 
     async def show(self, key: str) -> None:  # type: ignore[override]
         """Show it to the one for whom the link was made. Raises NotFound."""
-        person = await self.read(password_resets.reset_owner, key)
+        person = await self.app.read(password_resets.reset_owner, key)
         self.render("password_resets/reset.html", person=person)
 
     @redisplay_if_invalid
     async def post(self, key: str) -> None:
-        person = await self.read(password_resets.reset_owner, key)
+        person = await self.app.read(password_resets.reset_owner, key)
         words = self.field("new_password"), person.username
         hashed = await self.app.hash_pool.run(users.hash_password, *words)
         visit = hashed, self.browser(), self.session_key()

@@ -75,7 +75,6 @@ class SecureHandler(RequestHandler):
         return f"__Host-{name}" if self.app.config.secure else name
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
-        """Set a signed cookie for so many seconds."""
         self.set_signed_cookie(self.cookie(name), value, **cookie_rules(self.app.config, seconds))
 
     def drop_cookie(self, name: str) -> None:

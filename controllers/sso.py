@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from tornado.httputil import url_concat
 
 from controllers.base import PageHandler
+from controllers.errors import Error
 from controllers.security import local_path, security_log
 from models import accounts, identities, sessions
 from models.errors import NotFound
@@ -35,17 +36,13 @@ class SsoHandler(PageHandler):
 
     @property
     def callback_url(self) -> str:
-        """Where the provider sends people back to."""
         return self.base + self.reverse_url("sso-callback")
 
     def session_hash(self) -> str:
         """Return the hash of the session that is asking, empty when nobody is logged in."""
         return sessions.hash_of(self.session_key()) if self.current_user else ""
 
-    def show_error(
-        self, error: BaseException | None, status: int, title: str, sentence: str
-    ) -> None:
-        """Show the error page, with the sentence of an SsoError."""
+    def show_error(self, error: Error, status: int, title: str, sentence: str) -> None:
         if isinstance(error, SsoError):
             translate = self.locale.translate
             title = translate("Login failed") if status == 400 else title
@@ -73,7 +70,7 @@ class StartHandler(SsoHandler):
                 self.render("sso/link.html", link=link, sso=self.config.sso_name)
                 return
             visit = self.current_user, self.session_key()
-            if not await self.read(accounts.recently_logged_in, *visit, anyone=True):
+            if not await self.app.read(accounts.recently_logged_in, *visit, anyone=True):
                 raise SsoError(403, oidc.STALE)  # a stolen session must not gain a login that lasts
         endpoint = (await self.provider.metadata())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
@@ -94,8 +91,6 @@ class StartHandler(SsoHandler):
 
 
 class CallbackHandler(SsoHandler):
-    """Back from the provider."""
-
     async def get(self) -> None:
         """Log in, or link the identity to the account that asked for it. Raises SsoError."""
         pending, code = self.pending_login(), self.parameter("code")
@@ -110,7 +105,7 @@ class CallbackHandler(SsoHandler):
             await self.commit(identities.link, self.current_user, *identity)
         else:
             username = ""
-            if not await self.read(identities.find, *identity):
+            if not await self.app.read(identities.find, *identity):
                 if not await self.may_sign_up(pending.next):
                     raise SsoError(403, oidc.CLOSED)
                 await self.app.login_guard.admit_sign_up(self)
@@ -140,11 +135,10 @@ class CallbackHandler(SsoHandler):
 
 class UnlinkHandler(PageHandler):
     async def post(self, identity_id: str) -> None:
-        """Unlink it: it logs in nobody from now on."""
         await self.commit(identities.unlink, self.current_user, int(identity_id))
         self.see_other("account", saved=True)
 
 
 async def account_section(handler: PageHandler) -> bytes:
-    linked = await handler.read(identities.mine, handler.current_user)
+    linked = await handler.app.read(identities.mine, handler.current_user)
     return handler.render_string("sso/account.html", linked=linked, sso=handler.app.config.sso_name)

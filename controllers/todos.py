@@ -34,8 +34,6 @@ def read_todo(
 
 
 class FilterHandler(ListPageHandler):
-    """A list, under one of its filters."""
-
     async def get(self, list_id: str, shown: str = "all") -> None:
         """Show all its todos, the active or the completed ones, or those for the reader.
 
@@ -49,8 +47,6 @@ class FilterHandler(ListPageHandler):
 
 
 class ListHandler(FilterHandler):
-    """A list, and what is added to it."""
-
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
         """Add a todo, or one for each of `lines`. Nothing typed adds nothing, and is no mistake."""
@@ -86,8 +82,7 @@ class TodoHandler(ListPageHandler):
         await self.show_todo(int(todo_id))
 
     async def show_todo(self, todo_id: int) -> None:
-        """Show its page, with its notes."""
-        access, todo, people, title = await self.read(read_todo, self.current_user, todo_id)
+        access, todo, people, title = await self.app.read(read_todo, self.current_user, todo_id)
         values = {"list": access, "todo": todo, "people": people, "title": title}
         self.render("todos/todo.html", **values, writable=access.may("change"))
 
@@ -96,7 +91,7 @@ class TodoHandler(ListPageHandler):
         if "notes" in self.typed:
             await self.show_todo(int(todo_id))
         else:
-            access, _ = await self.read(todos.find, self.current_user, int(todo_id))
+            access, _ = await self.app.read(todos.find, self.current_user, int(todo_id))
             await self.show_list(access.id, self.shown_before(), int(todo_id))
 
     @redisplay_if_invalid

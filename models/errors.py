@@ -32,6 +32,8 @@ class Invalid(Exception):
 class Quota(Invalid):
     """There are as many of these as one may have (422)."""
 
+    code = "quota"
+
 
 class TooLarge(Invalid):
     """This is more than can be taken in at once (413)."""

@@ -62,9 +62,9 @@ class BaseApp(Application):
         self.error_log = RateLimitedLog()
         self.login_guard: Any = LoginGuard()
         self.services: dict[type[Any], Any] = {}
-        # Called after each answer, and for each `event`.
-        self.on_request: list[Callable[[RequestHandler], None]] = []
-        self.on_event: list[Callable[[str, str], None]] = []
+        # Called after each answer, and when something happens, such as "log-in" and "right".
+        self.on_request: Callable[[RequestHandler], object] = lambda handler: None
+        self.event: Callable[[str, str], object] = lambda kind, result: None
         # Publishes a topic and its message to other processes, and returns whether it could; what
         # they publish goes to the receiver of its topic.
         self.publish: Callable[..., bool] = lambda *message: False
@@ -86,11 +86,6 @@ class BaseApp(Application):
         """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""
         service: T = self.services[kind]
         return service
-
-    def event(self, kind: str, result: str) -> None:
-        """Tell whoever counts such things that one happened, such as "log-in" and "right"."""
-        for tell in self.on_event:
-            tell(kind, result)
 
     async def read(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work that only reads, and return what it returns."""

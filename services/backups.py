@@ -18,7 +18,6 @@ NO_BACKUP = "--backup and --backup_folder copy SQLite files: with PostgreSQL use
 
 
 async def back_up_nightly(app: BaseApp) -> None:
-    """Copy the database into --backup_folder, if there is one."""
     if folder := app.config.backup_folder:
         await in_daemon_thread(partial(back_up, app.config.database_path, Path(folder)))
 

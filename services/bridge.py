@@ -55,7 +55,6 @@ class ThreadBridge:
             submit(work, answer)
 
     def deliver(self) -> None:
-        """Resolve the futures of all answers that have come."""
         self.woken = False  # before the loop, so that an answer which comes from now on wakes again
         while self.answers:
             future, result, error = self.answers.popleft()

@@ -54,7 +54,6 @@ class ChangeFeed:
             self.hint.set()
 
     async def run(self) -> None:
-        """Look for what others have committed, again and again."""
         rest = 0.0
         while True:
             with suppress(TimeoutError):
@@ -92,7 +91,6 @@ class ChangeFeed:
         self.as_of = as_of
 
     async def close(self) -> None:
-        """Stop looking."""
         if self.task:
             self.task.cancel()
             await asyncio.wait([self.task])

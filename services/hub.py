@@ -96,15 +96,6 @@ class Hub:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
 
-    def opened(self) -> set[tuple[int, int]]:
-        """Return the lists that someone has open, each with the ids of those people."""
-        return {
-            (list_id, watcher.person.id)
-            for list_id, here in self.watchers.items()
-            for watcher, opens in here.items()
-            if opens
-        }
-
     def know(self, list_id: int, version: int) -> None:
         """Remember at which version someone began to watch a list: later ones are announced."""
         if list_id in self.watchers:
@@ -132,7 +123,6 @@ class Hub:
         self.schedule_broadcast()
 
     def schedule_broadcast(self) -> None:
-        """Start the task that sends what is waiting, unless it runs."""
         self.sending = self.sending or asyncio.create_task(self.send_waiting())
 
     async def send_waiting(self) -> None:
@@ -176,11 +166,9 @@ class Hub:
         await self.send(message("gone", list_id), removed)
 
     async def open(self) -> None:
-        """Start the heartbeat."""
         self.beating = asyncio.create_task(self.run())
 
     async def run(self) -> None:
-        """Call `heartbeat` once a second."""
         for second in count(1):
             await asyncio.sleep(1)
             try:
@@ -213,7 +201,6 @@ class Hub:
             self.as_of = snapshot
 
     def end_session(self, key: str) -> None:
-        """End the watchers of a session that has ended."""
         for watcher in [*self.sessions.get(key, ())]:
             watcher.end(SESSION_ENDED)
 
@@ -224,7 +211,6 @@ class Hub:
                 watcher.wake()
 
     def close(self) -> None:
-        """End every watcher."""
         self.closed = True
         if self.beating:
             self.beating.cancel()

@@ -54,7 +54,6 @@ class Jobs:
         return [job for job in self.app.jobs if not job.option or getattr(config, job.option)]
 
     async def repeat(self, job: PeriodicJob) -> None:
-        """Do a job whenever it is due, for ever."""
         await asyncio.sleep(job.first)
         while True:
             done = False

@@ -106,7 +106,6 @@ class PublicResolver(Resolver):
             task.exception()
 
     def close(self) -> None:
-        """Cancel all look-ups, without waiting for them."""
         for task in self.lookups:
             task.cancel()
 

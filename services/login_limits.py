@@ -74,5 +74,4 @@ class LoginLimits:
 
 
 def owner_of(name: str, stored: str) -> str:
-    """Return a digest of a name and its password's hash."""
     return hashlib.sha256(f"{name} {stored}".encode()).hexdigest()[:32]

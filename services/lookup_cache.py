@@ -46,7 +46,6 @@ class LookupCache:
             raise
 
     def begin_turn(self) -> None:
-        """Ask again from now on."""
         self.asked = False
 
     async def snapshot_id(self) -> object:

@@ -19,7 +19,7 @@ from services.app_base import BaseApp
 TICK = 0.05  # seconds between two measurements of the event loop's lag
 BLOCKED = 0.1  # seconds of lag after which it is logged what blocks the loop
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # clients send anything
+METHODS = {*RequestHandler.SUPPORTED_METHODS}  # clients send anything
 
 log = logging.getLogger(__name__)
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # lines that nobody reads
@@ -29,8 +29,7 @@ class Metrics:
     """Counters, histograms and gauges, in a registry of this App's."""
 
     def __init__(self, app: BaseApp) -> None:
-        app.on_request.append(self.count_request)
-        app.on_event.append(self.count_event)
+        app.on_request, app.event = self.count_request, self.count_event
         self.registry = registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         histogram = partial(Histogram, registry=registry, buckets=BUCKETS)
@@ -47,12 +46,8 @@ class Metrics:
             ("under_way", "requests in progress", lambda: len(app.active_requests.requests)),
         ):
             Gauge(name, meaning, registry=registry).set_function(value)
-
-    async def open(self) -> None:
-        """Do nothing: counting began with the App."""
-
-    async def close(self) -> None:
-        """Do nothing: the numbers go with the App."""
+        monitor = LoopMonitor(self.loop_lag)
+        self.open, self.close = monitor.open, monitor.close
 
     def count_request(self, handler: RequestHandler) -> None:
         request = handler.request
@@ -70,8 +65,8 @@ class LoopMonitor:
     A callback that takes long can't report itself: a thread looks at the loop's stack meanwhile.
     """
 
-    def __init__(self, app: BaseApp) -> None:
-        self.lag = app.service(Metrics).loop_lag
+    def __init__(self, lag: Histogram) -> None:
+        self.lag = lag
         self.closing = threading.Event()
 
     async def open(self) -> None:

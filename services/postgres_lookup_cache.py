@@ -78,7 +78,6 @@ class PostgresLookupCache(LookupCache):
         return found
 
     async def snapshot_id(self) -> object:
-        """Return what differs when anyone has committed since."""
         await self(nothing)
         return self.as_of[0]
 

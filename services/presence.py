@@ -70,7 +70,12 @@ class Presence:
 
     async def update(self) -> None:
         """Find who is where, tell the windows what has changed, and the other processes."""
-        opened = self.app.hub.opened()
+        opened = {
+            (list_id, watcher.person.id)
+            for list_id, watchers in self.app.hub.watchers.items()
+            for watcher, opens in watchers.items()
+            if opens
+        }
         users = {user for _, user in opened}
         elsewhere: list[Place] = []
         before = self.names

@@ -23,7 +23,6 @@ class RenderCache:
         self.rendering: dict[Hashable, asyncio.Future[bytes]] = {}
 
     def get(self, key: Hashable) -> bytes | None:
-        """Return what is cached under `key`, or None."""
         found = self.rendered.get(key)
         if found is not None:
             self.rendered.move_to_end(key)

@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from controllers.api.schema import NOT_JSON, STRICT, ApiError, Operation, check_body, read_json
-from controllers.base import BaseHandler
+from controllers.base import MissingHandler, OpenHandler
+from controllers.errors import Error
 from controllers.security import HEADERS
 from models import api_tokens, idempotency, lists, sessions
-from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Quota, Unavailable
+from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed
 from models.text import N_
 
 T = TypeVar("T")
@@ -34,27 +35,21 @@ API_HEADERS = HEADERS | {  # pages of any origin may read the answer, and no cac
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID"
-CODES = {  # how a problem's type ends, by status
-    400: "bad_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method",
-    409: "conflict",
-    410: "gone",
-    412: "stale",
-    422: "invalid",
-    429: "throttled",
-    503: "unavailable",
+CODES = {  # how a problem's type ends, by status; the first where no exception has its own
+    400: ("bad_request", "bad_json", "bad_query"),
+    401: ("unauthorized",),
+    403: ("forbidden",),
+    404: ("not_found",),
+    405: ("method",),
+    409: ("conflict",),
+    410: ("gone",),
+    412: ("stale",),
+    413: ("too_large",),
+    415: ("content_type",),
+    422: ("invalid", "quota"),
+    429: ("throttled",),
+    503: ("unavailable", "storage_full"),
 }
-MORE_CODES = (  # where a status has several reasons
-    (400, "bad_json"),
-    (400, "bad_query"),
-    (413, "too_large"),
-    (415, "content_type"),
-    (422, "quota"),
-    (503, "storage_full"),
-)
 START = (float("-inf"), 0)  # a cursor before every object
 FORBIDDEN = N_("The token or its owner's role doesn't allow this.")
 BAD_QUERY = N_("Invalid limit, cursor or since in the query.")
@@ -84,7 +79,7 @@ def operation(
     return wrap
 
 
-class ApiHandler(BaseHandler):
+class ApiHandler(OpenHandler):
     """A resource. Its methods are declared by `@operation`."""
 
     default_headers = API_HEADERS
@@ -93,13 +88,6 @@ class ApiHandler(BaseHandler):
     open_methods: tuple[str, ...] = ()  # those that need no token
     versioned = False  # whether If-Match is answered for what is written here
     body: dict[str, Any]
-
-    def check_xsrf_cookie(self) -> None:
-        """Check nothing: cookies are ignored, and no other site can know a token."""
-
-    def check_trusted_origin(self, origin: str) -> bool:
-        """Trust every origin, for the same reason."""
-        return True
 
     async def prepare(self) -> None:
         """Set `current_user` to the token's owner. Raises HTTPError 401, Forbidden."""
@@ -119,7 +107,7 @@ class ApiHandler(BaseHandler):
         authorization = self.request.headers.get("Authorization", "")
         if not 0 < len(authorization) < 100:
             return None
-        visit = await self.lookup(api_tokens.token_for, authorization)
+        visit = await self.app.lookups(api_tokens.token_for, authorization)
         if visit and visit.stale:
             self.app.write_soon(api_tokens.touch, authorization)
         return visit
@@ -132,17 +120,11 @@ class ApiHandler(BaseHandler):
         self.set_header("Access-Control-Allow-Headers", ALLOWED)
         self.set_header("Access-Control-Max-Age", "7200")
 
-    def show_error(
-        self, error: BaseException | None, status: int, title: str, sentence: str
-    ) -> None:
+    def show_error(self, error: Error, status: int, title: str, sentence: str) -> None:
         """Send a problem (RFC 9457)."""
         if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="Afazeres"')
-        code = CODES.get(status, "internal")
-        if isinstance(error, Unavailable):
-            code = error.code
-        if isinstance(error, Quota):
-            code = "quota"
+        code = getattr(error, "code", CODES.get(status, ("internal",))[0])
         if isinstance(error, Forbidden):
             sentence = self.locale.translate(FORBIDDEN)
         if status == 400 and self.request.headers.get("Content-Type", "").startswith("multipart/"):
@@ -167,7 +149,6 @@ class ApiHandler(BaseHandler):
         return thing
 
     def encode(self, value: dict[str, Any] | list[dict[str, Any]]) -> bytes:
-        """Return an object, or several, as JSON."""
         if isinstance(value, dict):
             return to_json(self.with_url(value)).encode()
         return to_json([self.with_url(each) for each in value]).encode()
@@ -177,7 +158,6 @@ class ApiHandler(BaseHandler):
         self.finish(body)
 
     def send_created(self, thing: dict[str, Any], url: str = "") -> None:
-        """Answer with a new object, and where it is."""
         if url := self.with_url(thing).get("url") or url:
             self.set_header("Location", url)
         self.send_json(self.encode(thing))
@@ -214,6 +194,10 @@ class ApiHandler(BaseHandler):
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise ApiError(400, "bad_query", BAD_QUERY) from None
 
+    def cursor_after(self, order: float, number: int) -> str:
+        """Return the cursor of the page after an object."""
+        return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
+
     def send_page(self, body: bytes, next_cursor: str) -> None:
         """Answer with a page of a collection, and where the next one is, if there is one."""
         if next_cursor:
@@ -224,7 +208,8 @@ class ApiHandler(BaseHandler):
         """Answer with a page of a short collection, of which all `rows` are at hand."""
         (_, begin), limit = self.cursor(), self.limit()
         end = begin + limit
-        self.send_page(self.encode(rows[begin:end]), make_cursor(0, end) if rows[end:] else "")
+        more = self.cursor_after(0, end) if rows[end:] else ""
+        self.send_page(self.encode(rows[begin:end]), more)
 
     def set_next(self, query: str) -> None:
         """Set the link to the next page (RFC 8288)."""
@@ -264,18 +249,8 @@ class ApiHandler(BaseHandler):
         return work()
 
 
-def make_cursor(order: float, number: int) -> str:
-    """Return the cursor of the page after an object; see `ApiHandler.cursor`."""
-    return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
-
-
-class MissingApiHandler(ApiHandler):
-    """Every other address under /api: 404, whatever the method."""
-
-    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
-
-    async def prepare(self) -> None:
-        raise NotFound
+class MissingApiHandler(MissingHandler, ApiHandler):
+    SUPPORTED_METHODS = MissingHandler.SUPPORTED_METHODS
 
 
 def list_object(access: lists.ListAccess) -> dict[str, Any]:
@@ -298,7 +273,7 @@ class OfListHandler(ApiHandler):
         if self.path_args:
             self.list_id = int(self.path_args[0])
         elif self.current_user:
-            mine = await self.lookup(lists.mine, self.current_user)
+            mine = await self.app.lookups(lists.mine, self.current_user)
             if not mine:
                 raise NotFound
             self.first, self.list_id = mine[0], mine[0].id
@@ -306,7 +281,7 @@ class OfListHandler(ApiHandler):
     async def access(self) -> lists.ListAccess:
         if self.first:
             return self.first
-        return await self.lookup(lists.get_for, self.current_user, self.list_id)
+        return await self.app.lookups(lists.get_for, self.current_user, self.list_id)
 
     def lock(self) -> None:
         lists.lock(self.list_id)

@@ -36,7 +36,7 @@ class ChangesHandler(OfListHandler):
         if streams and self.request.method == "GET":
             await self.stream(since)
             return
-        access, rows = await self.read(
+        access, rows = await self.app.read(
             api_resources.changes_since, self.current_user, self.list_id, since, limit + 1
         )
         if self.not_modified(f"{access.id}-{access.version}"):
@@ -53,7 +53,7 @@ class ChangesHandler(OfListHandler):
         subscriber = self.subscriber = Subscriber(self.app.hub, self.list_id, self.current_user)
         changes = partial(api_resources.changes_since, self.current_user, self.list_id)
         try:
-            access, rows = await self.read(changes, since, PAGE_LIMIT)
+            access, rows = await self.app.read(changes, since, PAGE_LIMIT)
             self.app.hub.know(access.id, access.version)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
@@ -67,7 +67,7 @@ class ChangesHandler(OfListHandler):
                 await flush(self)
                 if since == access.version and not await subscriber.wait():
                     self.write(": alive\n\n")
-                access, rows = await self.read(changes, since, PAGE_LIMIT)
+                access, rows = await self.app.read(changes, since, PAGE_LIMIT)
         except StreamClosedError:
             pass  # the program has gone
         except (NotFound, Pruned, Unavailable):

@@ -20,7 +20,7 @@ class ListsHandler(ApiHandler):
     @operation(200, "[List]")
     async def get(self) -> None:
         """My lists, in my order"""
-        rows, digest = await self.lookup(lists.all_with_digest, self.current_user)
+        rows, digest = await self.app.lookups(lists.all_with_digest, self.current_user)
         if not self.not_modified(digest):
             self.send_slice([list_object(access) for access in rows])
 
@@ -45,7 +45,7 @@ class ListHandler(OfListHandler):
     @operation(200, "List")
     async def get(self, list_id: str) -> None:
         """A list"""
-        version, thing = await self.read(self.current_state)
+        version, thing = await self.app.read(self.current_state)
         if not self.not_modified(version):
             self.send_json(self.encode(thing))
 

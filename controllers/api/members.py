@@ -11,7 +11,7 @@ class MembersHandler(OfListHandler):
     @operation(200, "[Member]")
     async def get(self, list_id: str) -> None:
         """The members of a list"""
-        access, rows = await self.read(members.every, self.current_user, self.list_id)
+        access, rows = await self.app.read(members.every, self.current_user, self.list_id)
         if not self.not_modified(f"{access.id}-{access.version}"):
             self.send_slice(rows)
 

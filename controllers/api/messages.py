@@ -1,6 +1,6 @@
 """Messages, in the API; this file goes with the messages."""
 
-from controllers.api.base import OfListHandler, make_cursor, operation
+from controllers.api.base import OfListHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, text
 from models import messages
 
@@ -21,8 +21,8 @@ class MessagesHandler(OfListHandler):
         if self.not_modified(f"{access.id}-{access.version}"):
             return
         (_, after), limit = self.cursor(), self.limit()
-        rows = await self.read(messages.page, self.current_user, access.id, after, limit + 1)
-        more = make_cursor(0, rows[limit - 1]["id"]) if len(rows) > limit else ""
+        rows = await self.app.read(messages.page, self.current_user, access.id, after, limit + 1)
+        more = self.cursor_after(0, rows[limit - 1]["id"]) if len(rows) > limit else ""
         self.send_page(self.encode(rows[:limit]), more)
 
     @operation(201, "Message", "text", "text")

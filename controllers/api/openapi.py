@@ -2,10 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from controllers.api.base import CODES, MORE_CODES, ApiHandler
+from controllers.api.base import CODES, ApiHandler
 from controllers.api.schema import FIELDS, ID, OBJECTS, SOMETIMES, Operation, text
 from controllers.base import PageHandler
 
@@ -21,24 +20,18 @@ PROBLEM = {
         "current": {"type": "object"},
     },
 }
+# The addresses, with {names} in the paths, and their handlers; `app.py` fills it.
+PATHS: list[tuple[str, type[ApiHandler]]] = []
 
-Paths = Iterable[tuple[str, type[ApiHandler]]]  # with {names} in the paths
 
-
-def describe(addresses: Paths, server: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 description of what is at `addresses`."""
+def describe(server: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description of the operations at PATHS."""
     paths: dict[str, Any] = {}
-    for path, handler in addresses:
-        for method in handler.SUPPORTED_METHODS:
-            operation = getattr(getattr(handler, method.lower()), "operation", None)
-            if operation:
-                paths.setdefault(path, {})[method.lower()] = describe_operation(
-                    handler, method, operation
-                )
-        paths[path]["parameters"] = [
-            parameter(name, "path", ID if name == "id" else text(100))
-            for name in re.findall(r"{(\w+)}", path)
-        ]
+    for path, handler in PATHS:
+        for method in map(str.lower, handler.SUPPORTED_METHODS):
+            if operation := getattr(getattr(handler, method), "operation", None):
+                described = describe_operation(handler, method, operation)
+                paths.setdefault(path, {"parameters": path_parameters(path)})[method] = described
     objects = {
         name: {
             "type": "object",
@@ -60,10 +53,15 @@ def describe(addresses: Paths, server: str) -> dict[str, Any]:
     }
 
 
+def path_parameters(path: str) -> list[dict[str, Any]]:
+    names = re.findall(r"{(\w+)}", path)
+    return [parameter(name, "path", ID if name == "id" else text(100)) for name in names]
+
+
 def describe_operation(handler: Any, method: str, operation: Operation) -> dict[str, Any]:
-    function = getattr(handler, method.lower())
-    result: dict[str, Any] = {"summary": function.__doc__.splitlines()[0], "responses": {}}
-    if handler.public or method in handler.open_methods:
+    summary = getattr(handler, method).__doc__.splitlines()[0]
+    result: dict[str, Any] = {"summary": summary, "responses": {}}
+    if method.upper() in handler.open_methods:
         result["security"] = []
     if operation.takes:
         read_only = {name: {"readOnly": True} for name in sorted(operation.ignored)}
@@ -87,7 +85,7 @@ def describe_operation(handler: Any, method: str, operation: Operation) -> dict[
             good["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         limit = parameter("limit", "query", {"type": "integer", "minimum": 1})
         result["parameters"] = [limit, start]
-    if method == "GET":
+    if method == "get":
         result["responses"]["304"] = {"description": "Not modified"}
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
     wrong = {"description": "A problem", "content": {"application/problem+json": problem}}
@@ -103,11 +101,8 @@ def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
 class OpenApiHandler(ApiHandler):
     public = True
 
-    def initialize(self, paths: Paths) -> None:
-        self.paths = paths
-
     async def get(self) -> None:
-        self.send_json(json.dumps(describe(self.paths, self.base), indent=1).encode())
+        self.send_json(json.dumps(describe(self.base), indent=1).encode())
 
 
 class GuideHandler(PageHandler):
@@ -115,11 +110,8 @@ class GuideHandler(PageHandler):
 
     public = True
 
-    def initialize(self, paths: Paths) -> None:
-        self.paths = paths
-
     async def get(self) -> None:
-        paths: dict[str, dict[str, Any]] = describe(self.paths, self.base)["paths"]
+        paths: dict[str, dict[str, Any]] = describe(self.base)["paths"]
         # Summaries stay in English, as programmers' texts do.
         rows = [
             (path, method.upper(), operation["summary"])
@@ -127,5 +119,5 @@ class GuideHandler(PageHandler):
             for method, operation in methods.items()
             if method != "parameters"
         ]
-        codes = sorted([*CODES.items(), *MORE_CODES])
+        codes = [(status, code) for status, all_ in CODES.items() for code in sorted(all_)]
         self.render("api/index.html", rows=rows, base=self.base, codes=codes)

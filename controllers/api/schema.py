@@ -45,7 +45,6 @@ class Operation(NamedTuple):
 
 
 def text(most: int, least: int = 1) -> dict[str, Any]:
-    """Return the schema of a text."""
     return {"type": "string", "minLength": least, "maxLength": most}
 
 

@@ -3,14 +3,7 @@
 from functools import partial
 from typing import Any
 
-from controllers.api.base import (
-    PAGE_LIMIT,
-    START,
-    ApiHandler,
-    OfListHandler,
-    make_cursor,
-    operation,
-)
+from controllers.api.base import PAGE_LIMIT, START, ApiHandler, OfListHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, SAFE_INTEGER, SOMETIMES, URL, text
 from models import api_resources, lists, todos
 from models.errors import Invalid
@@ -47,9 +40,9 @@ class TodosHandler(OfListHandler):
         if (cursor, limit) == (START, PAGE_LIMIT):  # what most programs ask for is cached
             protocol, host = self.request.protocol, self.request.host
             key = (access.id, access.version, "api", protocol, host)
-            found = await self.app.render_cache.get_or_render(key, lambda: self.read(draw))
+            found = await self.app.render_cache.get_or_render(key, lambda: self.app.read(draw))
         else:
-            found = await self.read(draw)
+            found = await self.app.read(draw)
         cursor_after, _, page = found.partition(b"\n")
         self.send_page(page, cursor_after.decode())
 
@@ -58,8 +51,8 @@ class TodosHandler(OfListHandler):
         rows = api_resources.todos_after(self.current_user, list_id, cursor, limit + 1)
         if len(rows) <= limit:
             return b"\n" + self.encode(rows)
-        last = rows[limit - 1]
-        return make_cursor(last["order"], last["id"]).encode() + b"\n" + self.encode(rows[:limit])
+        cursor_after = self.cursor_after(rows[limit - 1]["order"], rows[limit - 1]["id"])
+        return cursor_after.encode() + b"\n" + self.encode(rows[:limit])
 
     @operation(201, "Todo", "title notes completed order list", "title")
     async def post(self, *args: str) -> None:
@@ -98,7 +91,7 @@ class TodoHandler(ApiHandler):
     @operation(200, "Todo")
     async def get(self, todo_id: str) -> None:
         """A todo"""
-        version, thing = await self.read(self.current_state)
+        version, thing = await self.app.read(self.current_state)
         if not self.not_modified(version):
             self.send_json(self.encode(thing))
 

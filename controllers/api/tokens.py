@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from controllers.api.base import ApiHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, ApiError, text
-from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import api_tokens, users
 from models.clock import instant, moment
 from models.errors import Invalid
@@ -34,7 +34,7 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without their secrets"""
-        self.send_slice(await self.read(api_tokens.mine, self.current_user))
+        self.send_slice(await self.app.read(api_tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
@@ -57,19 +57,11 @@ class TokenHandler(ApiHandler):
         self.app.hub.recheck_access(self.current_user)
 
 
-class TokensPageHandler(PageHandler):
-    """My tokens, and the form for a new one."""
-
-    async def get(self) -> None:
-        await self.show()
-
+class TokensPageHandler(FormHandler):
     async def show(self, token: str = "") -> None:
         """Draw them; `token` was just created and is shown this once."""
-        rows = await self.read(api_tokens.mine, self.current_user)
-        saved = "saved" in self.request.query_arguments and not self.error
-        wrong = self.error.field if self.error else ""
-        values = {"rows": rows, "made": token, "days": DAYS, "saved": saved, "wrong": wrong}
-        self.render("api/tokens.html", **values)
+        rows = await self.app.read(api_tokens.mine, self.current_user)
+        self.render("api/tokens.html", rows=rows, made=token, days=DAYS)
 
     @redisplay_if_invalid
     async def post(self) -> None:
