@@ -32,7 +32,8 @@ from models import (
 from models.clock import instant
 from models.database import db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Pruned, Quota
-from models.tables import Change, IdempotencyKey, List, Person, Session, Table, Todo
+from models.idempotency import IdempotencyKey
+from models.tables import Change, List, Person, Session, Table, Todo
 
 pytestmark = pytest.mark.engine
 

@@ -43,7 +43,6 @@ Commits = Callable[[list[tuple[int, int, str]]], None]  # takes list, version an
 SQLITE_ERROR = 1  # SQLite's result code for a mistake in SQL
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
-LOCKING: Any = "FOR NO KEY UPDATE"  # of PostgreSQL
 
 
 class ParamName(str):
@@ -68,30 +67,24 @@ class PreparedQuery:
         self.query = query
         self.built_for: Any = None
 
-    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
-        return self.run(db.obj, values)
-
-    def run(self, database: Any, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Return its rows in a database: that of the store, or another connection to the same."""
+    def __call__(self, database: Any = None, /, **values: Any) -> list[tuple[Any, ...]]:
+        """Return its rows; `database` may be another connection to that of the store."""
         if self.built_for is not db.obj:
             self.sql, self.params = self.query.bind(db.obj).sql()
             self.built_for = db.obj
         given = [values[p] if isinstance(p, ParamName) else p for p in self.params]
-        cursor = database.execute_sql(self.sql, given)
+        cursor = (database or db.obj).execute_sql(self.sql, given)
         return cursor.fetchall() if cursor.description else []
 
 
-def lock(query: Any, **values: Any) -> None:
-    """Keep others from changing or locking the rows of a query until COMMIT.
+def lock(table: Any, where: Any) -> None:
+    """Keep others from changing or locking these rows of a table until COMMIT.
 
     What is checked before something is written must be locked before it is read. Rows that refer to
-    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time. The
-    query may be a prepared one, made with LOCKING.
+    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time.
     """
-    if db.obj.for_update and isinstance(query, PreparedQuery):
-        query(**values)
-    elif db.obj.for_update:
-        list(query.for_update(LOCKING).tuples())
+    if db.obj.for_update:
+        list(table.select(table.id).where(where).for_update("FOR NO KEY UPDATE").tuples())
 
 
 def unit(function: Callable[P, T]) -> Callable[P, T]:
@@ -191,7 +184,7 @@ class SqliteStore:
 
         It takes microseconds, a tenth of the way to another thread and back. Raises Unavailable.
         """
-        return self._look(lambda: query.run(self._lookups, values))
+        return self._look(lambda: query(self._lookups, **values))
 
     def commits(self) -> int:
         """Return a number that differs when anyone, in any process, has committed since."""

@@ -44,9 +44,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
             raise Conflict("This was already sent with another request.")
         return answer
     answer = unit()
-    IdempotencyKey.insert(
-        user=person.id, key=key, answer=json.dumps([asked, answer]), at=now()
-    ).execute()
+    IdempotencyKey.create(user=person.id, key=key, answer=json.dumps([asked, answer]), at=now())
     return answer
 
 
