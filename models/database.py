@@ -110,7 +110,6 @@ pending = PendingChanges()
 
 
 def sqlite_at(path: Path) -> SqliteDatabase:
-    """Return the database in that file, to read and write."""
     return SqliteDatabase(
         f"file:{quote(str(path))}?mode=rw",  # one that is gone isn't made again
         uri=True,
@@ -176,7 +175,6 @@ class SqliteStore:
         self._to_write.put((unit, callback))
 
     def waiting(self) -> int:
-        """Return how many units wait for the writer."""
         return self._to_write.qsize()
 
     def lookup(self, query: PreparedQuery, **values: Any) -> list[tuple[Any, ...]]:
@@ -242,7 +240,7 @@ class SqliteStore:
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit, changes) for unit, _ in group]
-            self._file.committed()
+            self._file.failures = 0
             if changes:
                 call_back(self.on_changes, (changes,))
         except Exception as error:  # nothing of the group was stored
@@ -269,11 +267,11 @@ class SqliteStore:
 
     def _outcome(self, error: Exception) -> Exception:
         """Return what the caller of a unit gets: a mistake in SQL isn't the engine's fault."""
-        if isinstance(error, (IntegrityError, ProgrammingError, DataError)):
-            return error
-        mistake = getattr(error.__context__, "sqlite_errorcode", None) == SQLITE_ERROR
-        is_of_engine = isinstance(error, DatabaseError) and not mistake
-        return self._file.refusal(error) if is_of_engine else error
+        mistake = isinstance(error, (IntegrityError, ProgrammingError, DataError))
+        mistake |= getattr(error.__context__, "sqlite_errorcode", None) == SQLITE_ERROR
+        return (
+            error if mistake or not isinstance(error, DatabaseError) else self._file.refusal(error)
+        )
 
     def _forget_connection(self) -> None:
         """Close a connection that failed: the thread's next unit opens another."""

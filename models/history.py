@@ -123,7 +123,6 @@ def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, i
 
 
 def from_row(row: Any) -> ChangeRecord:
-    """Return a change out of a row of EVERY."""
     *facts, before, after = row
     return ChangeRecord._make([*facts, json.loads(before), json.loads(after), True])
 

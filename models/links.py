@@ -107,7 +107,6 @@ def added(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str
 
 
 def known(list_id: int) -> dict[str, str]:
-    """Return the known titles of a list's links, by address."""
     return dict(KNOWN(list=list_id))
 
 
@@ -145,12 +144,12 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
 def is_in_use(link_id: int, address: str) -> bool:
     """Say whether a link is still in one of TEXTS, outside the trash."""
     of_it = ListLink.select(ListLink.list).where(ListLink.link == link_id)
-    return any(
-        table.select()
-        .where(table.list.in_(of_it), table.deleted_at.is_null(), column.contains(address))
-        .exists()
-        for table, column in [(each.model, each) for each in TEXTS]
-    )
+    for column in TEXTS:
+        table = column.model
+        shown = table.select().where(table.list.in_(of_it), table.deleted_at.is_null())
+        if shown.where(column.contains(address)).exists():
+            return True
+    return False
 
 
 def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:

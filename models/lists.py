@@ -218,5 +218,4 @@ def rewrite(
 
 
 def described(seen: ListAccess, version: int) -> Described:
-    """Return a list as change rows hold it."""
     return {"id": seen.id, "name": seen.name, "version": version}

@@ -113,5 +113,4 @@ def present(list_id: int) -> dict[str, tuple[int, str]]:
 
 
 def described(username: str, role: str) -> lists.Described:
-    """Return a member as change rows hold it."""
     return {"username": username, "role": role}
