@@ -80,10 +80,8 @@ def failed(name: str, claimed: str) -> None:
 
 def expired() -> list[Rule]:
     """Return, table by table, which rows nobody needs any more."""
-    this = moment()
-    oldest, idlest = instant(this - sessions.LONGEST), instant(this - sessions.IDLE)
-    year = instant(this - HISTORY)
-    gone = lists.trash_begins()
+    oldest, idlest, _, at = sessions.limits()
+    year, gone = instant(moment() - HISTORY), lists.trash_begins()
     dead: Any = List.select(List.id).where(List.deleted_at < gone)
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
@@ -98,7 +96,7 @@ def expired() -> list[Rule]:
         if hasattr(table, "deleted_at") and table is not List:
             rules.append((table, table.deleted_at < gone))
         if hasattr(table, "expires") and not table.expires.null:  # tokens are shown to their owners
-            rules.append((table, table.expires < now()))
+            rules.append((table, table.expires < at))
     for rule in EXPIRED:
         rules += rule()
     conditions: dict[Any, Any] = {}

@@ -252,16 +252,13 @@ class SqliteStore:
     def _attempt(self, unit: Callable[[], Any], changes: list[tuple[int, int, str]]) -> UnitResult:
         """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
         pending.changes = []
-        self._db.execute_sql("SAVEPOINT unit")
         try:
-            result = unit()
+            with self._db.savepoint():
+                result = unit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if not self._db.connection().in_transaction:
                 raise  # SQLite itself undid all: the group has failed
-            self._db.execute_sql("ROLLBACK TO unit")
-            self._db.execute_sql("RELEASE unit")
             return None, self._outcome(error)
-        self._db.execute_sql("RELEASE unit")
         changes += pending.changes
         return result, None
 

@@ -111,7 +111,6 @@ def known(list_id: int) -> dict[str, str]:
 
 
 def waiting() -> bool:
-    """Say whether titles are to be fetched."""
     return bool(Link.select(Link.id).where(Link.due <= now()).exists())
 
 
@@ -157,13 +156,11 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
 
     Lists with a link that has a new title get another revision, by which open pages learn of it.
     """
-    found, changed = dict(titles), []
-    query: Any = Link.select().where(Link.id.in_([link.id for link in found]))
-    for link in query:
-        wanted = Wanted(link.id, link.address)
-        if wanted not in found:  # that one is gone, and its id another's by now
+    changed = []
+    for wanted, title in titles:
+        link = Link.get_or_none(Link.id == wanted.id, Link.address == wanted.address)
+        if link is None:  # that one is gone, and its id may be another's by now
             continue
-        title = found[wanted]
         if title and title != link.title:
             changed.append(link.id)
         link.title = title or link.title

@@ -101,11 +101,6 @@ def lock(list_id: int) -> None:
     database.lock(List, List.id == list_id)
 
 
-def lock_person(person: Person) -> None:
-    """Lock the account until COMMIT, before it is read."""
-    database.lock(User, User.id == person.id)
-
-
 def require(seen: ListAccess, action: str) -> ListAccess:
     """Return `seen` unchanged; raises Forbidden when the person may not do that."""
     if not seen.may(action):
@@ -177,7 +172,7 @@ def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
 @unit
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
-    lock_person(person)
+    database.lock(User, User.id == person.id)
     if len(mine(person)) >= LISTS_LIMIT:
         raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)

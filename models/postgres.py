@@ -107,9 +107,8 @@ def exclusive(url: str) -> Iterator[PostgresqlDatabase]:
             database.execute_sql("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
             yield database
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
-        reason = " ".join(str(error).split())
-        mend = "fix that and restart."
-        raise StartupError(f"{place} can't be used ({reason}): {mend}") from error
+        reason = f"{place} can't be used ({' '.join(str(error).split())})"
+        raise StartupError(f"{reason}: fix that and restart.") from error
 
 
 def value_of(database: PostgresqlDatabase, sql: str) -> Any:

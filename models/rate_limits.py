@@ -86,8 +86,7 @@ def count(*keys: str) -> None:
             pause = rule.pauses[min(late, len(rule.pauses) - 1)]
             bucket.until = instant(this + timedelta(minutes=pause))
         elif late >= 0:
-            begun = datetime.fromisoformat(bucket.since)
-            bucket.until = instant(begun + rule.window)
+            bucket.until = instant(datetime.fromisoformat(bucket.since) + rule.window)
         bucket.save()
 
 
