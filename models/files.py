@@ -56,7 +56,6 @@ class Reading(NamedTuple):
 
 
 def write_txt(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield the lines of a todo.txt."""
     for row in rows:
         done = f"x {row['updated'][:10]} " if row["completed"] else ""
         needed = row["notes"] or " note:" in row["title"]  # which would be taken for notes

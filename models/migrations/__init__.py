@@ -34,7 +34,6 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def newest_of(steps: Path) -> int:
-    """Return the number of today's schema."""
     return max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
 
 
@@ -159,7 +158,6 @@ def drafted(path: Path) -> Iterator[str]:
 
 
 def create(path: Path, steps: Path) -> None:
-    """Make an empty database."""
     pragmas = {"application_id": APPLICATION_ID, "synchronous": "extra"}
     with drafted(path) as draft:
         fresh = SqliteDatabase(draft, pragmas=pragmas)
