@@ -32,7 +32,8 @@ from models import (
     users,
 )
 from models.errors import Conflict, Forbidden, Invalid, TooMany
-from models.tables import Member, RateLimit, Session
+from models.rate_limits import RateLimit
+from models.tables import Member, Session
 
 OTHER = "four louder badgers"
 
