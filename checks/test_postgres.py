@@ -52,8 +52,8 @@ from models import (
 from models.database import SqliteStore, db
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Uncertain
 from models.postgres import PostgresStore, exclusive, prepare
-from models.sqlite_file import SqliteFile
 from models.rate_limits import RateLimit
+from models.sqlite_file import SqliteFile
 from models.tables import Change, List, Session, Todo, User
 from services.postgres_lookup_cache import PostgresLookupCache
 
