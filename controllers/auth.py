@@ -1,5 +1,6 @@
 """Sign up, log in, log out."""
 
+from functools import partial
 from urllib.parse import urlencode
 
 from controllers.base import PageHandler, redisplay_if_invalid
@@ -69,8 +70,8 @@ class SignUpHandler(AuthFormHandler):
             words = self.field("password"), username, (email or "").partition("@")[0]
             password = await self.app.hash_pool.run(users.hash_password, *words)
             name = self.locale.translate("Things to do")
-            account = (username, email, password, name, self.browser(), self.session_key())
-            key = await self.commit(sessions.sign_up, *account)
+            account = partial(users.sign_up, username, email, password, name)
+            key = await self.commit(sessions.log_in, account, self.browser(), self.session_key())
         except Invalid:
             await forgive()
             raise

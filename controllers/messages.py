@@ -60,7 +60,7 @@ async def state(handler: ListPageHandler, access: lists.ListAccess) -> str:
     unread = await handler.app.lookups(messages.unread, person)
     visible = isinstance(handler, MessagesHandler) or "X-Seen" in handler.request.headers
     if access.id in unread and visible and not getattr(handler, "before", None):
-        handler.app.write_soon(messages.read_all, person, access.id)
+        handler.app.write_soon(messages.read, person.id, access.id)
     pending = await handler.app.lookups(messages.pending, person)
     return repr((unread, pending.get(access.id), others_here(handler, access.id)))
 

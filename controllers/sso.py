@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from functools import partial
 from urllib.parse import urlencode
 
 from tornado.httputil import url_concat
@@ -111,8 +112,8 @@ class CallbackHandler(SsoHandler):
                 await self.app.login_guard.admit_sign_up(self)
                 username = await self.provider.username(claims, access)
             names = username, self.locale.translate("Things to do")
-            visit = *identity, *names, self.browser(), self.session_key()
-            self.set_session_cookie(await self.commit(identities.log_in, *visit))
+            visit = partial(identities.find_or_create, *identity, *names), self.browser()
+            self.set_session_cookie(await self.commit(sessions.log_in, *visit, self.session_key()))
         self.redirect(pending.next, status=303)
 
     def pending_login(self) -> PendingLogin:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from models import lists, members, todos, users
 from models.database import unit
-from models.tables import LONG_AGO, List, Member, Person, Table, Todo, User
+from models.tables import LONG_AGO, List, Member, Person, Todo, User, with_column
 
 AFTER: list[Callable[[Person], None]] = []  # in the same transaction: see app.py
 
@@ -50,9 +50,8 @@ def close(person: Person, stored: str | None = None) -> None:
             empty(fate.list)
         else:
             leave(person, fate)
-    tables: list[Any] = Table.__subclasses__()
-    for table in tables:
-        if hasattr(table, "user") and table.blank is None:
+    for table in with_column("user"):
+        if table.blank is None:
             table.delete().where(table.user == person.id).execute()
     for rule in AFTER:
         rule(person)
@@ -63,11 +62,9 @@ def close(person: Person, stored: str | None = None) -> None:
 
 def empty(list_id: int) -> None:
     """Leave nothing of a list but ids."""
-    tables: list[Any] = Table.__subclasses__()
-    for table in tables:
-        if hasattr(table, "list"):
-            query = table.delete() if table.blank is None else table.update(table.blank)
-            query.where(table.list == list_id).execute()
+    for table in with_column("list"):
+        query = table.delete() if table.blank is None else table.update(table.blank)
+        query.where(table.list == list_id).execute()
     List.update(name="", deleted_at=LONG_AGO).where(List.id == list_id).execute()
 
 

@@ -63,14 +63,9 @@ def create(
     if Token.select().where(Token.user == person.id).count() >= TOKENS_LIMIT:
         raise Quota("name", "Limit reached: {limit} tokens.", limit=TOKENS_LIMIT)
     token = f"todo_{secrets.token_urlsafe(32)}"
-    made = Token.create(
-        user=person.id,
-        hash=hash_of(token),
-        name=name,
-        scope=scope,
-        created=now(),
-        expires=None if expires is None else ending(expires),
-    )
+    ends = None if expires is None else ending(expires)
+    about = {"name": name, "scope": scope, "created": now(), "expires": ends}
+    made = Token.create(user=person.id, hash=hash_of(token), **about)
     return {"id": made.id, "name": name, "token": token}
 
 

@@ -14,7 +14,7 @@ from peewee import BigIntegerField, CharField, fn
 
 from models import lists, sessions
 from models.clock import instant, moment, now
-from models.tables import Change, List, Session, Table
+from models.tables import Change, List, Session, Table, with_column
 
 SLICE = 500
 HISTORY = timedelta(days=365)  # how long it is kept what a change was
@@ -68,8 +68,7 @@ def follow(name: str, read: Callable[[int], int]) -> bool:
 def done(name: str, claimed: str, seconds: float, failures: int = 0) -> None:
     """Record that a job was done; it is due again in so many seconds."""
     due = instant(moment() + timedelta(seconds=seconds))
-    mine = (Job.name == name, Job.due == claimed)
-    Job.update(due=due, failures=failures).where(*mine).execute()
+    Job.update(due=due, failures=failures).where(Job.name == name, Job.due == claimed).execute()
 
 
 def failed(name: str, claimed: str) -> None:
@@ -80,10 +79,8 @@ def failed(name: str, claimed: str) -> None:
 
 def expired() -> list[Rule]:
     """Return, table by table, which rows nobody needs any more."""
-    this = moment()
-    oldest, idlest = instant(this - sessions.LONGEST), instant(this - sessions.IDLE)
-    year = instant(this - HISTORY)
-    gone = lists.trash_begins()
+    oldest, idlest, _, at = sessions.limits()
+    year, gone = instant(moment() - HISTORY), lists.trash_begins()
     dead: Any = List.select(List.id).where(List.deleted_at < gone)
     recent = Change.select(fn.MIN(Change.id)).where(Change.at >= year)
     last = List.select(List.version).where(List.id == Change.list)
@@ -91,14 +88,11 @@ def expired() -> list[Rule]:
         (Session, (Session.created < oldest) | (Session.last_seen < idlest)),
         (Change, (Change.id < recent) & (Change.version < last)),
     ]
-    tables: list[Any] = Table.__subclasses__()
-    of_lists = [table for table in tables if hasattr(table, "list")]
+    of_lists = with_column("list")
     rules += [(table, table.list.in_(dead)) for table in of_lists]
-    for table in tables:
-        if hasattr(table, "deleted_at") and table is not List:
-            rules.append((table, table.deleted_at < gone))
-        if hasattr(table, "expires") and not table.expires.null:  # tokens are shown to their owners
-            rules.append((table, table.expires < now()))
+    rules += [(t, t.deleted_at < gone) for t in with_column("deleted_at") if t is not List]
+    # Tokens, which may have no end, are shown to their owners.
+    rules += [(t, t.expires < at) for t in with_column("expires") if not t.expires.null]
     for rule in EXPIRED:
         rules += rule()
     conditions: dict[Any, Any] = {}

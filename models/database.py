@@ -43,7 +43,6 @@ Commits = Callable[[list[tuple[int, int, str]]], None]  # takes list, version an
 SQLITE_ERROR = 1  # SQLite's result code for a mistake in SQL
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
-LOCKING: Any = "FOR NO KEY UPDATE"  # of PostgreSQL
 
 
 class ParamName(str):
@@ -68,30 +67,24 @@ class PreparedQuery:
         self.query = query
         self.built_for: Any = None
 
-    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
-        return self.run(db.obj, values)
-
-    def run(self, database: Any, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Return its rows in a database: that of the store, or another connection to the same."""
+    def __call__(self, database: Any = None, /, **values: Any) -> list[tuple[Any, ...]]:
+        """Return its rows; `database` may be another connection to that of the store."""
         if self.built_for is not db.obj:
             self.sql, self.params = self.query.bind(db.obj).sql()
             self.built_for = db.obj
         given = [values[p] if isinstance(p, ParamName) else p for p in self.params]
-        cursor = database.execute_sql(self.sql, given)
+        cursor = (database or db.obj).execute_sql(self.sql, given)
         return cursor.fetchall() if cursor.description else []
 
 
-def lock(query: Any, **values: Any) -> None:
-    """Keep others from changing or locking the rows of a query until COMMIT.
+def lock(table: Any, where: Any) -> None:
+    """Keep others from changing or locking these rows of a table until COMMIT.
 
     What is checked before something is written must be locked before it is read. Rows that refer to
-    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time. The
-    query may be a prepared one, made with LOCKING.
+    these can be made meanwhile. On SQLite nothing is done, as it has one writer at a time.
     """
-    if db.obj.for_update and isinstance(query, PreparedQuery):
-        query(**values)
-    elif db.obj.for_update:
-        list(query.for_update(LOCKING).tuples())
+    if db.obj.for_update:
+        list(table.select(table.id).where(where).for_update("FOR NO KEY UPDATE").tuples())
 
 
 def unit(function: Callable[P, T]) -> Callable[P, T]:
@@ -117,7 +110,6 @@ pending = PendingChanges()
 
 
 def sqlite_at(path: Path) -> SqliteDatabase:
-    """Return the database in that file, to read and write."""
     return SqliteDatabase(
         f"file:{quote(str(path))}?mode=rw",  # one that is gone isn't made again
         uri=True,
@@ -183,7 +175,6 @@ class SqliteStore:
         self._to_write.put((unit, callback))
 
     def waiting(self) -> int:
-        """Return how many units wait for the writer."""
         return self._to_write.qsize()
 
     def lookup(self, query: PreparedQuery, **values: Any) -> list[tuple[Any, ...]]:
@@ -191,7 +182,7 @@ class SqliteStore:
 
         It takes microseconds, a tenth of the way to another thread and back. Raises Unavailable.
         """
-        return self._look(lambda: query.run(self._lookups, values))
+        return self._look(lambda: query(self._lookups, **values))
 
     def commits(self) -> int:
         """Return a number that differs when anyone, in any process, has committed since."""
@@ -249,7 +240,7 @@ class SqliteStore:
                 self._db.connect()
             with self._db.atomic("IMMEDIATE"):
                 outcomes = [self._attempt(unit, changes) for unit, _ in group]
-            self._file.committed()
+            self._file.failures = 0
             if changes:
                 call_back(self.on_changes, (changes,))
         except Exception as error:  # nothing of the group was stored
@@ -261,26 +252,23 @@ class SqliteStore:
     def _attempt(self, unit: Callable[[], Any], changes: list[tuple[int, int, str]]) -> UnitResult:
         """Run one unit in its savepoint: if it fails, what it did is undone, and only that."""
         pending.changes = []
-        self._db.execute_sql("SAVEPOINT unit")
         try:
-            result = unit()
+            with self._db.savepoint():
+                result = unit()
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
             if not self._db.connection().in_transaction:
                 raise  # SQLite itself undid all: the group has failed
-            self._db.execute_sql("ROLLBACK TO unit")
-            self._db.execute_sql("RELEASE unit")
             return None, self._outcome(error)
-        self._db.execute_sql("RELEASE unit")
         changes += pending.changes
         return result, None
 
     def _outcome(self, error: Exception) -> Exception:
         """Return what the caller of a unit gets: a mistake in SQL isn't the engine's fault."""
-        if isinstance(error, (IntegrityError, ProgrammingError, DataError)):
-            return error
-        mistake = getattr(error.__context__, "sqlite_errorcode", None) == SQLITE_ERROR
-        is_of_engine = isinstance(error, DatabaseError) and not mistake
-        return self._file.refusal(error) if is_of_engine else error
+        mistake = isinstance(error, (IntegrityError, ProgrammingError, DataError))
+        mistake |= getattr(error.__context__, "sqlite_errorcode", None) == SQLITE_ERROR
+        return (
+            error if mistake or not isinstance(error, DatabaseError) else self._file.refusal(error)
+        )
 
     def _forget_connection(self) -> None:
         """Close a connection that failed: the thread's next unit opens another."""

@@ -69,7 +69,6 @@ class TooMany(Invalid):
         self.locked = locked
 
     def message(self, translate: Callable[..., str]) -> str:
-        """Return the reason in the language of `translate`."""
         if self.locked:
             return translate(
                 "Too many wrong passwords: this account is locked on this device. "

@@ -55,11 +55,7 @@ class Reading(NamedTuple):
     problems: list[Problem]
 
 
-# ------------------------------------------------------------------------------------- export
-
-
 def write_txt(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield the lines of a todo.txt."""
     for row in rows:
         done = f"x {row['updated'][:10]} " if row["completed"] else ""
         needed = row["notes"] or " note:" in row["title"]  # which would be taken for notes
@@ -110,9 +106,6 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
 
-# ------------------------------------------------------------------------------------- import
-
-
 def read(name: str, data: bytes) -> Reading:
     """Read a file, storing nothing. Raises Invalid for the field `file` as a whole."""
     problems: list[Problem] = []
@@ -122,8 +115,7 @@ def read(name: str, data: bytes) -> Reading:
         for line, row in rows:
             count += 1
             if count > ROWS_LIMIT:
-                limit = ROWS_LIMIT
-                raise TooLarge("file", "Too many todos at once: at most {limit}.", limit=limit)
+                raise TooLarge("file", "Too many todos at once: at most {limit}.", limit=ROWS_LIMIT)
             try:
                 sheets[-1].todos.append(checked(row))
             except Invalid as reason:

@@ -123,7 +123,6 @@ def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, i
 
 
 def from_row(row: Any) -> ChangeRecord:
-    """Return a change out of a row of EVERY."""
     *facts, before, after = row
     return ChangeRecord._make([*facts, json.loads(before), json.loads(after), True])
 
@@ -147,9 +146,7 @@ def undo(person: Person, change_id: int) -> int | None:
         verb = "redo" if change.verb == "undo" else "undo"
         if of_todos:
             was = {row["id"]: row for row in change.before}
-            each = [
-                (todo, columns_before(person, seen, todo, was.get(todo["id"]))) for todo in current
-            ]
+            each = [(todo, columns_before(person, todo, was.get(todo["id"]))) for todo in current]
             todos.rewrite(person, seen, verb, each)
             return seen.id
         after = seen._replace(name=change.before[0]["name"]) if change.before else None
@@ -159,12 +156,12 @@ def undo(person: Person, change_id: int) -> int | None:
 
 
 def columns_before(
-    person: Person, seen: lists.ListAccess, todo: todos.Columns, old: lists.Described | None
+    person: Person, todo: todos.Columns, old: lists.Described | None
 ) -> todos.Columns:
     """Return the columns with which a todo is what it was: `old`, or not there."""
     if old is None:
         return {"deleted_at": now()}
     new: todos.Columns = {"deleted_at": None}
     for name, field in todos.FIELDS.items():
-        new |= (field.undo or field.clean)(person, seen, todo, old.get(name))
+        new |= (field.undo or field.clean)(person, todo, old.get(name))
     return new

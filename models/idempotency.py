@@ -7,8 +7,8 @@ from typing import Any
 
 from peewee import CharField, ForeignKeyField, TextField
 
-from models import lists
 from models.clock import instant, moment, now
+from models.database import lock
 from models.errors import Conflict
 from models.tables import Person, Table, User
 
@@ -33,7 +33,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
     The answer is stored in the same transaction. Raises Conflict when `key` came before with
     something else `asked`.
     """
-    lists.lock_person(person)  # a repeat that comes too early waits for the first
+    lock(User, User.id == person.id)  # a repeat that comes too early waits for the first
     same = (IdempotencyKey.user == person.id, IdempotencyKey.key == key)
     found = IdempotencyKey.get_or_none(*same)
     if found and found.at < instant(moment() - KEPT):
@@ -44,9 +44,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
             raise Conflict("This was already sent with another request.")
         return answer
     answer = unit()
-    IdempotencyKey.insert(
-        user=person.id, key=key, answer=json.dumps([asked, answer]), at=now()
-    ).execute()
+    IdempotencyKey.create(user=person.id, key=key, answer=json.dumps([asked, answer]), at=now())
     return answer
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import CharField, ForeignKeyField
 
-from models import sessions, users
+from models import users
 from models.errors import Conflict, NotFound
 from models.tables import Person, Table, User
 
@@ -79,18 +79,6 @@ def find_or_create(issuer: str, subject: str, wanted: str, list_name: str) -> Pe
         person = users.create(free_name(wanted), None, None, list_name)
         link(person, issuer, subject)
     return person
-
-
-def log_in(
-    issuer: str,
-    subject: str,
-    wanted: str,
-    list_name: str,
-    browser: sessions.Browser,
-    old_key: str | None = None,
-) -> str:
-    """Log in with this identity: see `find_or_create` and `sessions.log_in`."""
-    return sessions.log_in(find_or_create(issuer, subject, wanted, list_name), browser, old_key)
 
 
 def free_name(wanted: str) -> str:

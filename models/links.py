@@ -107,12 +107,10 @@ def added(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str
 
 
 def known(list_id: int) -> dict[str, str]:
-    """Return the known titles of a list's links, by address."""
     return dict(KNOWN(list=list_id))
 
 
 def waiting() -> bool:
-    """Say whether titles are to be fetched."""
     return bool(Link.select(Link.id).where(Link.due <= now()).exists())
 
 
@@ -145,12 +143,12 @@ def claim(limit: int, per_person: int | None) -> list[Wanted]:
 def is_in_use(link_id: int, address: str) -> bool:
     """Say whether a link is still in one of TEXTS, outside the trash."""
     of_it = ListLink.select(ListLink.list).where(ListLink.link == link_id)
-    return any(
-        table.select()
-        .where(table.list.in_(of_it), table.deleted_at.is_null(), column.contains(address))
-        .exists()
-        for table, column in [(each.model, each) for each in TEXTS]
-    )
+    for column in TEXTS:
+        table = column.model
+        shown = table.select().where(table.list.in_(of_it), table.deleted_at.is_null())
+        if shown.where(column.contains(address)).exists():
+            return True
+    return False
 
 
 def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
@@ -158,13 +156,11 @@ def store(titles: Iterable[tuple[Wanted, str | None]]) -> None:
 
     Lists with a link that has a new title get another revision, by which open pages learn of it.
     """
-    found, changed = dict(titles), []
-    query: Any = Link.select().where(Link.id.in_([link.id for link in found]))
-    for link in query:
-        wanted = Wanted(link.id, link.address)
-        if wanted not in found:  # that one is gone, and its id another's by now
+    changed = []
+    for wanted, title in titles:
+        link = Link.get_or_none(Link.id == wanted.id, Link.address == wanted.address)
+        if link is None:  # that one is gone, and its id may be another's by now
             continue
-        title = found[wanted]
         if title and title != link.title:
             changed.append(link.id)
         link.title = title or link.title

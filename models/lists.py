@@ -10,7 +10,7 @@ from peewee import fn
 
 from models import database, text
 from models.clock import instant, moment, now
-from models.database import LOCKING, Param, PreparedQuery, pending, unit
+from models.database import Param, PreparedQuery, pending, unit
 from models.errors import Forbidden, NotFound, Quota
 from models.tables import Change, List, Member, Person, User
 
@@ -40,7 +40,6 @@ OWN = ROLE_OF.where(Member.user == Param("person"), List.deleted_at.is_null())
 MINE = PreparedQuery(OWN.order_by(Member.position, Member.id))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
-LOCK = PreparedQuery(List.select(List.id).where(List.id == Param("list")).for_update(LOCKING))
 RECORDED = ("list", "version", "user", "verb", "kind", "before", "after", "at")
 RECORD = PreparedQuery(Change.insert({name: Param(name) for name in RECORDED}))
 STEP = PreparedQuery(
@@ -99,12 +98,7 @@ def get_for(
 
 def lock(list_id: int) -> None:
     """Lock the list until COMMIT, before it is read."""
-    database.lock(LOCK, list=list_id)
-
-
-def lock_person(person: Person) -> None:
-    """Lock the account until COMMIT, before it is read."""
-    database.lock(User.select(User.id).where(User.id == person.id))
+    database.lock(List, List.id == list_id)
 
 
 def require(seen: ListAccess, action: str) -> ListAccess:
@@ -178,10 +172,9 @@ def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
 @unit
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
-    lock_person(person)
+    database.lock(User, User.id == person.id)
     if len(mine(person)) >= LISTS_LIMIT:
-        limit = LISTS_LIMIT
-        raise Quota("name", "Limit reached: {limit} lists.", limit=limit)
+        raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)
@@ -220,5 +213,4 @@ def rewrite(
 
 
 def described(seen: ListAccess, version: int) -> Described:
-    """Return a list as change rows hold it."""
     return {"id": seen.id, "name": seen.name, "version": version}

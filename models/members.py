@@ -50,13 +50,12 @@ def join(list_id: int, name: str, role: str, members: int) -> None:
 
     Raises Invalid for an unknown name, Quota for too many `members`, or lists of theirs.
     """
-    database.lock(User.select(User.id).where(User.username == name))
+    database.lock(User, User.username == name)
     user = User.get_or_none(User.username == name)
     if user is None:
         raise Invalid("username", "No such user.")
     if members >= MEMBERS_LIMIT:
-        limit = MEMBERS_LIMIT
-        raise Quota("username", "Limit reached: {limit} people.", limit=limit)
+        raise Quota("username", "Limit reached: {limit} people.", limit=MEMBERS_LIMIT)
     theirs: Any = Member.select(fn.COUNT(Member.id), fn.MAX(Member.position))
     count, last = theirs.where(Member.user == user).tuples().get()
     if count >= lists.LISTS_LIMIT:
@@ -114,5 +113,4 @@ def present(list_id: int) -> dict[str, tuple[int, str]]:
 
 
 def described(username: str, role: str) -> lists.Described:
-    """Return a member as change rows hold it."""
     return {"username": username, "role": role}

@@ -86,7 +86,7 @@ def say(person: Person, list_id: int, words: str) -> lists.Described:
     made = Message.create(list=list_id, user=person.id, text=clean(words), created=now())
     message = described(made.id, person.username, made.text, made.created)
     lists.record_change(person, access, "say", "message", [], [message])
-    read(person, list_id, made.id)
+    read(person.id, list_id, made.id)
     return message
 
 
@@ -151,7 +151,7 @@ def take_back(person: Person, message_id: int) -> int:
     Nobody can read it any more, in the changes of the list neither.
     """
     there = Message.select(Message.list).where(Message.id == message_id)
-    database.lock(List.select(List.id).where(List.id == there))
+    database.lock(List, List.id == there)
     for row in EVERY.select_extend(Message.list).where(Message.id == message_id).tuples():
         *message, list_id = row
         seen = lists.get_for(person, list_id, "say")
@@ -167,16 +167,13 @@ def take_back(person: Person, message_id: int) -> int:
     raise NotFound
 
 
-def read(person: Person, list_id: int, message_id: int) -> None:
-    """Store that `person` has read the conversation up to a message."""
-    earlier = (Member.list == list_id, Member.last_read_message < message_id)
-    Member.update(last_read_message=message_id).where(Member.user == person.id, *earlier).execute()
-
-
 @unit
-def read_all(person: Person, list_id: int) -> None:
-    last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar()
-    read(person, list_id, last or 0)
+def read(user: int, list_id: int, up_to: int | None = None) -> None:
+    """Store that someone has read the conversation up to the message with this id, or all of it."""
+    last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id)
+    to = up_to or last.scalar() or 0
+    earlier = (Member.list == list_id, Member.last_read_message < to)
+    Member.update(last_read_message=to).where(Member.user == user, *earlier).execute()
 
 
 def page(person: Person, list_id: int, after: int, limit: int) -> list[lists.Described]:
@@ -204,6 +201,4 @@ def described(number: int, user: str, words: str, created: str) -> lists.Describ
 def skip_earlier(list_id: int, user: int, before: str | None, after: str | None) -> None:
     """For a new member, count what was said before as read; see `members.AFTER_ROLE_CHANGE`."""
     if before is None:
-        last = Message.select(fn.MAX(Message.id)).where(Message.list == list_id).scalar() or 0
-        theirs = (Member.list == list_id, Member.user == user)
-        Member.update(last_read_message=last).where(*theirs).execute()
+        read(user, list_id)

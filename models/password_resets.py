@@ -6,10 +6,10 @@ from typing import Any
 
 from peewee import CharField, ForeignKeyField
 
-from models import lists, users
+from models import users
 from models.accounts import change_password
 from models.clock import instant, moment, now
-from models.database import db
+from models.database import db, lock
 from models.errors import NotFound, StartupError
 from models.sessions import Browser, hash_of
 from models.tables import Person, Table, User
@@ -52,7 +52,7 @@ def reset_owner(key: str) -> Person:
 
 def reset_password(key: str, hashed: str, browser: Browser, old_key: str | None = None) -> str:
     """Use such a key up, and log in; return the session's key. Raises NotFound."""
-    lists.lock_person(reset_owner(key))
+    lock(User, User.id == reset_owner(key).id)
     person = reset_owner(key)
     delete_all(person)
     return change_password(person, hashed, browser, old_key)

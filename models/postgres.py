@@ -107,13 +107,11 @@ def exclusive(url: str) -> Iterator[PostgresqlDatabase]:
             database.execute_sql("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
             yield database
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
-        reason = " ".join(str(error).split())
-        mend = "fix that and restart."
-        raise StartupError(f"{place} can't be used ({reason}): {mend}") from error
+        reason = f"{place} can't be used ({' '.join(str(error).split())})"
+        raise StartupError(f"{reason}: fix that and restart.") from error
 
 
 def value_of(database: PostgresqlDatabase, sql: str) -> Any:
-    """Return the one value that a statement gives."""
     return database.execute_sql(sql).fetchone()[0]
 
 
@@ -182,14 +180,13 @@ class PostgresStore:
             thread.join()
 
     def read(self, unit: Callable[[], Any], answer: Answer) -> None:
-        """Have `unit` run on one snapshot of the database, and `answer` called in that thread."""
         self._work.put((READING, (unit, answer)))
 
     def write(self, unit: Callable[[], Any], answer: Answer) -> None:
-        """Have `unit` run in a transaction, and `answer` called after COMMIT.
+        """Do what `SqliteStore.write` does, but `unit` may run several times.
 
-        It may run several times, so it touches nothing but the database. When it is answered with
-        an error nothing was stored; or, when the connection broke in COMMIT, it is Uncertain.
+        So it touches nothing but the database. When it is answered with an error nothing was
+        stored; or, when the connection broke in COMMIT, it is Uncertain.
         """
         self._work.put((WRITING, (unit, answer)))
 
@@ -202,7 +199,6 @@ class PostgresStore:
         return str(value_of(self._db, "SELECT pg_current_snapshot()::text"))
 
     def waiting(self) -> int:
-        """Return how many units wait."""
         return self._work.qsize()
 
     def _run_until_closed(self, source: "queue.SimpleQueue[tuple[str, Work] | None]") -> None:

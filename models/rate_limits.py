@@ -61,7 +61,7 @@ def network(address: str) -> str:
 def count(*keys: str) -> None:
     """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
     for key in keys:
-        lock(RateLimit.select(RateLimit.id).where(RateLimit.key == key))
+        lock(RateLimit, RateLimit.key == key)
     this, at = moment(), now()
     none: Any = {"recent": 0, "total": 0, "since": at, "until": ""}
     buckets = [
@@ -86,20 +86,16 @@ def count(*keys: str) -> None:
             pause = rule.pauses[min(late, len(rule.pauses) - 1)]
             bucket.until = instant(this + timedelta(minutes=pause))
         elif late >= 0:
-            begun = datetime.fromisoformat(bucket.since)
-            bucket.until = instant(begun + rule.window)
+            bucket.until = instant(datetime.fromisoformat(bucket.since) + rule.window)
         bucket.save()
 
 
 def give_back(*keys: str) -> None:
     """Forget the tries under keys of names and devices; take one back from those of addresses."""
+    less = RateLimit.update(recent=RateLimit.recent - 1, until="")
     for key in keys:
-        if key.startswith(("name:", "device:")):
-            RateLimit.delete().where(RateLimit.key == key).execute()
-        else:
-            RateLimit.update(recent=RateLimit.recent - 1, until="").where(
-                RateLimit.key == key
-            ).execute()
+        query = RateLimit.delete() if key.startswith(("name:", "device:")) else less
+        query.where(RateLimit.key == key).execute()
 
 
 def forget(person: Person) -> None:

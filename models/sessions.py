@@ -47,44 +47,27 @@ class Visit(NamedTuple):
 
 
 @unit
-def sign_up(
-    username: str,
-    email: str | None,
-    password: str,
-    list_name: str,
+def log_in(
+    who: Person | Callable[[], Person],
     browser: Browser,
     old_key: str | None = None,
-) -> str:
-    """Make an account and log in to it: see `users.sign_up` and `log_in`."""
-    person = users.sign_up(username, email, password, list_name)
-    return log_in(person, browser, old_key)
-
-
-@unit
-def log_in(
-    person: Person, browser: Browser, old_key: str | None = None, stored: str | None = None
+    stored: str | None = None,
 ) -> str:
     """Open a session and return its key: 256 random bits (ASVS 7.2.3).
 
-    The session that this browser had before, if any, ends (7.2.4). Raises Forbidden: see
-    `users.recheck_password`.
+    The session that this browser had before, if any, ends (7.2.4). `who` may be what makes the
+    account first, such as `users.sign_up`. Raises Forbidden: see `users.recheck_password`.
     """
+    person = who() if callable(who) else who
     users.recheck_password(person, stored)
     if old_key:
         log_out(old_key)
     every: Any = Session.select(Session.id).where(Session.user == person.id)
     kept = every.order_by(Session.last_seen.desc(), Session.id.desc()).limit(SESSIONS_LIMIT - 1)
     Session.delete().where(Session.user == person.id, Session.id.not_in(kept)).execute()
-    key = secrets.token_urlsafe(32)
-    at = now()
-    Session.create(
-        user=person.id,
-        hash=hash_of(key),
-        created=at,
-        last_seen=at,
-        address=browser.address,
-        agent=browser.agent[:200],
-    )
+    key, at = secrets.token_urlsafe(32), now()
+    seen = {"created": at, "last_seen": at, "agent": browser.agent[:200]}
+    Session.create(user=person.id, hash=hash_of(key), address=browser.address, **seen)
     return key
 
 

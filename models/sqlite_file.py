@@ -68,15 +68,12 @@ class SqliteFile:
             unavailable.code = "storage_full"
         return unavailable
 
-    def committed(self) -> None:
-        """Start counting failures again."""
-        self.failures = 0
-
     def failed(self, error: Exception) -> Unavailable:
         """Return the refusal of a group that wasn't stored; the process may have to end for it."""
         if not isinstance(error, Unavailable):
             refused = self.refusal(error)
-            self.count_failure(refused)
+            if error_code(refused) == IOERR:
+                self.count_failure(refused)
             return refused
         if self.path.exists():  # as another file. Bring the log into its own, wherever that is:
             with suppress(DatabaseError):  # left beside another one, it would be taken for its log
@@ -90,8 +87,6 @@ class SqliteFile:
         SQLite says no more than that something failed, perhaps a write over a quota, after which
         all is well. But Linux reports a failed fsync to each descriptor of the file, once.
         """
-        if error_code(refused) != IOERR:
-            return
         try:
             os.fsync(self.log.fileno())
         except OSError:

@@ -68,11 +68,8 @@ def copy_table(table: Any, source: Any, target: Any) -> int:
 
 
 def rows(table: Any, database: Any) -> Iterator[dict[str, Any]]:
+    query = table.select().order_by(table.id).limit(PART).dicts()
     last = 0
-    while True:
-        query = table.select().where(table.id > last).order_by(table.id).limit(PART)
-        part = [*query.bind(database).dicts().execute()]
+    while part := [*query.where(table.id > last).bind(database).execute()]:
         yield from part
-        if len(part) < PART:
-            return
         last = part[-1]["id"]

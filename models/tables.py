@@ -41,6 +41,11 @@ class Table(Model):
         legacy_table_names = False  # RateLimit is rate_limit
 
 
+def with_column(name: str) -> list[Any]:
+    """Return the tables that have a column of that name, those of extras too."""
+    return [table for table in Table.__subclasses__() if hasattr(table, name)]
+
+
 class User(Table):
     """A person with an account: the folded name, an argon2id hash, an address, and preferences.
 

@@ -7,7 +7,7 @@ from peewee import fn
 
 from models import database, lists, text, users
 from models.clock import now
-from models.database import LOCKING, Param, PreparedQuery, unit
+from models.database import Param, PreparedQuery, unit
 from models.errors import Invalid, NotFound, Quota
 from models.tables import CALLED, Change, List, Member, Person, Todo, User
 
@@ -41,8 +41,6 @@ FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     .join(Member)
     .where(Todo.id == Param("todo"), Member.user == Param("person"), List.deleted_at.is_null())
 )
-LIST_OF = Todo.select(Todo.list).where(Todo.id == Param("todo"))
-LOCK = PreparedQuery(List.select(List.id).where(List.id == LIST_OF).for_update(LOCKING))
 END = Todo.select(fn.COALESCE(fn.MAX(Todo.position), 0) + 1).where(Todo.list == Param("list"))
 NEW = {name: Param(name) for name in NAMES[1:]} | {"position": fn.COALESCE(Param("position"), END)}
 # For each of up to 20,000 new todos: 64 us; 620 as a plain query.
@@ -116,8 +114,7 @@ def add(person: Person, list_id: int, *titles: str, field: str = "title") -> lis
     """
     seen = lists.get_for(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
-        limit = SEVERAL_LIMIT
-        raise Invalid(field, "Too many todos at once: at most {limit}.", limit=limit)
+        raise Invalid(field, "Too many todos at once: at most {limit}.", limit=SEVERAL_LIMIT)
     made = insert(person, seen, [{"title": title} for title in titles], field=field)
     return [row["id"] for row in made]
 
@@ -172,7 +169,7 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
     for name, field in FIELDS.items():
         value = fields.get(name)
         if value is not None:
-            columns = field.clean(person, seen, todo, value)
+            columns = field.clean(person, todo, value)
             if any(todo[column] != columns[column] for column in columns):
                 new |= columns
                 verbs.append(field.verb if value or not field.unset else field.unset)
@@ -188,16 +185,15 @@ def ticked(person: Person, completed: bool) -> Columns:
     return {"completed_at": at, "completed_by": by}
 
 
-Clean = Callable[[Person, lists.ListAccess, Columns, Any], Columns]
+Clean = Callable[[Person, Columns, Any], Columns]
 
 
 class Field(NamedTuple):
     """A field of a todo: what people and programs set, and undo sets back.
 
-    `clean` takes who is acting, the list, the todo's columns and a value, and returns the columns
-    with which the todo has that value; or raises Invalid. `undo`, if it differs, does so with a
-    value of before. `verb` is what history calls it, `unset` where the value is empty, if that
-    differs.
+    `clean` takes who is acting, the todo's columns and a value, and returns the columns with which
+    the todo has that value; or raises Invalid. `undo`, if it differs, does so with a value of
+    before. `verb` is what history calls it, `unset` where the value is empty, if that differs.
     """
 
     verb: str
@@ -206,32 +202,18 @@ class Field(NamedTuple):
     undo: Clean | None = None
 
 
-def clean_title(person: Person, seen: lists.ListAccess, todo: Columns, title: str) -> Columns:
-    return {"title": text.line("title", title, TITLE_LIMIT)}
-
-
-def clean_notes(person: Person, seen: lists.ListAccess, todo: Columns, notes: str) -> Columns:
-    return {"notes": text.several("notes", notes, NOTES_LIMIT)}
-
-
-def clean_completed(person: Person, seen: lists.ListAccess, todo: Columns, to: bool) -> Columns:
+def clean_completed(person: Person, todo: Columns, to: bool) -> Columns:
     return {} if to == bool(todo["completed_at"]) else ticked(person, to)
 
 
-def clean_order(person: Person, seen: lists.ListAccess, todo: Columns, order: float) -> Columns:
-    return {"position": float(order)}
-
-
-def undo_assigned(
-    person: Person, seen: lists.ListAccess, todo: Columns, name: str | None
-) -> Columns:
-    query: Any = Member.select(Member.user).join(User).where(Member.list == seen.id)
+def undo_assigned(person: Person, todo: Columns, name: str | None) -> Columns:
+    query: Any = Member.select(Member.user).join(User).where(Member.list == todo["list"])
     member = query.where(User.username == users.fold(name or "")).scalar()
     return {"assigned_to": member}  # None, if they have left
 
 
-def clean_assigned(person: Person, seen: lists.ListAccess, todo: Columns, name: str) -> Columns:
-    columns = undo_assigned(person, seen, todo, name)
+def clean_assigned(person: Person, todo: Columns, name: str) -> Columns:
+    columns = undo_assigned(person, todo, name)
     if name and not columns["assigned_to"]:
         raise Invalid("assigned", "This person isn't a member of this list.")
     return columns
@@ -239,11 +221,11 @@ def clean_assigned(person: Person, seen: lists.ListAccess, todo: Columns, name: 
 
 # By the name that forms, programs and change rows use. Extras add theirs in app.py.
 FIELDS = {
-    "title": Field("rename", clean_title),
+    "title": Field("rename", lambda who, todo, to: {"title": text.line("title", to, TITLE_LIMIT)}),
     "completed": Field("complete", clean_completed, unset="reopen"),
-    "order": Field("move", clean_order),
+    "order": Field("move", lambda who, todo, to: {"position": float(to)}),
     "assigned": Field("assign", clean_assigned, undo=undo_assigned),
-    "notes": Field("note", clean_notes),
+    "notes": Field("note", lambda who, todo, to: {"notes": text.several("notes", to, NOTES_LIMIT)}),
 }
 
 
@@ -357,7 +339,7 @@ def written(list_id: int, versions: list[int]) -> list[Columns]:
 
 def lock(todo_id: int) -> None:
     """Lock the list of a todo until COMMIT, before it is read."""
-    database.lock(LOCK, todo=todo_id)
+    database.lock(List, List.id == Todo.select(Todo.list).where(Todo.id == todo_id))
 
 
 def find(

@@ -11,7 +11,7 @@ from peewee import IntegrityError
 
 from models import lists, text
 from models.clock import now
-from models.database import unit
+from models.database import lock, unit
 from models.errors import Forbidden, Invalid
 from models.tables import CALLED, Person, User
 from models.text import N_
@@ -111,7 +111,7 @@ def recheck_password(person: Person, stored: str | None) -> None:
     It was checked in another transaction, long before: a hash takes its time. From now on until
     COMMIT the account is locked.
     """
-    lists.lock_person(person)
+    lock(User, User.id == person.id)
     if stored is not None:
         theirs = (User.id == person.id, User.password == stored)
         if not User.select().where(*theirs).exists():

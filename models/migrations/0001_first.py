@@ -64,9 +64,6 @@ def up(migrator, db):
         issuer = CharField(255)
         subject = CharField(255)
 
-        class Meta:
-            indexes = ((("issuer", "subject"), True),)
-
     class List(Table):
         name = CharField(200)
         version = BigIntegerField()
@@ -82,9 +79,6 @@ def up(migrator, db):
         role = CharField(6)
         position = DoubleField()
         last_read_message = BigIntegerField(default=0)
-
-        class Meta:
-            indexes = ((("list", "user"), True),)
 
     class Invite(Table):
         list = ForeignKeyField(List)
@@ -113,9 +107,6 @@ def up(migrator, db):
         completed_by = ForeignKeyField(User, index=False, null=True)
         assigned_to = ForeignKeyField(User, index=False, null=True)
 
-        class Meta:
-            indexes = ((("list", "position"), False),)
-
     class Message(Table):
         list = ForeignKeyField(List)
         user = ForeignKeyField(User, index=False)
@@ -141,9 +132,6 @@ def up(migrator, db):
         link = ForeignKeyField(Link, index=False)
         list = ForeignKeyField(List)
 
-        class Meta:
-            indexes = ((("link", "list"), True),)
-
     class Change(Table):
         list = ForeignKeyField(List, index=False)
         version = BigIntegerField()
@@ -154,17 +142,11 @@ def up(migrator, db):
         after = TextField()
         at = CharField(24)
 
-        class Meta:
-            indexes = ((("list", "version"), True),)
-
     class IdempotencyKey(Table):
         user = ForeignKeyField(User, index=False)
         key = CharField(255)
         answer = TextField()
         at = CharField(24)
-
-        class Meta:
-            indexes = ((("user", "key"), True),)
 
     class Job(Table):
         name = CharField(40, unique=True)
@@ -172,4 +154,10 @@ def up(migrator, db):
         failures = BigIntegerField()
         cursor = BigIntegerField(default=0)
 
+    Identity.add_index(Identity.issuer, Identity.subject, unique=True)
+    Member.add_index(Member.list, Member.user, unique=True)
+    Todo.add_index(Todo.list, Todo.position)
+    ListLink.add_index(ListLink.link, ListLink.list, unique=True)
+    Change.add_index(Change.list, Change.version, unique=True)
+    IdempotencyKey.add_index(IdempotencyKey.user, IdempotencyKey.key, unique=True)
     db.create_tables(Table.__subclasses__())

@@ -34,7 +34,6 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def newest_of(steps: Path) -> int:
-    """Return the number of today's schema."""
     return max(int(step.name[:4]) for step in steps.glob("[0-9]*.py"))
 
 
@@ -142,21 +141,29 @@ def verify(path: Path, newest: int) -> int:
     return number
 
 
-def create(path: Path, steps: Path) -> None:
-    """Make an empty database under another name; it gets its own when it is whole and on disk.
+@contextmanager
+def drafted(path: Path) -> Iterator[str]:
+    """Give another name for a file to be made; it gets its own when it is whole and on the disk.
 
     Raises FileExistsError rather than take the place of another file.
     """
-    new = Path(f"{path}.new")
-    new.unlink(missing_ok=True)
-    pragmas = {"application_id": APPLICATION_ID, "synchronous": "extra"}
-    fresh = SqliteDatabase(str(new), pragmas=pragmas)
-    with fresh.connection_context():
-        migrate(fresh, steps)
-        fresh.pragma("journal_mode", "wal")
-    os.link(new, path)  # which, unlike a rename, never replaces
-    new.unlink()
+    draft = Path(f"{path}.new")
+    draft.unlink(missing_ok=True)
+    yield str(draft)
+    with draft.open("rb") as made:
+        os.fsync(made.fileno())
+    os.link(draft, path)  # which, unlike a rename, never replaces
+    draft.unlink()
     sync_folder(path.parent)
+
+
+def create(path: Path, steps: Path) -> None:
+    pragmas = {"application_id": APPLICATION_ID, "synchronous": "extra"}
+    with drafted(path) as draft:
+        fresh = SqliteDatabase(draft, pragmas=pragmas)
+        with fresh.connection_context():
+            migrate(fresh, steps)
+            fresh.pragma("journal_mode", "wal")
 
 
 def upgrade(path: Path, steps: Path) -> None:
@@ -164,15 +171,12 @@ def upgrade(path: Path, steps: Path) -> None:
     older = SqliteDatabase(str(path), pragmas={"synchronous": "full"})
     with older.connection_context():
         number = older.pragma("user_version")
-        aside, draft = Path(f"{path}.schema-{number}"), Path(f"{path}.new")
+        aside = Path(f"{path}.schema-{number}")
         begun = len(Runner(older, str(steps)).applied()) != number
         if not (begun and aside.exists()):  # a try that was cut off has made the better copy
-            draft.unlink(missing_ok=True)
-            older.execute_sql("VACUUM INTO ?", (str(draft),))
-            with draft.open("rb") as copy:
-                os.fsync(copy.fileno())
-            draft.rename(aside)
-            sync_folder(path.parent)
+            aside.unlink(missing_ok=True)
+            with drafted(aside) as draft:
+                older.execute_sql("VACUUM INTO ?", (draft,))
         migrate(older, steps)
 
 
@@ -188,23 +192,16 @@ def back_up(path: Path, target: Path) -> None:
 def copy_to(path: Path, target: Path) -> None:
     """Copy the database at `path`, in use or not, as it is at this moment (SQLite: VACUUM INTO).
 
-    The copy gets its name when it is whole and on the disk. Raises StartupError, also when there is
-    a file of that name already. The server itself may call it: opening the file by other means than
-    SQLite's would end the locks of a process that has it open (SQLite, How To Corrupt, 2.2).
+    Raises StartupError, also when there is a file of that name already. The server itself may call
+    it: opening the file by other means than SQLite's would end the locks of a process that has it
+    open (SQLite, How To Corrupt, 2.2).
     """
     with refusing(target):
         if target.exists():
             raise StartupError(f"{target} already exists: choose another name for the copy.")
-        draft = Path(f"{target}.new")
-        draft.unlink(missing_ok=True)
         source = SqliteDatabase(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)
-        with source.connection_context():
-            source.execute_sql("VACUUM INTO ?", (str(draft),))
-        with draft.open("rb") as copy:
-            os.fsync(copy.fileno())
-        os.link(draft, target)  # which never replaces
-        draft.unlink()
-        sync_folder(target.parent)
+        with drafted(target) as draft, source.connection_context():
+            source.execute_sql("VACUUM INTO ?", (draft,))
 
 
 def migrate(database: SqliteDatabase, steps: Path) -> None:
