@@ -212,7 +212,7 @@ class App(BaseApp):
             make_lookups(store),
             [(r"/api/.*", API_ADDRESSES), *ADDRESSES],
             debug=config.debug,
-            compress_response=True,  # safe, as the token is masked anew each time (BREACH)
+            compress_response=True,  # safe, as the token is masked again each time (BREACH)
             template_path=TEMPLATES.root,
             template_loader=TEMPLATES,
             static_path=str(VIEWS / "statics"),

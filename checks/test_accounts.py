@@ -453,7 +453,7 @@ def test_linked_identities(database: Database, ann: Visitor, cy: Visitor, server
 
 
 def test_keys_are_not_logged() -> None:
-    """Whoever has one of these gets in."""
+    """Who has one of these gets in."""
     assert path_without_key("/reset/abc") == "/reset/..."
     assert path_without_key("/join/abc") == "/join/..."
     assert path_without_key("/lists/1/join/x") == "/lists/1/join/x"

@@ -242,7 +242,7 @@ def size(modules: Iterator[str]) -> int:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_is_in_one_row(module: str) -> None:
-    """So that whoever adds one decides what it is part of."""
+    """So that who adds one decides what it is part of."""
     assert PARTS[module], f"{module} is in no row of CORE, OPERATIONS or EXTRAS"
 
 

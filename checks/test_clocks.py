@@ -35,7 +35,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 def clock(machine: Machine) -> Clock:
-    """The house's clock on it."""
+    """The server's clock on it."""
     return Clock(lambda: machine.told, lambda: machine.passed)
 
 
@@ -60,7 +60,7 @@ def test_a_jump_is_followed_only_when_it_lasts(machine: Machine, clock: Clock, j
     machine.told += jump
     clock.seconds()
     machine.wait(LASTING - 10)
-    assert clock.seconds() == machine.told - jump  # the hour began anew
+    assert clock.seconds() == machine.told - jump  # the hour began again
     machine.wait(20)
     clock.seconds()
     assert clock.seconds() == machine.told

@@ -1,4 +1,4 @@
-"""The two doors and the engine behind them: what is acknowledged, what a failure takes along."""
+"""The store and the engine behind it: what is acknowledged, what a failure takes along."""
 
 import asyncio
 import resource
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.sqlite
 
 
 @pytest.fixture
-def doors(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A database of one's own."""
-    doors = SqliteStore(tmp_path / "people.db", SqliteFile)
-    doors.open()
-    yield doors
-    doors.close()
+    store = SqliteStore(tmp_path / "people.db", SqliteFile)
+    store.open()
+    yield store
+    store.close()
 
 
 def make(name: str) -> int:
@@ -50,12 +50,12 @@ def names() -> list[str]:
     return [row.name for row in List.select().order_by(List.id)]
 
 
-class ScheduledMessage:
+class HeldUnit:
     """A unit that keeps the writer busy until it is let go, so that others gather behind it."""
 
-    def __init__(self, doors: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore) -> None:
         self.began, self.end = threading.Event(), threading.Event()
-        self.answer = ask(doors.write, self.unit)
+        self.answer = ask(store.write, self.unit)
         assert self.began.wait(10)
 
     def unit(self) -> None:
@@ -64,48 +64,48 @@ class ScheduledMessage:
         assert self.end.wait(10)
 
 
-def test_an_answer_comes_after_commit(doors: SqliteStore) -> None:
+def test_an_answer_comes_after_commit(store: SqliteStore) -> None:
     """Another connection, as of another program, sees what was acknowledged."""
-    ask(doors.write, make, "milk").result()
-    other = SqliteDatabase(str(doors.path))
+    ask(store.write, make, "milk").result()
+    other = SqliteDatabase(str(store.path))
     with other.connection_context():
         rows = other.execute_sql('SELECT name FROM "list"').fetchall()
     assert rows == [("milk",)]
 
 
-def test_no_answer_before_the_commit_of_all(doors: SqliteStore) -> None:
+def test_no_answer_before_the_commit_of_all(store: SqliteStore) -> None:
     """The first of a group waits for the last: until then nothing of it is on the disk."""
-    held = ScheduledMessage(doors)
-    first, slow = ask(doors.write, make, "first"), threading.Event()
+    held = HeldUnit(store)
+    first, slow = ask(store.write, make, "first"), threading.Event()
     began = threading.Event()
-    last = ask(doors.write, lambda: (began.set(), slow.wait(10)))
+    last = ask(store.write, lambda: (began.set(), slow.wait(10)))
     held.end.set()
     assert began.wait(10)  # so the first unit has run, in the same group
-    assert not first.done() and ask(doors.read, names).result() == []
+    assert not first.done() and ask(store.read, names).result() == []
     slow.set()
     last.result()
-    assert first.result() == 1 and ask(doors.read, names).result() == ["first"]
+    assert first.result() == 1 and ask(store.read, names).result() == ["first"]
 
 
-def test_answers_come_in_the_order_of_the_units(doors: SqliteStore) -> None:
-    """Whoever came first is told first, and the rows are in that order."""
-    held = ScheduledMessage(doors)
+def test_answers_come_in_the_order_of_the_units(store: SqliteStore) -> None:
+    """Who came first is told first, and the rows are in that order."""
+    held = HeldUnit(store)
     told: list[int] = []
-    answers = [ask(doors.write, make, str(i)) for i in range(200)]
+    answers = [ask(store.write, make, str(i)) for i in range(200)]
     for number, answer in enumerate(answers):
         answer.add_done_callback(lambda _, number=number: told.append(number))
     held.end.set()
-    ask(doors.write, names).result()
+    ask(store.write, names).result()
     assert told == list(range(200))
     assert [answer.result() for answer in answers] == list(range(1, 201))
 
 
-def test_units_that_wait_share_a_commit(doors: SqliteStore) -> None:
+def test_units_that_wait_share_a_commit(store: SqliteStore) -> None:
     """Twenty units, one transaction."""
     statements: list[str] = []
-    ask(doors.write, lambda: db.connection().set_trace_callback(statements.append)).result()
-    held = ScheduledMessage(doors)
-    answers = [ask(doors.write, make, str(i)) for i in range(20)]
+    ask(store.write, lambda: db.connection().set_trace_callback(statements.append)).result()
+    held = HeldUnit(store)
+    answers = [ask(store.write, make, str(i)) for i in range(20)]
     held.end.set()
     for answer in answers:
         answer.result()
@@ -115,45 +115,45 @@ def test_units_that_wait_share_a_commit(doors: SqliteStore) -> None:
 
 def test_a_group_has_an_end(tmp_path: Path) -> None:
     """However many wait, no more than `group` share a commit."""
-    doors = SqliteStore(tmp_path / "people.db", SqliteFile, group=1)
-    doors.open()
-    held = ScheduledMessage(doors)
-    first, slow = ask(doors.write, make, "first"), threading.Event()
-    last = ask(doors.write, slow.wait, 10)
+    store = SqliteStore(tmp_path / "people.db", SqliteFile, group=1)
+    store.open()
+    held = HeldUnit(store)
+    first, slow = ask(store.write, make, "first"), threading.Event()
+    last = ask(store.write, slow.wait, 10)
     held.end.set()
     assert first.result(10) == 1  # though the one behind it has not ended
     slow.set()
     last.result()
-    doors.close()
+    store.close()
 
 
-def test_a_unit_that_fails_takes_only_itself_along(doors: SqliteStore) -> None:
+def test_a_unit_that_fails_takes_only_itself_along(store: SqliteStore) -> None:
     """Its savepoint is undone; those before and behind it in the group are stored."""
 
     def half() -> None:
         make("half")
         raise KeyError("a mistake")
 
-    held = ScheduledMessage(doors)
-    answers: list[Any] = [ask(doors.write, make, "before"), ask(doors.write, half)]
-    answers.append(ask(doors.write, lambda: User.create(username="x", join_date=None)))
-    answers.append(ask(doors.write, make, "behind"))
+    held = HeldUnit(store)
+    answers: list[Any] = [ask(store.write, make, "before"), ask(store.write, half)]
+    answers.append(ask(store.write, lambda: User.create(username="x", join_date=None)))
+    answers.append(ask(store.write, make, "behind"))
     held.end.set()
     assert answers[3].result() == 2
     with pytest.raises(KeyError):
         answers[1].result()
     with pytest.raises(IntegrityError):
         answers[2].result()
-    assert ask(doors.read, names).result() == ["before", "behind"]
+    assert ask(store.read, names).result() == ["before", "behind"]
 
 
-def test_what_was_committed_is_told(doors: SqliteStore) -> None:
+def test_what_was_committed_is_told(store: SqliteStore) -> None:
     """After COMMIT and before anyone is answered; nothing of a unit that failed."""
     told: list[Any] = []
-    ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
+    ann = ask(store.write, users.sign_up, "ann", None, None, "Things").result()
 
     def on_changes(changes: list[tuple[int, int, str]]) -> None:
-        other = SqliteDatabase(str(doors.path))
+        other = SqliteDatabase(str(store.path))
         with other.connection_context():
             (found,) = other.execute_sql("SELECT version FROM list").fetchone()
         told.append((found, changes))
@@ -162,17 +162,17 @@ def test_what_was_committed_is_told(doors: SqliteStore) -> None:
         todos.add(ann, 1, "half")
         raise KeyError("a mistake")
 
-    doors.on_changes = on_changes
-    held = ScheduledMessage(doors)
-    answers = [ask(doors.write, todos.add, ann, 1, "milk"), ask(doors.write, half)]
-    answers.append(ask(doors.write, lists.rename, ann, 1, "Casa"))
+    store.on_changes = on_changes
+    held = HeldUnit(store)
+    answers = [ask(store.write, todos.add, ann, 1, "milk"), ask(store.write, half)]
+    answers.append(ask(store.write, lists.rename, ann, 1, "Casa"))
     answers[0].add_done_callback(lambda _: told.append("answered"))
     held.end.set()
     answers[2].result()
     assert told == [(3, [(1, 2, "todo"), (1, 3, "list")]), "answered"]
     told.clear()
     with pytest.raises(KeyError):
-        ask(doors.write, half).result()
+        ask(store.write, half).result()
     assert told == []
 
 
@@ -190,31 +190,31 @@ def break_transaction() -> None:
 
 
 @pytest.mark.parametrize("breaking", [break_commit, break_transaction])
-def test_a_commit_that_fails_fails_all(doors: SqliteStore, breaking: Any) -> None:
-    """None of the group was stored, all are told so, and the next unit finds the house in order."""
-    ask(doors.write, make, "earlier").result()
-    held = ScheduledMessage(doors)
+def test_a_commit_that_fails_fails_all(store: SqliteStore, breaking: Any) -> None:
+    """None of the group was stored, all are told so, and the next unit finds all in order."""
+    ask(store.write, make, "earlier").result()
+    held = HeldUnit(store)
     answers: list[Any] = [
-        ask(doors.write, make, "a"),
-        ask(doors.write, breaking),
-        ask(doors.write, make, "b"),
+        ask(store.write, make, "a"),
+        ask(store.write, breaking),
+        ask(store.write, make, "b"),
     ]
     held.end.set()
     for answer in answers:
         with pytest.raises(Unavailable):
             answer.result()
-    assert ask(doors.read, names).result() == ["earlier"]
-    assert ask(doors.write, make, "later").result() == 2
+    assert ask(store.read, names).result() == ["earlier"]
+    assert ask(store.write, make, "later").result() == 2
 
 
-def test_a_reader_cannot_write(doors: SqliteStore) -> None:
+def test_a_reader_cannot_write(store: SqliteStore) -> None:
     """Nor does its failure disturb the next."""
     with pytest.raises(Unavailable):
-        ask(doors.read, make, "milk").result()
-    assert ask(doors.read, names).result() == []
+        ask(store.read, make, "milk").result()
+    assert ask(store.read, names).result() == []
 
 
-def test_a_read_sees_one_moment(doors: SqliteStore) -> None:
+def test_a_read_sees_one_moment(store: SqliteStore) -> None:
     """What is committed meanwhile is not for a unit that has begun."""
     looked, go_on = threading.Event(), threading.Event()
 
@@ -224,61 +224,61 @@ def test_a_read_sees_one_moment(doors: SqliteStore) -> None:
         go_on.wait(10)
         return before, names()
 
-    reading = ask(doors.read, twice)
+    reading = ask(store.read, twice)
     assert looked.wait(10)
-    ask(doors.write, make, "milk").result()
+    ask(store.write, make, "milk").result()
     go_on.set()
     assert reading.result() == ([], [])
-    assert ask(doors.read, names).result() == ["milk"]
+    assert ask(store.read, names).result() == ["milk"]
 
 
-def test_an_answer_that_fails_harms_nobody(doors: SqliteStore, caplog: Any) -> None:
-    """The threads of the house don't die of what whoever asked does with the answer."""
+def test_an_answer_that_fails_harms_nobody(store: SqliteStore, caplog: Any) -> None:
+    """The threads of the server don't die of what who asked does with the answer."""
 
     def fall(result: Any, error: Exception | None) -> None:
         raise SystemError("nobody is there")
 
-    for _ in range(doors.readers + 1):
-        doors.read(names, fall)
-        doors.write(names, fall)
-    assert ask(doors.write, make, "milk").result() == 1
-    assert ask(doors.read, names).result() == ["milk"]
+    for _ in range(store.readers + 1):
+        store.read(names, fall)
+        store.write(names, fall)
+    assert ask(store.write, make, "milk").result() == 1
+    assert ask(store.read, names).result() == ["milk"]
     caplog.clear()
 
 
-def test_a_connection_that_failed_is_replaced(doors: SqliteStore) -> None:
+def test_a_connection_that_failed_is_replaced(store: SqliteStore) -> None:
     """Whatever happened to it, the thread's next unit has another."""
 
     def spoil() -> None:
         db.connection().close()
         names()
 
-    for door in (doors.read, doors.write):
-        for _ in range(doors.readers + 1):
+    for door in (store.read, store.write):
+        for _ in range(store.readers + 1):
             with pytest.raises((Unavailable, ProgrammingError)):
                 ask(door, spoil).result()
         assert ask(door, names).result() == []
 
 
-def test_a_mistake_in_sql_is_no_bad_moment(doors: SqliteStore) -> None:
+def test_a_mistake_in_sql_is_no_bad_moment(store: SqliteStore) -> None:
     """It is told as what it is, so that someone mends it."""
-    for door in (doors.read, doors.write):
+    for door in (store.read, store.write):
         with pytest.raises(OperationalError):
             ask(door, db.execute_sql, "SELECT nothing FROM nowhere").result()
         assert ask(door, names).result() == []
 
 
-def test_the_peephole_only_looks(doors: SqliteStore) -> None:
+def test_the_peephole_only_looks(store: SqliteStore) -> None:
     """It runs on the event loop's own thread: it waits for nobody, and changes nothing."""
-    ask(doors.write, make, "milk").result()
-    assert doors.lookup(PreparedQuery(List.select(List.name))) == [("milk",)]
+    ask(store.write, make, "milk").result()
+    assert store.lookup(PreparedQuery(List.select(List.name))) == [("milk",)]
     with pytest.raises(Unavailable):
-        doors.lookup(PreparedQuery(List.delete()))
-    assert doors._lookups.timeout == 0
-    assert ask(doors.read, names).result() == ["milk"]
+        store.lookup(PreparedQuery(List.delete()))
+    assert store._lookups.timeout == 0
+    assert ask(store.read, names).result() == ["milk"]
 
 
-def test_what_was_looked_up_is_never_stale(doors: SqliteStore) -> None:
+def test_what_was_looked_up_is_never_stale(store: SqliteStore) -> None:
     """Remembered until anyone commits: here, in another process, and around a failure."""
     query = PreparedQuery(List.select(List.name).order_by(List.id))
 
@@ -287,24 +287,24 @@ def test_what_was_looked_up_is_never_stale(doors: SqliteStore) -> None:
         return [name for (name,) in lookup(query)]
 
     async def live() -> None:
-        lookups = LookupCache(doors)
+        lookups = LookupCache(store)
         assert (await lookups(unit), await lookups(unit), len(asked)) == ([], [], 1)
-        ask(doors.write, make, "milk").result()
+        ask(store.write, make, "milk").result()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert (await lookups(unit), await lookups(unit), len(asked)) == (["milk"], ["milk"], 2)
-        other = SqliteDatabase(str(doors.path))
+        other = SqliteDatabase(str(store.path))
         with other.connection_context():
             other.execute_sql("UPDATE list SET name = 'bread'")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert await lookups(unit) == ["bread"]
-        doors._lookups.close()
-        doors.lookup, lookup = broken, doors.lookup  # type: ignore[method-assign]
+        store._lookups.close()
+        store.lookup, lookup = broken, store.lookup  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
             await lookups(lambda lookup: lookup(query))
-        doors.lookup = lookup  # type: ignore[method-assign]
-        ask(doors.write, make, "honey").result()
+        store.lookup = lookup  # type: ignore[method-assign]
+        ask(store.write, make, "honey").result()
         assert await lookups(unit) == ["bread", "honey"]
 
     def broken(*args: Any, **values: Any) -> Any:
@@ -351,31 +351,31 @@ def test_what_many_ask_for_is_drawn_once() -> None:
     assert len(drawings) == 2
 
 
-def test_outside_the_doors_nothing_is_asked(doors: SqliteStore) -> None:
+def test_outside_the_doors_nothing_is_asked(store: SqliteStore) -> None:
     """A query on the event loop's thread, hidden in a template perhaps, fails at once."""
     with pytest.raises(InterfaceError):
         names()
 
 
-def test_the_settings_of_a_connection(doors: SqliteStore) -> None:
+def test_the_settings_of_a_connection(store: SqliteStore) -> None:
     """What durability and integrity rest on, as SQLite itself tells it."""
 
     def settings() -> list[Any]:
         told = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
         return [db.pragma(name) for name in told]
 
-    assert ask(doors.write, settings).result() == ["wal", 2, 1, 5000, 0]
-    assert ask(doors.read, settings).result() == ["wal", 2, 1, 5000, 1]
-    assert ask(doors.read, db.pragma, "wal_autocheckpoint").result() == 0
+    assert ask(store.write, settings).result() == ["wal", 2, 1, 5000, 0]
+    assert ask(store.read, settings).result() == ["wal", 2, 1, 5000, 1]
+    assert ask(store.read, db.pragma, "wal_autocheckpoint").result() == 0
 
 
 def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     """And leaves one tidy file and its lock."""
-    doors = SqliteStore(tmp_path / "people.db", SqliteFile)
-    doors.open()
-    ask(doors.read, names).result()
-    answers = [ask(doors.write, make, str(i)) for i in range(300)]
-    doors.close()
+    store = SqliteStore(tmp_path / "people.db", SqliteFile)
+    store.open()
+    ask(store.read, names).result()
+    answers = [ask(store.write, make, str(i)) for i in range(300)]
+    store.close()
     assert [answer.result() for answer in answers] == list(range(1, 301))
     assert {file.name for file in tmp_path.iterdir()} == {"people.db", "people.db.lock"}
 

@@ -82,7 +82,7 @@ def test_files_from_the_disk(several: Several) -> None:
 
 
 def test_numbers_stay_inside(several: Several) -> None:
-    """Whoever comes through nginx is told nothing of them."""
+    """Who comes through nginx is told nothing of them."""
     several.front.expected = "access forbidden by rule"
     assert requests.get(f"{several.front.url}/metrics", timeout=9).status_code == 403
     assert requests.get(f"{several.front.url}/healthz", timeout=9).status_code == 200

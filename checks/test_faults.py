@@ -267,7 +267,7 @@ def test_a_lock_that_is_held_long(app: FaultyServer) -> None:
 
 
 def test_stopped_for_a_while(app: FaultyServer) -> None:
-    """Whoever asks meanwhile waits, and is served once."""
+    """Who asks meanwhile waits, and is served once."""
     process = app.server.process
     process.send_signal(signal.SIGSTOP)
     with ThreadPoolExecutor() as pool:

@@ -115,7 +115,7 @@ def test_buckets() -> None:
 
 
 def test_methods_that_nobody_has() -> None:
-    """Are one label: whoever asks can't fill the memory with names of their own."""
+    """Are one label: who asks can't fill the memory with names of their own."""
     metrics = fake_app().service(Metrics)
     for method in ("GET", "BREW", "x" * 1000, "get"):
         request = SimpleNamespace(method=method, request_time=lambda: 0.0)

@@ -1,6 +1,6 @@
 """Killed, or the power cut, at each step on the disk: of a first start, an upgrade, a backup.
 
-Some of the steps, chosen anew each time; STRIDE=1 takes all of them.
+Some of the steps, chosen again each time; STRIDE=1 takes all of them.
 """
 
 import itertools
@@ -41,10 +41,10 @@ WAYS: dict[str, tuple[str, Callable[[Disk], Any]]] = {
 }
 START = """
 def work():
-    doors = SqliteStore(path, SqliteFile)
-    doors.open()
+    store = SqliteStore(path, SqliteFile)
+    store.open()
     sqlite_file.signing_key(path)
-    doors.close()
+    store.close()
 """
 UPGRADE = """
 def work():

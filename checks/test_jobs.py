@@ -102,7 +102,7 @@ def long_ago(database: Database, table: Any, *numbers: int, **days: str) -> None
 
 
 def test_the_trash_is_emptied_after_thirty_days(office: Office) -> None:
-    """Of todos, lists with all that is in them, and messages; nothing sooner, no id given anew."""
+    """Of todos, lists with all that is in them, and messages; nothing sooner, no id given again."""
     database = office.database
     old, new, kept, last = database.add("old", "new", "kept", "last")
     for each in (old, new, last):
@@ -142,7 +142,7 @@ def test_the_newest_row_stays(office: Office) -> None:
 
 
 def test_what_a_change_was_is_kept_for_a_year(office: Office) -> None:
-    """Then the oldest go, in one piece, so that who follows the changes is told to begin anew."""
+    """Then the oldest go, in one piece, so that who follows the changes is told to begin again."""
     database = office.database
     database.add(*map(str, range(10)))
     rows = database.do(

@@ -50,7 +50,7 @@ def write_and_die(server: Server) -> tuple[set[str], set[str]]:
 
 
 def again_and_again(begin: Callable[[], Server], what: str, after: Callable[[], Any]) -> None:
-    """Kill a server KILLS times, each time let something happen, begin anew and examine it."""
+    """Kill a server KILLS times, each time let something happen, begin again and examine it."""
     server, known, sent, seconds = begin(), set[str](), set[str](), []
     for _ in range(KILLS):
         more_known, more_sent = write_and_die(server)

@@ -493,7 +493,7 @@ def test_what_keeps_them_out_is_the_address(
 
 
 def test_only_two_ports_are_asked(trap: Host, connected: list[Any]) -> None:
-    """What is public has other doors that aren't for all."""
+    """What is public has other ports that aren't for all."""
     assert (
         asked(f"http://8.8.8.8:{trap.port}/", "http://8.8.8.8:22/", "http://8.8.8.8:0/")
         == [None] * 3

@@ -290,26 +290,26 @@ def test_two_houses_on_one_redis(
     paths = [tmp_path / name / "people.db" for name in ("one", "two")]
     for path in paths:
         path.parent.mkdir()
-    houses = [two(start, f"--redis={redis.url}", database=path) for path in paths]
+    servers = [two(start, f"--redis={redis.url}", database=path) for path in paths]
     until(lambda: redis.listeners() == 4)
     assert len(redis.channels()) == 2
-    assert houses[0][0].list == houses[1][0].list
+    assert servers[0][0].list == servers[1][0].list
 
     async def scene() -> None:
         async with AsyncExitStack() as stack:
             sockets = []
-            for ann, bob in houses:
+            for ann, bob in servers:
                 his = await stack.enter_async_context(Socket(bob))
                 hers = await stack.enter_async_context(Socket(ann))
                 for each in (his, hers):
                     await each.watch(ann.list)
                 await together(his, ann, bob)
                 sockets.append(his)
-            for (ann, bob), his in zip(houses, sockets, strict=True):
+            for (ann, bob), his in zip(servers, sockets, strict=True):
                 await at_once((ann, his), number=await aside(version, bob))
 
     play(scene)
-    end(*houses[0], *houses[1])
+    end(*servers[0], *servers[1])
 
 
 @needs_postgresql

@@ -82,19 +82,19 @@ def another_program(here: cluster.Cluster, url: str) -> PostgresqlDatabase:
 
 
 @pytest.fixture
-def doors(url: str) -> Iterator[PostgresStore]:
-    """The doors to a database of one's own."""
-    with closing(PostgresStore(url)) as doors:
-        doors.told = []  # type: ignore[attr-defined]  # what was committed
-        doors.on_changes = doors.told.extend  # type: ignore[attr-defined]
-        doors.open()
-        yield doors
+def store(url: str) -> Iterator[PostgresStore]:
+    """The store of a database of one's own."""
+    with closing(PostgresStore(url)) as store:
+        store.told = []  # type: ignore[attr-defined]  # what was committed
+        store.on_changes = store.told.extend  # type: ignore[attr-defined]
+        store.open()
+        yield store
 
 
 @pytest.fixture
-def ann(doors: PostgresStore) -> Any:
+def ann(store: PostgresStore) -> Any:
     """Ann, who has a list: number 1."""
-    return ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
+    return ask(store.write, users.sign_up, "ann", None, None, "Things").result()
 
 
 # ------------------------------------------------------------------------------- how it starts
@@ -177,7 +177,7 @@ def test_what_else_must_be_given(url: str, tmp_path: Path) -> None:
 def test_first_starts_at_the_same_time(
     here: cluster.Cluster, start: Callable[..., Server], url: str
 ) -> None:
-    """Whoever upgrades is alone, the others wait for it; all serve."""
+    """Who upgrades is alone, the others wait for it; all serve."""
     waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with ThreadPoolExecutor(3) as pool:
         with exclusive(url) as database:
@@ -193,13 +193,13 @@ def test_first_starts_at_the_same_time(
         server.stop()
 
 
-def test_the_columns(doors: PostgresStore, here: cluster.Cluster) -> None:
+def test_the_columns(store: PostgresStore, here: cluster.Cluster) -> None:
     """Ids have 64 bits, and text sorts by its bytes."""
     columns = (
         "SELECT column_name, data_type, collation_name FROM information_schema.columns"
         " WHERE table_schema = 'public' AND table_name <> 'schema_migration'"
     )
-    found = here.execute(columns, name_in(doors.url))
+    found = here.execute(columns, name_in(store.url))
     assert len(found) > 80
     for name, kind, collation in found:
         if name == "id" or name.endswith("_id"):
@@ -211,7 +211,7 @@ def test_the_columns(doors: PostgresStore, here: cluster.Cluster) -> None:
 # ------------------------------------------------------------------------------ units of work
 
 
-def test_a_read_sees_one_moment(doors: PostgresStore, ann: Any) -> None:
+def test_a_read_sees_one_moment(store: PostgresStore, ann: Any) -> None:
     """And can't write; a unit that writes is answered after COMMIT."""
     looked, go_on = threading.Event(), threading.Event()
 
@@ -224,37 +224,37 @@ def test_a_read_sees_one_moment(doors: PostgresStore, ann: Any) -> None:
         assert go_on.wait(10)
         return before, names()
 
-    reading = ask(doors.read, twice)
+    reading = ask(store.read, twice)
     assert looked.wait(10)
-    ask(doors.write, lists.rename, ann, 1, "Casa").result()
-    assert ask(doors.read, names).result() == ["Casa"]
+    ask(store.write, lists.rename, ann, 1, "Casa").result()
+    assert ask(store.read, names).result() == ["Casa"]
     go_on.set()
     assert reading.result() == (["Things"], ["Things"])
     with pytest.raises(PeeweeException, match="read-only"):
-        ask(doors.read, lambda: User.update(email="x").execute()).result()
+        ask(store.read, lambda: User.update(email="x").execute()).result()
 
 
-def test_many_write_one_list(doors: PostgresStore, ann: Any) -> None:
+def test_many_write_one_list(store: PostgresStore, ann: Any) -> None:
     """Each change gets a version of its own, none is lost, and the list counts right."""
-    answers = [ask(doors.write, todos.add, ann, 1, str(number)) for number in range(100)]
+    answers = [ask(store.write, todos.add, ann, 1, str(number)) for number in range(100)]
     for answer in answers:
         answer.result()
 
     def told() -> list[int]:
         return [change.version for change in Change.select().order_by(Change.version)]
 
-    assert ask(doors.read, told).result() == [*range(1, 102)]
-    seen, page = ask(doors.read, todos.rows, ann, 1).result()
+    assert ask(store.read, told).result() == [*range(1, 102)]
+    seen, page = ask(store.read, todos.rows, ann, 1).result()
     assert seen.version == 101 and seen.total == seen.open == len(page.rows) == 100
-    assert sorted(version for _, version, _ in doors.told) == [*range(1, 102)]
+    assert sorted(version for _, version, _ in store.told) == [*range(1, 102)]
 
 
-class ScheduledMessage:
+class HeldUnit:
     """A unit of work that has done something, and waits before it is committed."""
 
-    def __init__(self, doors: PostgresStore, unit: Callable[..., Any], *args: Any) -> None:
+    def __init__(self, store: PostgresStore, unit: Callable[..., Any], *args: Any) -> None:
         self.began, self.end = threading.Event(), threading.Event()
-        self.answer = ask(doors.write, self.run, partial(unit, *args))
+        self.answer = ask(store.write, self.run, partial(unit, *args))
         assert self.began.wait(10)
 
     def run(self, unit: Callable[[], Any]) -> Any:
@@ -270,9 +270,9 @@ def waiting(here: cluster.Cluster) -> bool:
     return bool(here.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 
 
-def behind(here: cluster.Cluster, held: ScheduledMessage, doors: PostgresStore, *work: Any) -> Any:
+def behind(here: cluster.Cluster, held: HeldUnit, store: PostgresStore, *work: Any) -> Any:
     """Hand in a unit that must wait for the held one, let that go; return the answer to come."""
-    answer = ask(doors.write, *work)
+    answer = ask(store.write, *work)
     until(waiting, here)
     assert not answer.done()
     held.end.set()
@@ -280,71 +280,71 @@ def behind(here: cluster.Cluster, held: ScheduledMessage, doors: PostgresStore, 
     return answer
 
 
-def test_who_was_removed_just_now(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_who_was_removed_just_now(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """Can't write any more, though they could when they asked; nor join by a link that ended."""
-    bob = ask(doors.write, users.sign_up, "bob", None, None, "His").result()
-    ask(doors.write, members.put, ann, 1, "bob", "editor").result()
-    held = ScheduledMessage(doors, members.remove, ann, 1, "bob")
+    bob = ask(store.write, users.sign_up, "bob", None, None, "His").result()
+    ask(store.write, members.put, ann, 1, "bob", "editor").result()
+    held = HeldUnit(store, members.remove, ann, 1, "bob")
     with pytest.raises(NotFound):
-        behind(here, held, doors, todos.add, bob, 1, "milk").result()
-    key = ask(doors.write, invites.invite, ann, 1, "editor").result()
-    (link,) = ask(doors.read, invites.invites, 1).result()
-    held = ScheduledMessage(doors, invites.revoke, ann, 1, link.id)
+        behind(here, held, store, todos.add, bob, 1, "milk").result()
+    key = ask(store.write, invites.invite, ann, 1, "editor").result()
+    (link,) = ask(store.read, invites.invites, 1).result()
+    held = HeldUnit(store, invites.revoke, ann, 1, link.id)
     with pytest.raises(NotFound):
-        behind(here, held, doors, invites.join, bob, key).result()
+        behind(here, held, store, invites.join, bob, key).result()
 
 
-def test_two_owners_leave_at_once(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_two_owners_leave_at_once(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """The second has become the last, and stays."""
-    bob = ask(doors.write, users.sign_up, "bob", None, None, "His").result()
-    ask(doors.write, members.put, ann, 1, "bob", "owner").result()
-    held = ScheduledMessage(doors, members.remove, ann, 1, "ann")
+    bob = ask(store.write, users.sign_up, "bob", None, None, "His").result()
+    ask(store.write, members.put, ann, 1, "bob", "owner").result()
+    held = HeldUnit(store, members.remove, ann, 1, "ann")
     with pytest.raises(Conflict):
-        behind(here, held, doors, members.remove, bob, 1, "bob").result()
+        behind(here, held, store, members.remove, bob, 1, "bob").result()
 
 
-def test_a_key_is_good_once(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_a_key_is_good_once(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """However many use it at the same time."""
     browser = sessions.Browser("127.0.0.1", "x")
-    key = ask(doors.write, password_resets.create_reset, "ann").result()
-    held = ScheduledMessage(doors, password_resets.reset_password, key, "one", browser)
+    key = ask(store.write, password_resets.create_reset, "ann").result()
+    held = HeldUnit(store, password_resets.reset_password, key, "one", browser)
     with pytest.raises(NotFound):
-        behind(here, held, doors, password_resets.reset_password, key, "two", browser).result()
-    (stored,) = ask(doors.read, lambda: [user.password for user in User.select()]).result()
+        behind(here, held, store, password_resets.reset_password, key, "two", browser).result()
+    (stored,) = ask(store.read, lambda: [user.password for user in User.select()]).result()
     assert stored == "one"
 
 
-def test_a_password_of_just_now(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_a_password_of_just_now(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """Who was let in by the old one a moment ago is not, once there is another."""
     browser = sessions.Browser("127.0.0.1", "x")
-    ask(doors.write, accounts.change_password, ann, "old", browser).result()
-    held = ScheduledMessage(doors, accounts.change_password, ann, "new", browser)
+    ask(store.write, accounts.change_password, ann, "old", browser).result()
+    held = HeldUnit(store, accounts.change_password, ann, "new", browser)
     with pytest.raises(Forbidden):
-        behind(here, held, doors, sessions.log_in, ann, browser, None, "old").result()
-    held = ScheduledMessage(doors, sessions.log_in, ann, browser, None, "new")
-    behind(here, held, doors, accounts.change_password, ann, "newest", browser).result()
-    assert ask(doors.read, lambda: Session.select().count()).result() == 1
+        behind(here, held, store, sessions.log_in, ann, browser, None, "old").result()
+    held = HeldUnit(store, sessions.log_in, ann, browser, None, "new")
+    behind(here, held, store, accounts.change_password, ann, "newest", browser).result()
+    assert ask(store.read, lambda: Session.select().count()).result() == 1
 
 
-def test_who_is_leaving_for_good(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_who_is_leaving_for_good(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """Gets no list any more; and what someone joins at that moment stays theirs."""
-    bob = ask(doors.write, users.sign_up, "bob", None, None, "His").result()
-    held = ScheduledMessage(doors, account_closing.close, bob)
+    bob = ask(store.write, users.sign_up, "bob", None, None, "His").result()
+    held = HeldUnit(store, account_closing.close, bob)
     with pytest.raises(Invalid):
-        behind(here, held, doors, members.put, ann, 1, "bob", "editor").result()
-    ask(doors.write, users.sign_up, "cy", None, None, "Hers").result()
-    held = ScheduledMessage(doors, members.put, ann, 1, "cy", "editor")
-    behind(here, held, doors, account_closing.close, ann).result()
-    names = ask(doors.read, lambda: [row.name for row in List.select().order_by(List.id)])
+        behind(here, held, store, members.put, ann, 1, "bob", "editor").result()
+    ask(store.write, users.sign_up, "cy", None, None, "Hers").result()
+    held = HeldUnit(store, members.put, ann, 1, "cy", "editor")
+    behind(here, held, store, account_closing.close, ann).result()
+    names = ask(store.read, lambda: [row.name for row in List.select().order_by(List.id)])
     assert names.result() == ["Things", "", "Hers"]
 
 
-def test_what_is_taken_back_twice(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_what_is_taken_back_twice(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """Is gone the second time, and told once."""
-    said = ask(doors.write, messages.say, ann, 1, "hello").result()
-    held = ScheduledMessage(doors, messages.take_back, ann, said["id"])
+    said = ask(store.write, messages.say, ann, 1, "hello").result()
+    held = HeldUnit(store, messages.take_back, ann, said["id"])
     with pytest.raises(NotFound):
-        behind(here, held, doors, messages.take_back, ann, said["id"]).result()
+        behind(here, held, store, messages.take_back, ann, said["id"]).result()
 
 
 def test_a_condition_holds_until_commit(start: Callable[..., Server], url: str) -> None:
@@ -365,36 +365,36 @@ def test_a_condition_holds_until_commit(start: Callable[..., Server], url: str) 
     server.stop()
 
 
-def test_a_repeat_at_the_same_time(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_a_repeat_at_the_same_time(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """Waits for the first, is undone, and gets the same answer."""
     unit = partial(todos.add, ann, 1, "milk")
-    held = ScheduledMessage(doors, idempotency.once, ann, "key", "asked", unit)
-    again = behind(here, held, doors, idempotency.once, ann, "key", "asked", unit)
+    held = HeldUnit(store, idempotency.once, ann, "key", "asked", unit)
+    again = behind(here, held, store, idempotency.once, ann, "key", "asked", unit)
     assert again.result() == held.answer.result()
-    assert ask(doors.read, lambda: Todo.select().count()).result() == 1
+    assert ask(store.read, lambda: Todo.select().count()).result() == 1
 
 
-def test_tries_at_the_same_time(here: cluster.Cluster, doors: PostgresStore) -> None:
+def test_tries_at_the_same_time(here: cluster.Cluster, store: PostgresStore) -> None:
     """Are all counted, also the first ones, which make the row."""
-    held = ScheduledMessage(doors, rate_limits.count, "address:10.0.0.1")
-    behind(here, held, doors, rate_limits.count, "address:10.0.0.1").result()
-    answers = [ask(doors.write, rate_limits.count, "address:10.0.0.1") for _ in range(20)]
+    held = HeldUnit(store, rate_limits.count, "address:10.0.0.1")
+    behind(here, held, store, rate_limits.count, "address:10.0.0.1").result()
+    answers = [ask(store.write, rate_limits.count, "address:10.0.0.1") for _ in range(20)]
     for answer in answers:
         answer.result()
-    assert ask(doors.read, lambda: RateLimit.select().get().total).result() == 22
+    assert ask(store.read, lambda: RateLimit.select().get().total).result() == 22
 
 
-def test_a_name_is_one_persons(here: cluster.Cluster, doors: PostgresStore) -> None:
+def test_a_name_is_one_persons(here: cluster.Cluster, store: PostgresStore) -> None:
     """Who comes second is told so, and what they did besides is not half done."""
-    held = ScheduledMessage(doors, users.sign_up, "ann", None, None, "Hers")
+    held = HeldUnit(store, users.sign_up, "ann", None, None, "Hers")
     with pytest.raises(Exception, match="That username is taken"):
-        behind(here, held, doors, users.sign_up, "ann", None, None, "Theirs").result()
-    assert ask(doors.read, lambda: [row.name for row in List.select()]).result() == ["Hers"]
+        behind(here, held, store, users.sign_up, "ann", None, None, "Theirs").result()
+    assert ask(store.read, lambda: [row.name for row in List.select()]).result() == ["Hers"]
 
 
-def test_a_deadlock_is_tried_again(doors: PostgresStore, ann: Any) -> None:
+def test_a_deadlock_is_tried_again(store: PostgresStore, ann: Any) -> None:
     """Two lists crosswise: the server ends one of the two units, which then succeeds."""
-    ask(doors.write, lists.create, ann, "Two").result()
+    ask(store.write, lists.create, ann, "Two").result()
     both, runs = threading.Barrier(2), []
 
     def cross(first: int, second: int) -> None:
@@ -405,14 +405,14 @@ def test_a_deadlock_is_tried_again(doors: PostgresStore, ann: Any) -> None:
         lists.lock(second)
         todos.add(ann, second, "milk")
 
-    answers = [ask(doors.write, cross, *pair) for pair in ((1, 2), (2, 1))]
+    answers = [ask(store.write, cross, *pair) for pair in ((1, 2), (2, 1))]
     for answer in answers:
         answer.result(20)
     assert len(runs) > 2
-    assert ask(doors.read, lambda: Todo.select().count()).result() == 2
+    assert ask(store.read, lambda: Todo.select().count()).result() == 2
 
 
-def test_what_fails_for_ever(doors: PostgresStore, here: cluster.Cluster, url: str) -> None:
+def test_what_fails_for_ever(store: PostgresStore, here: cluster.Cluster, url: str) -> None:
     """Is tried four times, and then refused; a mistake is told as what it is, at once."""
     runs: list[int] = []
     here.execute(
@@ -434,12 +434,12 @@ def test_what_fails_for_ever(doors: PostgresStore, here: cluster.Cluster, url: s
     ):
         runs.clear()
         with pytest.raises(kind) as failed:
-            ask(doors.write, fail, code).result()
+            ask(store.write, fail, code).result()
         assert len(runs) == times and failed.type is kind, code
 
 
-def test_plans_of_before_an_upgrade(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
-    """Are made anew when what they give has become of another kind."""
+def test_plans_of_before_an_upgrade(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
+    """Are made again when what they give has become of another kind."""
     one = {"name": "Things", "revision": 0}
 
     def mine() -> dict[str, Any]:
@@ -447,27 +447,27 @@ def test_plans_of_before_an_upgrade(here: cluster.Cluster, doors: PostgresStore,
         return {name: getattr(seen, name) for name in one}
 
     for _ in range(20):
-        assert ask(doors.read, mine).result() == one
+        assert ask(store.read, mine).result() == one
     widened = "ALTER TABLE list ALTER name TYPE varchar(200), ALTER revision TYPE numeric"
-    here.execute(widened, name_in(doors.url))
-    answers = [ask(doors.read, mine) for _ in range(20)]
+    here.execute(widened, name_in(store.url))
+    answers = [ask(store.read, mine) for _ in range(20)]
     assert [answer.result() for answer in answers] == [one] * 20
-    assert ask(doors.write, todos.add, ann, 1, "milk").result()
+    assert ask(store.write, todos.add, ann, 1, "milk").result()
 
 
 def test_plans_of_before_a_house_grew(
-    here: cluster.Cluster, doors: PostgresStore, ann: Any
+    here: cluster.Cluster, store: PostgresStore, ann: Any
 ) -> None:
     """Don't read whole tables, though these were so small then that it was the quickest."""
 
     def rows(kind: str) -> int:
         stats = f"SELECT sum({kind}) FROM pg_stat_user_tables WHERE relname IN ('list', 'todo')"
-        return int(here.execute(stats, name_in(doors.url))[0][0])
+        return int(here.execute(stats, name_in(store.url))[0][0])
 
-    here.execute("VACUUM ANALYZE", name_in(doors.url))
+    here.execute("VACUUM ANALYZE", name_in(store.url))
     before = rows("seq_tup_read")
     for number in range(400):
-        ask(doors.write, todos.add, ann, 1, str(number)).result()
+        ask(store.write, todos.add, ann, 1, str(number)).result()
     until(lambda: rows("n_tup_ins") > 400)  # told some seconds later
     assert rows("seq_tup_read") == before
 
@@ -475,7 +475,7 @@ def test_plans_of_before_a_house_grew(
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("mistake", ["SELECT nothing FROM nowhere", "SELEC"])
 def test_a_failure_that_goes_unnoticed(
-    mistake: str, first: bool, doors: PostgresStore, ann: Any
+    mistake: str, first: bool, store: PostgresStore, ann: Any
 ) -> None:
     """Is no success: the server would make a rollback of its COMMIT."""
 
@@ -488,10 +488,10 @@ def test_a_failure_that_goes_unnoticed(
             with suppress(PeeweeException):
                 todos.add(ann, 1, "milk")
 
-    doors.told.clear()
+    store.told.clear()
     with pytest.raises((Unavailable, PeeweeException)):
-        ask(doors.write, careless).result()
-    assert ask(doors.read, lambda: Todo.select().count()).result() == 0 and not doors.told
+        ask(store.write, careless).result()
+    assert ask(store.read, lambda: Todo.select().count()).result() == 0 and not store.told
 
 
 def end_connection(here: cluster.Cluster, pid: int) -> None:
@@ -504,7 +504,7 @@ def pid() -> int:
     return int(db.execute_sql("SELECT pg_backend_pid()").fetchone()[0])
 
 
-def test_a_connection_that_breaks(here: cluster.Cluster, doors: PostgresStore, ann: Any) -> None:
+def test_a_connection_that_breaks(here: cluster.Cluster, store: PostgresStore, ann: Any) -> None:
     """Before the unit, or in it, it is run on another; in COMMIT nobody knows what became of it."""
     runs: list[str] = []
 
@@ -517,17 +517,17 @@ def test_a_connection_that_breaks(here: cluster.Cluster, doors: PostgresStore, a
         if when == "in the unit" and first:
             db.execute_sql("SELECT 1")
 
-    ask(doors.write, broken, "in the unit").result()
+    ask(store.write, broken, "in the unit").result()
     with pytest.raises(Uncertain):
-        ask(doors.write, broken, "in COMMIT").result()
+        ask(store.write, broken, "in COMMIT").result()
     assert runs == ["in the unit", "in the unit", "in COMMIT"]
     others = "SELECT pg_terminate_backend(pid, 9000) FROM pg_stat_activity WHERE datname = '{}'"
     for unit, result in (
         (lambda: [t.title for t in Todo.select()], ["in the unit"]),
         (lambda: 1, 1),
     ):
-        here.execute(others.format(name_in(doors.url)))
-        answers = [ask(doors.read, unit) for _ in range(20)]
+        here.execute(others.format(name_in(store.url)))
+        answers = [ask(store.read, unit) for _ in range(20)]
         assert [answer.result() for answer in answers] == [result] * 20
 
 
@@ -573,7 +573,7 @@ def test_a_window_that_goes_before_it_is_let_in(
 # -------------------------------------------------------------------------------- news and looks
 
 
-def test_what_was_looked_up_is_never_stale(doors: PostgresStore, ann: Any) -> None:
+def test_what_was_looked_up_is_never_stale(store: PostgresStore, ann: Any) -> None:
     """It is asked once for all requests of a turn, and remembered until anyone commits."""
     asked: list[int] = []
 
@@ -585,18 +585,18 @@ def test_what_was_looked_up_is_never_stale(doors: PostgresStore, ann: Any) -> No
         raise NotFound
 
     async def scene() -> None:
-        lookups = PostgresLookupCache(doors)
+        lookups = PostgresLookupCache(store)
         assert await asyncio.gather(*[lookups(unit) for _ in range(9)]) == ["Things"] * 9
         assert len(asked) == 1
         before = await lookups.snapshot_id()
         for name in ("Casa", "Jardim"):
-            await aside(ask(doors.write, lists.rename, ann, 1, name).result)
+            await aside(ask(store.write, lists.rename, ann, 1, name).result)
             assert await lookups(unit) == name
         assert await lookups.snapshot_id() != before
         with pytest.raises(NotFound):
             await lookups(nobody)
         with pytest.MonkeyPatch.context() as patch:  # as of one moment, whatever else is written
-            patch.setattr(doors, "snapshot_id", lambda: "the same")
+            patch.setattr(store, "snapshot_id", lambda: "the same")
             patch.setattr("services.postgres_lookup_cache.time", SimpleNamespace(time=lambda: 1.0))
             asked.clear()
             for _ in range(5):
@@ -700,7 +700,7 @@ def test_the_server_is_away(start: Callable[..., Server], own: cluster.Cluster) 
 
 
 def copy(source: Path, target: str) -> "subprocess.CompletedProcess[str]":
-    """Move a house."""
+    """Move a server."""
     command = [sys.executable, "-W", "error", "app.py", "--logging=warning"]
     return subprocess.run(
         [*command, f"--database={source}", f"--migrate_to={target}"],
@@ -762,13 +762,13 @@ def test_a_house_that_cannot_move(here: cluster.Cluster, url: str, tmp_path: Pat
     """In use, or into another program's database, or with what can't be held: nothing is done."""
     path = tmp_path / "people.db"
     assert "There is no database" in copy(path, url).stderr
-    with closing(SqliteStore(path, SqliteFile)) as doors:
-        doors.open()
-        ann = ask(doors.write, users.sign_up, "ann", None, None, "Things").result()
-        ask(doors.write, todos.add, ann, 1, "milk").result()
+    with closing(SqliteStore(path, SqliteFile)) as store:
+        store.open()
+        ann = ask(store.write, users.sign_up, "ann", None, None, "Things").result()
+        ask(store.write, todos.add, ann, 1, "milk").result()
         used = copy(path, url)
         assert used.returncode == 2 and "stop" in used.stderr
-        ask(doors.write, lambda: Todo.update(title="x" * 2000).execute()).result()
+        ask(store.write, lambda: Todo.update(title="x" * 2000).execute()).result()
     long = copy(path, url)
     assert long.returncode == 2 and "too long" in long.stderr and long.stderr.count("\n") == 1
     assert here.execute('SELECT COUNT(*) FROM "user"', name_in(url)) == [(0,)]

@@ -147,7 +147,7 @@ def test_every_door_asks_the_table(people: list[Visitor], role: str, action: str
 
 
 def test_the_live_door_asks_it_too(people: list[Visitor]) -> None:
-    """Whoever may read may watch."""
+    """Who may read may watch."""
     ann, other, cy = people
 
     async def scene() -> None:

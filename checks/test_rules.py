@@ -11,8 +11,7 @@ import pytest
 from playhouse.schema_diff import diff_models
 
 import app  # noqa: F401  which imports every table, and fills what extras add
-from checks.support.database import BROWSER, ask
-from checks.support.database import Database as House
+from checks.support.database import BROWSER, Database, ask
 from checks.support.servers import dump
 from models import (
     accounts,
@@ -39,24 +38,24 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """A house of one's own."""
-    house = House(tmp_path / "people.db")
-    yield house
-    house.store.close()
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A database of one's own."""
+    database = Database(tmp_path / "people.db")
+    yield database
+    database.store.close()
 
 
-def test_every_change_is_told(house: House) -> None:
+def test_every_change_is_told(database: Database) -> None:
     """One version, one row, whatever the number of todos; who, what, before, after."""
-    milk, bread = house.add("milk", "bread")
-    house.do(todos.complete, house.ed, milk)
-    house.do(todos.complete_all, house.ann, house.list, True)
-    house.do(todos.complete, house.ann, bread, False)
-    house.do(todos.edit, house.ann, bread, title="rye bread")
-    house.do(todos.clear_completed, house.ann, house.list)
-    house.do(todos.delete, house.ann, bread)
-    house.do(lists.rename, house.ann, house.list, "Casa")
-    told = house.changes()
+    milk, bread = database.add("milk", "bread")
+    database.do(todos.complete, database.ed, milk)
+    database.do(todos.complete_all, database.ann, database.list, True)
+    database.do(todos.complete, database.ann, bread, False)
+    database.do(todos.edit, database.ann, bread, title="rye bread")
+    database.do(todos.clear_completed, database.ann, database.list)
+    database.do(todos.delete, database.ann, bread)
+    database.do(lists.rename, database.ann, database.list, "Casa")
+    told = database.changes()
     assert [row[:4] for row in told] == [
         (1, "create", "list", "ann"),
         (2, "add", "todo", "ann"),
@@ -69,10 +68,10 @@ def test_every_change_is_told(house: House) -> None:
         (9, "delete", "todo", "ann"),
         (10, "rename", "list", "ann"),
     ]
-    assert house.page()[0].version == 10
+    assert database.page()[0].version == 10
 
     created = told[0][5]
-    assert created == [{"id": house.list, "name": "Things to do", "version": 1}]
+    assert created == [{"id": database.list, "name": "Things to do", "version": 1}]
     ((before, after),) = zip(told[6][4], told[6][5], strict=True)
     assert before | {"title": "rye bread", "updated": after["updated"], "version": 7} == after
     assert before == told[5][5][0] and set(before) == {
@@ -83,35 +82,35 @@ def test_every_change_is_told(house: House) -> None:
     assert [row["name"] for row in told[9][4] + told[9][5]] == ["Things to do", "Casa"]
 
 
-def test_what_changes_nothing_makes_no_version(house: House) -> None:
+def test_what_changes_nothing_makes_no_version(database: Database) -> None:
     """Saying again what is so already, or something about no todos."""
-    (milk,) = house.add("milk")
+    (milk,) = database.add("milk")
     for unit, *args in (
         (todos.complete, milk, False),
         (partial(todos.edit, title=" milk "), milk),
         (partial(todos.edit, title="milk", notes=" \r\n"), milk),
         (todos.move, milk, None),
         (todos.move, milk, milk),
-        (todos.add, house.list),
-        (todos.complete_all, house.list, False),
-        (todos.clear_completed, house.list),
-        (lists.rename, house.list, "Things to do"),
+        (todos.add, database.list),
+        (todos.complete_all, database.list, False),
+        (todos.clear_completed, database.list),
+        (lists.rename, database.list, "Things to do"),
     ):
-        house.do(unit, house.ann, *args)
-    assert house.page()[0].version == 2 == len(house.changes())
+        database.do(unit, database.ann, *args)
+    assert database.page()[0].version == 2 == len(database.changes())
 
 
-def test_a_refused_unit_leaves_nothing(house: House) -> None:
+def test_a_refused_unit_leaves_nothing(database: Database) -> None:
     """Neither a row nor a version."""
     for person, title, refusal in (
-        (house.ann, "", Invalid),
-        (house.bob, "milk", Forbidden),
-        (house.cy, "milk", NotFound),
+        (database.ann, "", Invalid),
+        (database.bob, "milk", Forbidden),
+        (database.cy, "milk", NotFound),
     ):
         with pytest.raises(refusal):
-            house.do(todos.add, person, house.list, title)
-    assert house.page()[0].version == 1 == len(house.changes())
-    assert house.page()[1].rows == []
+            database.do(todos.add, person, database.list, title)
+    assert database.page()[0].version == 1 == len(database.changes())
+    assert database.page()[1].rows == []
 
 
 ACTIONS: dict[str, tuple[Any, str]] = {
@@ -153,73 +152,73 @@ ACTIONS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_who_may_do_what(house: Any, action: str) -> None:
+def test_who_may_do_what(database: Any, action: str) -> None:
     """Each role may do what those before it may; a stranger learns nothing."""
-    house.do(lists.rename, house.ann, house.list, "Casa")
-    house.renaming = house.last()
-    house.todo, house.gone = house.add("milk", "bread")
-    house.do(todos.delete, house.ann, house.gone)
-    house.last_change = house.last()
-    house.do(invites.invite, house.ann, house.list, "viewer")
-    house.link = house.do(invites.invites, house.list)[0].id
+    database.do(lists.rename, database.ann, database.list, "Casa")
+    database.renaming = database.last()
+    database.todo, database.gone = database.add("milk", "bread")
+    database.do(todos.delete, database.ann, database.gone)
+    database.last_change = database.last()
+    database.do(invites.invite, database.ann, database.list, "viewer")
+    database.link = database.do(invites.invites, database.list)[0].id
     unit, least = ACTIONS[action]
-    cast = {"viewer": house.bob, "editor": house.ed, "owner": house.ann}
+    cast = {"viewer": database.bob, "editor": database.ed, "owner": database.ann}
     with pytest.raises(NotFound):
-        house.do(unit, house, house.cy)
+        database.do(unit, database, database.cy)
     for role, person in cast.items():
         if lists.ROLES.index(role) < lists.ROLES.index(least):
             with pytest.raises(Forbidden):
-                house.do(unit, house, person)
-    house.do(unit, house, cast[least])
+                database.do(unit, database, person)
+    database.do(unit, database, cast[least])
 
 
-def test_who_may_send_whom_away(house: House) -> None:
+def test_who_may_send_whom_away(database: Database) -> None:
     """An owner everyone, everyone themselves, nobody the last owner; a stranger learns nothing."""
-    away = (members.remove, house.ann, house.list)
-    for person in (house.ed, house.bob):
+    away = (members.remove, database.ann, database.list)
+    for person in (database.ed, database.bob):
         with pytest.raises(Forbidden):
-            house.do(members.remove, person, house.list, "ann")
+            database.do(members.remove, person, database.list, "ann")
     with pytest.raises(NotFound):
-        house.do(members.remove, house.cy, house.list, "bob")
+        database.do(members.remove, database.cy, database.list, "bob")
     with pytest.raises(Conflict):
-        house.do(*away, "ann")
-    house.do(*away, "bob")
-    house.do(members.remove, house.ed, house.list, " ED ")
-    assert house.do(members.every, house.ann, house.list)[1] == [
+        database.do(*away, "ann")
+    database.do(*away, "bob")
+    database.do(members.remove, database.ed, database.list, " ED ")
+    assert database.do(members.every, database.ann, database.list)[1] == [
         {"username": "ann", "role": "owner"}
     ]
     with pytest.raises(NotFound):
-        house.do(*away, "bob")
+        database.do(*away, "bob")
 
 
-def test_a_deleted_todo_is_not_found(house: House) -> None:
+def test_a_deleted_todo_is_not_found(database: Database) -> None:
     """Nor is anything of a deleted list."""
-    milk, bread = house.add("milk", "bread")
-    house.do(todos.delete, house.ann, milk)
+    milk, bread = database.add("milk", "bread")
+    database.do(todos.delete, database.ann, milk)
     with pytest.raises(NotFound):
-        house.do(todos.edit, house.ann, milk, title="x")
-    house.do(lambda: List.update(deleted_at=instant(datetime.now(UTC))).execute())
-    for unit, number in ((todos.rows, house.list), (todos.complete, bread)):
+        database.do(todos.edit, database.ann, milk, title="x")
+    database.do(lambda: List.update(deleted_at=instant(datetime.now(UTC))).execute())
+    for unit, number in ((todos.rows, database.list), (todos.complete, bread)):
         with pytest.raises(NotFound):
-            house.do(unit, house.ann, number)
-    assert house.do(lists.mine, house.ann) == []
+            database.do(unit, database.ann, number)
+    assert database.do(lists.mine, database.ann) == []
 
 
-def test_order_and_filters(house: House) -> None:
+def test_order_and_filters(database: Database) -> None:
     """New todos go to the end, also after one from the end was deleted; filters keep the order."""
-    first, second, third = house.add("1", "2", "3")
-    house.do(todos.delete, house.ann, third)
-    house.add("4")
-    house.do(todos.complete, house.ann, second)
-    assert [row.title for row in house.page()[1].rows] == ["1", "2", "4"]
-    assert [row.title for row in house.page("active")[1].rows] == ["1", "4"]
-    assert house.page("completed")[1] == ([(second, "2", True, False, (None, None, None))], 2, 1)
-    assert house.page()[1].rows[0].id == first
+    first, second, third = database.add("1", "2", "3")
+    database.do(todos.delete, database.ann, third)
+    database.add("4")
+    database.do(todos.complete, database.ann, second)
+    assert [row.title for row in database.page()[1].rows] == ["1", "2", "4"]
+    assert [row.title for row in database.page("active")[1].rows] == ["1", "4"]
+    assert database.page("completed")[1] == ([(second, "2", True, False, (None, None, None))], 2, 1)
+    assert database.page()[1].rows[0].id == first
 
 
-def test_order_is_after_something(house: House) -> None:
+def test_order_is_after_something(database: Database) -> None:
     """Up, down, to the top and to the end; never after what is not there."""
-    one, two, three, four = house.add(*"1234")
+    one, two, three, four = database.add(*"1234")
     for todo, after, order in [
         (four, None, "4123"),
         (four, three, "1234"),
@@ -227,54 +226,54 @@ def test_order_is_after_something(house: House) -> None:
         (three, two, "2314"),
         (two, four, "3142"),
     ]:
-        house.do(todos.move, house.ann, todo, after)
-        assert "".join(house.titles()) == order
-    elsewhere = house.do(lists.create, house.ann, "Elsewhere")
-    (stranger,) = house.do(todos.add, house.ann, elsewhere, "x")
-    house.do(todos.delete, house.ann, one)
+        database.do(todos.move, database.ann, todo, after)
+        assert "".join(database.titles()) == order
+    elsewhere = database.do(lists.create, database.ann, "Elsewhere")
+    (stranger,) = database.do(todos.add, database.ann, elsewhere, "x")
+    database.do(todos.delete, database.ann, one)
     for after in (stranger, one, 10**17):
         with pytest.raises(Invalid):
-            house.do(todos.move, house.ann, two, after)
-    assert "".join(house.titles()) == "342"
+            database.do(todos.move, database.ann, two, after)
+    assert "".join(database.titles()) == "342"
 
 
-def test_there_is_always_room_in_between(house: House) -> None:
+def test_there_is_always_room_in_between(database: Database) -> None:
     """However often: when the numbers are used up, all get new ones, in one change."""
-    one, two, three = house.add(*"123")
+    one, two, three = database.add(*"123")
     for _ in range(60):
-        house.do(todos.move, house.ann, three, one)
-        house.do(todos.move, house.ann, two, one)
-    assert house.titles() == ["1", "2", "3"]
-    renumbered = [row for row in house.changes() if len(row[5]) == 3]
-    assert renumbered and len(house.changes()) == house.page()[0].version == 4 + 120
-    house.add("4")
-    assert house.titles() == ["1", "2", "3", "4"]
+        database.do(todos.move, database.ann, three, one)
+        database.do(todos.move, database.ann, two, one)
+    assert database.titles() == ["1", "2", "3"]
+    renumbered = [row for row in database.changes() if len(row[5]) == 3]
+    assert renumbered and len(database.changes()) == database.page()[0].version == 4 + 120
+    database.add("4")
+    assert database.titles() == ["1", "2", "3", "4"]
 
 
-def test_several_todos_are_one_change(house: House) -> None:
+def test_several_todos_are_one_change(database: Database) -> None:
     """All or none."""
-    house.do(todos.add, house.ann, house.list, "milk", "bread", "honey")
-    assert house.titles() == ["milk", "bread", "honey"] and len(house.changes()) == 2
+    database.do(todos.add, database.ann, database.list, "milk", "bread", "honey")
+    assert database.titles() == ["milk", "bread", "honey"] and len(database.changes()) == 2
     for titles in (["fine", "x" * 1001], ["x"] * 1001):
         with pytest.raises(Invalid) as refused:
-            house.do(todos.add, house.ann, house.list, *titles)
+            database.do(todos.add, database.ann, database.list, *titles)
         assert refused.value.field == "title"
-    house.undo()
-    assert house.titles() == []
+    database.undo()
+    assert database.titles() == []
 
 
-def test_notes(house: House) -> None:
+def test_notes(database: Database) -> None:
     """Lines stay lines; a title alone leaves them as they are."""
-    (milk,) = house.add("milk")
-    house.do(todos.edit, house.ann, milk, title="milk", notes="\tone\r\ntwo\r\n")
-    house.do(todos.edit, house.ann, milk, title="oat milk")
-    _, todo = house.do(todos.find, house.ann, milk)
+    (milk,) = database.add("milk")
+    database.do(todos.edit, database.ann, milk, title="milk", notes="\tone\r\ntwo\r\n")
+    database.do(todos.edit, database.ann, milk, title="oat milk")
+    _, todo = database.do(todos.find, database.ann, milk)
     assert (todo["title"], todo["notes"]) == ("oat milk", "\tone\ntwo")
-    assert house.page()[1].rows[0].noted
-    assert [row[1] for row in house.changes()[2:]] == ["note", "rename"]
+    assert database.page()[1].rows[0].noted
+    assert [row[1] for row in database.changes()[2:]] == ["note", "rename"]
     for notes in ("x" * 16_001, "a\0b", "a\x1bb", "\ud800"):
         with pytest.raises(Invalid) as refused:
-            house.do(todos.edit, house.ann, milk, title="milk", notes=notes)
+            database.do(todos.edit, database.ann, milk, title="milk", notes=notes)
         assert refused.value.field == "notes"
 
 
@@ -295,120 +294,120 @@ DEEDS: dict[str, Any] = {
 }
 
 
-def everything(house: Any) -> Any:
+def everything(database: Any) -> Any:
     """Return all that a person can see of the list, apart from when it changed."""
-    mine = [(seen.name, seen.open) for seen in lists.mine(house.ann)]
+    mine = [(seen.name, seen.open) for seen in lists.mine(database.ann)]
     if not mine:
         return None
-    told = todos.described(todos.present(house.list))
+    told = todos.described(todos.present(database.list))
     when = ("updated", "version")
     return mine, [{k: v for k, v in todo.items() if k not in when} for todo in told]
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_every_deed_can_be_undone(house: Any, deed: str) -> None:
+def test_every_deed_can_be_undone(database: Any, deed: str) -> None:
     """And done again by undoing that; the count of what is left is right all the time."""
-    house.milk, house.bread, house.gone = house.add("milk", "bread", "jam")
-    house.do(todos.complete, house.ann, house.bread)
-    house.do(todos.delete, house.ann, house.gone)
-    before = house.do(everything, house)
-    house.do(DEEDS[deed], house)
-    after = house.do(everything, house)
+    database.milk, database.bread, database.gone = database.add("milk", "bread", "jam")
+    database.do(todos.complete, database.ann, database.bread)
+    database.do(todos.delete, database.ann, database.gone)
+    before = database.do(everything, database)
+    database.do(DEEDS[deed], database)
+    after = database.do(everything, database)
     assert after != before
-    there = house.list if after else None
-    assert house.undo() == house.list
-    assert house.do(everything, house) == before
-    assert house.undo() == there
-    assert house.do(everything, house) == after
-    versions = [row[0] for row in house.changes()]
+    there = database.list if after else None
+    assert database.undo() == database.list
+    assert database.do(everything, database) == before
+    assert database.undo() == there
+    assert database.do(everything, database) == after
+    versions = [row[0] for row in database.changes()]
     assert versions == list(range(1, len(versions) + 1))
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_undo_takes_back_nothing_of_others(house: Any, deed: str) -> None:
+def test_undo_takes_back_nothing_of_others(database: Any, deed: str) -> None:
     """What someone changed since stays theirs; it is told so, and nothing is done."""
-    house.milk, house.bread, house.gone = house.add("milk", "bread", "jam")
-    house.do(todos.complete, house.ann, house.bread)
-    house.do(todos.delete, house.ann, house.gone)
-    answer = house.do(DEEDS[deed], house)
-    house.made = answer[0] if deed == "add" else 0
-    change = house.last()
+    database.milk, database.bread, database.gone = database.add("milk", "bread", "jam")
+    database.do(todos.complete, database.ann, database.bread)
+    database.do(todos.delete, database.ann, database.gone)
+    answer = database.do(DEEDS[deed], database)
+    database.made = answer[0] if deed == "add" else 0
+    change = database.last()
     if deed == "delete the list":
-        house.undo()
+        database.undo()
     elif deed == "rename the list":
-        house.do(lists.rename, house.ann, house.list, "Mine")
+        database.do(lists.rename, database.ann, database.list, "Mine")
     else:
-        touched = {"add": house.made, "reopen": house.bread, "reopen all": house.bread}
-        touched |= {"restore": house.gone, "clear": house.bread, "delete": house.milk}
-        number = touched.get(deed, house.milk)
+        touched = {"add": database.made, "reopen": database.bread, "reopen all": database.bread}
+        touched |= {"restore": database.gone, "clear": database.bread, "delete": database.milk}
+        number = touched.get(deed, database.milk)
         with suppress(NotFound):
-            house.do(todos.restore, house.ann, number)
-        house.do(todos.edit, house.ed, number, title="Ed was here")
-    before = house.do(everything, house)
+            database.do(todos.restore, database.ann, number)
+        database.do(todos.edit, database.ed, number, title="Ed was here")
+    before = database.do(everything, database)
     with pytest.raises(Conflict):
-        house.undo(change)
-    assert house.do(everything, house) == before
+        database.undo(change)
+    assert database.do(everything, database) == before
 
 
-def test_undo_leaves_other_todos_alone(house: House) -> None:
+def test_undo_leaves_other_todos_alone(database: Database) -> None:
     """A change can be taken back when others were made since, of something else."""
-    milk, bread = house.add("milk", "bread")
-    house.do(todos.delete, house.ann, milk)
-    change = house.last()
-    house.do(todos.edit, house.ed, bread, title="rye bread")
-    house.undo(change)
-    assert house.titles() == ["milk", "rye bread"]
+    milk, bread = database.add("milk", "bread")
+    database.do(todos.delete, database.ann, milk)
+    change = database.last()
+    database.do(todos.edit, database.ed, bread, title="rye bread")
+    database.undo(change)
+    assert database.titles() == ["milk", "rye bread"]
 
 
-def test_the_trash_keeps_for_thirty_days(house: House) -> None:
+def test_the_trash_keeps_for_thirty_days(database: Database) -> None:
     """Who deleted what; after that it is gone, by restoring, undoing or asking."""
-    milk, bread = house.add("milk", "bread")
-    house.do(todos.delete, house.ed, bread)
-    house.do(todos.delete, house.ann, milk)
-    change = house.last()
-    _, trash = house.do(todos.trash, house.bob, house.list, 0, 9)
+    milk, bread = database.add("milk", "bread")
+    database.do(todos.delete, database.ed, bread)
+    database.do(todos.delete, database.ann, milk)
+    change = database.last()
+    _, trash = database.do(todos.trash, database.bob, database.list, 0, 9)
     assert [(row.title, row.username) for row in trash] == [("milk", "ann"), ("bread", "ed")]
-    assert len(house.do(todos.trash, house.bob, house.list, 1, 9)[1]) == 1
-    house.do(todos.restore, house.ann, bread)
+    assert len(database.do(todos.trash, database.bob, database.list, 1, 9)[1]) == 1
+    database.do(todos.restore, database.ann, bread)
     old = instant(datetime.now(UTC) - timedelta(days=30, seconds=1))
-    house.do(lambda: Todo.update(deleted_at=old).where(Todo.id == milk).execute())
-    house.do(lambda: Change.update(at=old).where(Change.id == change).execute())
-    assert house.do(todos.trash, house.bob, house.list, 0, 9)[1] == []
+    database.do(lambda: Todo.update(deleted_at=old).where(Todo.id == milk).execute())
+    database.do(lambda: Change.update(at=old).where(Change.id == change).execute())
+    assert database.do(todos.trash, database.bob, database.list, 0, 9)[1] == []
     with pytest.raises(NotFound):
-        house.do(todos.restore, house.ann, milk)
+        database.do(todos.restore, database.ann, milk)
     with pytest.raises(Conflict):
-        house.undo(change)
-    assert house.titles() == ["bread"]
+        database.undo(change)
+    assert database.titles() == ["bread"]
 
 
-def test_deleted_lists_come_back(house: House) -> None:
+def test_deleted_lists_come_back(database: Database) -> None:
     """Only to their owner, with everything on them."""
-    house.add("milk")
-    house.do(lists.delete, house.ann, house.list)
-    assert house.do(lists.mine, house.ann) == []
-    assert house.do(lists.trash, house.ed) == []
-    (deleted,) = house.do(lists.trash, house.ann)
-    assert (deleted.id, deleted.name) == (house.list, "Things to do")
+    database.add("milk")
+    database.do(lists.delete, database.ann, database.list)
+    assert database.do(lists.mine, database.ann) == []
+    assert database.do(lists.trash, database.ed) == []
+    (deleted,) = database.do(lists.trash, database.ann)
+    assert (deleted.id, deleted.name) == (database.list, "Things to do")
     with pytest.raises(Forbidden):
-        house.do(history.undo, house.ed, deleted.change)
-    house.undo(deleted.change)
-    assert house.titles() == ["milk"] and house.do(lists.trash, house.ann) == []
+        database.do(history.undo, database.ed, deleted.change)
+    database.undo(deleted.change)
+    assert database.titles() == ["milk"] and database.do(lists.trash, database.ann) == []
 
 
-def test_there_can_be_too_many_lists(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_can_be_too_many_lists(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page looks up all of someone's lists."""
     monkeypatch.setattr(lists, "LISTS_LIMIT", 2)
-    house.do(lists.create, house.ann, "second")
+    database.do(lists.create, database.ann, "second")
     with pytest.raises(Quota):
-        house.do(lists.create, house.ann, "third")
+        database.do(lists.create, database.ann, "third")
 
 
-def test_history_tells_it_in_words(house: House) -> None:
+def test_history_tells_it_in_words(database: Database) -> None:
     """The last first; and what can't be taken back any more is known."""
-    milk, _ = house.add("milk", "bread")
-    house.do(todos.complete_all, house.ed, house.list, True)
-    house.do(todos.edit, house.ann, milk, title="{oat} milk")
-    _, changes = house.do(history.page, house.bob, house.list, 0, 9)
+    milk, _ = database.add("milk", "bread")
+    database.do(todos.complete_all, database.ed, database.list, True)
+    database.do(todos.edit, database.ann, milk, title="{oat} milk")
+    _, changes = database.do(history.page, database.bob, database.list, 0, 9)
     told = [(c.user, c.message(lambda one, *more: more[0] if more else one)) for c in changes]
     assert told == [
         ("ann", "Renamed “milk” to “{oat} milk”"),
@@ -418,91 +417,103 @@ def test_history_tells_it_in_words(house: House) -> None:
         ("ann", "Created the list “Things to do”"),
     ]
     assert [change.undoable for change in changes] == [True, False, False, False, False]
-    assert len(house.do(history.page, house.bob, house.list, 1, 2)[1]) == 2
+    assert len(database.do(history.page, database.bob, database.list, 1, 2)[1]) == 2
 
 
-def test_ones_own_last_change(house: House) -> None:
+def test_ones_own_last_change(database: Database) -> None:
     """Is offered to be taken back, for ten minutes, unless much was done since."""
 
     def last(person: Person) -> str | None:
-        told = house.do(history.last, person, house.page()[0])
+        told = database.do(history.last, person, database.page()[0])
         return told and told.verb
 
-    assert (last(house.ann), last(house.ed)) == ("create", None)
-    (milk,) = house.add("milk")
-    house.do(todos.complete, house.ed, milk)
-    assert (last(house.ann), last(house.ed)) == ("add", "complete")
-    house.add(*map(str, range(history.NEAR)))
-    assert last(house.ed) is None
+    assert (last(database.ann), last(database.ed)) == ("create", None)
+    (milk,) = database.add("milk")
+    database.do(todos.complete, database.ed, milk)
+    assert (last(database.ann), last(database.ed)) == ("add", "complete")
+    database.add(*map(str, range(history.NEAR)))
+    assert last(database.ed) is None
     old = instant(datetime.now(UTC) - timedelta(minutes=10, seconds=1))
-    house.do(lambda: Change.update(at=old).execute())
-    assert last(house.ann) is None
+    database.do(lambda: Change.update(at=old).execute())
+    assert last(database.ann) is None
 
 
-def test_a_repeat_does_nothing_twice(house: House) -> None:
+def test_a_repeat_does_nothing_twice(database: Database) -> None:
     """It gets the first answer; a refusal isn't one; each person has keys of their own."""
-    once = partial(todos.add, house.ann, house.list, "milk")
-    answers = [house.do(idempotency.once, house.ann, "k", "a", once) for _ in range(2)]
-    assert answers[0] == answers[1] and house.titles() == ["milk"]
+    once = partial(todos.add, database.ann, database.list, "milk")
+    answers = [database.do(idempotency.once, database.ann, "k", "a", once) for _ in range(2)]
+    assert answers[0] == answers[1] and database.titles() == ["milk"]
     with pytest.raises(Conflict):
-        house.do(idempotency.once, house.ann, "k", "b", once)
-    house.do(
-        idempotency.once, house.ed, "k", "a", partial(todos.add, house.ed, house.list, "bread")
+        database.do(idempotency.once, database.ann, "k", "b", once)
+    database.do(
+        idempotency.once,
+        database.ed,
+        "k",
+        "a",
+        partial(todos.add, database.ed, database.list, "bread"),
     )
     with pytest.raises(Invalid):
-        house.do(
-            idempotency.once, house.ann, "l", "a", partial(todos.add, house.ann, house.list, "")
+        database.do(
+            idempotency.once,
+            database.ann,
+            "l",
+            "a",
+            partial(todos.add, database.ann, database.list, ""),
         )
-    house.do(
-        idempotency.once, house.ann, "l", "a", partial(todos.add, house.ann, house.list, "jam")
+    database.do(
+        idempotency.once,
+        database.ann,
+        "l",
+        "a",
+        partial(todos.add, database.ann, database.list, "jam"),
     )
-    assert house.titles() == ["milk", "bread", "jam"]
+    assert database.titles() == ["milk", "bread", "jam"]
 
 
-def test_preferences(house: House) -> None:
+def test_preferences(database: Database) -> None:
     """A language we speak, or the browser's; single keys on or off."""
-    key = house.do(sessions.log_in, house.ann, BROWSER)
+    key = database.do(sessions.log_in, database.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
         switches = {"shortcuts": shortcuts, "presence": not shortcuts, "delay_messages": shortcuts}
-        house.do(partial(accounts.prefer, house.ann, language, **switches))
-        person = sessions.session_for(key, house.lookup).person
+        database.do(partial(accounts.prefer, database.ann, language, **switches))
+        person = sessions.session_for(key, database.lookup).person
         assert person[2:] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
-        house.do(accounts.prefer, house.ann, "tlh")
+        database.do(accounts.prefer, database.ann, "tlh")
 
 
-def test_lists_are_in_their_own_order_and_counted(house: House) -> None:
+def test_lists_are_in_their_own_order_and_counted(database: Database) -> None:
     """Each with what is left to do; those of others stay out."""
-    house.add("milk", "bread")
-    house.do(todos.complete_all, house.ann, house.list, True)
-    house.add("honey")
-    second = house.do(lists.create, house.ann, "Second")
-    mine = [tuple(seen) for seen in house.do(lists.mine, house.ann)]
+    database.add("milk", "bread")
+    database.do(todos.complete_all, database.ann, database.list, True)
+    database.add("honey")
+    second = database.do(lists.create, database.ann, "Second")
+    mine = [tuple(seen) for seen in database.do(lists.mine, database.ann)]
     assert mine == [
-        (house.list, "Things to do", 5, 1, 3, "owner", 1, 0),
+        (database.list, "Things to do", 5, 1, 3, "owner", 1, 0),
         (second, "Second", 1, 0, 0, "owner", 1, 0),
     ]
-    assert mine == [tuple(seen) for seen in lists.mine(house.ann, house.lookup)]
-    assert [entry.role for entry in house.do(lists.mine, house.bob)] == ["owner", "viewer"]
+    assert mine == [tuple(seen) for seen in lists.mine(database.ann, database.lookup)]
+    assert [entry.role for entry in database.do(lists.mine, database.bob)] == ["owner", "viewer"]
 
 
 @pytest.mark.sqlite
-def test_more_todos_need_no_more_queries(house: House) -> None:
+def test_more_todos_need_no_more_queries(database: Database) -> None:
     """The page asks for the list and for its rows; an added todo asks once and writes thrice."""
     for _ in range(2):
-        house.add(*"abcdefghij")
-        counts = house.do(count_page_and_add, house)
+        database.add(*"abcdefghij")
+        counts = database.do(count_page_and_add, database)
         assert counts == (2, 4)
 
 
-def count_page_and_add(house: House) -> tuple[int, int]:
+def count_page_and_add(database: Database) -> tuple[int, int]:
     """Count the queries of reading the page, and of adding a todo."""
     asked: list[str] = []
     connection = db.obj.connection()
     connection.set_trace_callback(asked.append)
-    todos.rows(house.ann, house.list)
+    todos.rows(database.ann, database.list)
     reading = len(asked)
-    todos.add(house.ann, house.list, "one more")
+    todos.add(database.ann, database.list, "one more")
     connection.set_trace_callback(None)
     return reading, len(asked) - reading
 
@@ -562,7 +573,7 @@ def test_passwords() -> None:
         users.hash_password("ihrlqnx7wd", "ann", "ihrlqnx7wd")
 
 
-def test_a_session_ends(house: House) -> None:
+def test_a_session_ends(database: Database) -> None:
     """When it is ended, after 14 days unused, and after 30 days whatever is done with it."""
     now = datetime.now(UTC)
     for created, last_seen, alive, stale in (
@@ -573,89 +584,89 @@ def test_a_session_ends(house: House) -> None:
         (30.1, 0, False, False),
         (-1, -1, True, False),
     ):
-        key = house.do(sessions.log_in, house.ann, BROWSER)
+        key = database.do(sessions.log_in, database.ann, BROWSER)
         values = {
             "created": instant(now - timedelta(days=created)),
             "last_seen": instant(now - timedelta(days=last_seen)),
         }
         mine = Session.hash == sessions.hash_of(key)
-        house.do(lambda v=values, mine=mine: Session.update(v).where(mine).execute())
-        expected = (house.ann, stale, "write") if alive else None
-        assert sessions.session_for(key, house.lookup) == expected, (created, last_seen)
-    house.do(sessions.touch, key)
-    house.do(sessions.log_out, key)
-    assert sessions.session_for(key, house.lookup) is None
+        database.do(lambda v=values, mine=mine: Session.update(v).where(mine).execute())
+        expected = (database.ann, stale, "write") if alive else None
+        assert sessions.session_for(key, database.lookup) == expected, (created, last_seen)
+    database.do(sessions.touch, key)
+    database.do(sessions.log_out, key)
+    assert sessions.session_for(key, database.lookup) is None
 
 
-def test_a_key_is_not_stored(house: House) -> None:
+def test_a_key_is_not_stored(database: Database) -> None:
     """Who reads the database can't log in with what they find."""
-    key = house.do(sessions.log_in, house.ann, BROWSER)
-    stored = dump(house.path)
+    key = database.do(sessions.log_in, database.ann, BROWSER)
+    stored = dump(database.path)
     assert sessions.hash_of(key) in stored and key not in stored
 
 
-def test_logging_in_ends_the_session_before(house: House) -> None:
+def test_logging_in_ends_the_session_before(database: Database) -> None:
     """Of the same browser."""
-    first = house.do(sessions.log_in, house.ann, BROWSER)
-    second = house.do(sessions.log_in, house.ann, BROWSER, first)
-    assert sessions.session_for(first, house.lookup) is None
-    assert sessions.session_for(second, house.lookup).person == house.ann
+    first = database.do(sessions.log_in, database.ann, BROWSER)
+    second = database.do(sessions.log_in, database.ann, BROWSER, first)
+    assert sessions.session_for(first, database.lookup) is None
+    assert sessions.session_for(second, database.lookup).person == database.ann
 
 
-def test_the_tables_are_what_the_upgrades_make(house: House) -> None:
+def test_the_tables_are_what_the_upgrades_make(database: Database) -> None:
     """`models/tables.py`, the extras' modules and `models/migrations/` say the same."""
     tables = [table for table in Table.__subclasses__() if table._meta.database is db]
     assert {table.__name__ for table in tables} >= {"User", "Session", "List", "Todo", "Change"}
-    assert not any(house.do(diff_models, db.obj, tables))
+    assert not any(database.do(diff_models, db.obj, tables))
 
 
-def test_a_stranger_by_number(house: House) -> None:
+def test_a_stranger_by_number(database: Database) -> None:
     """Someone who does not exist owns nothing."""
     with pytest.raises(NotFound):
-        house.do(todos.rows, Person(10**17, "ghost"), house.list)
-    assert house.do(lambda: Todo.select().count()) == 0
+        database.do(todos.rows, Person(10**17, "ghost"), database.list)
+    assert database.do(lambda: Todo.select().count()) == 0
 
 
-def test_changes_that_are_not_kept(house: House) -> None:
-    """Who asks for more than there is, or than there ever was, is told to begin anew."""
-    house.add("milk", "bread")
-    _, rows = house.do(api_resources.changes_since, house.ann, house.list, 0, 10)
+def test_changes_that_are_not_kept(database: Database) -> None:
+    """Who asks for more than there is, or than there ever was, is told to begin again."""
+    database.add("milk", "bread")
+    _, rows = database.do(api_resources.changes_since, database.ann, database.list, 0, 10)
     assert [version for version, _ in rows] == [1, 2, 3]
-    assert house.do(api_resources.changes_since, house.ann, house.list, 3, 10)[1] == []
+    assert database.do(api_resources.changes_since, database.ann, database.list, 3, 10)[1] == []
     with pytest.raises(Pruned):
-        house.do(api_resources.changes_since, house.ann, house.list, 4, 10)
-    house.do(lambda: Change.delete().where(Change.version < 3).execute())
-    assert len(house.do(api_resources.changes_since, house.ann, house.list, 2, 10)[1]) == 1
+        database.do(api_resources.changes_since, database.ann, database.list, 4, 10)
+    database.do(lambda: Change.delete().where(Change.version < 3).execute())
+    assert len(database.do(api_resources.changes_since, database.ann, database.list, 2, 10)[1]) == 1
     for version in (0, 1):
         with pytest.raises(Pruned):
-            house.do(api_resources.changes_since, house.ann, house.list, version, 10)
+            database.do(api_resources.changes_since, database.ann, database.list, version, 10)
 
 
-def test_a_large_change_is_a_page_of_its_own(house: House, monkeypatch: Any) -> None:
+def test_a_large_change_is_a_page_of_its_own(database: Database, monkeypatch: Any) -> None:
     """However many are asked for."""
-    house.add("milk", "bread", "honey")
+    database.add("milk", "bread", "honey")
     monkeypatch.setattr(api_resources, "CHANGES_SIZE", 300)
-    seen, rows = house.do(api_resources.changes_since, house.ann, house.list, 0, 10)
+    seen, rows = database.do(api_resources.changes_since, database.ann, database.list, 0, 10)
     assert 1 <= len(rows) < seen.version == 4
 
 
-def test_repeats_are_forgotten_after_a_day(house: House) -> None:
+def test_repeats_are_forgotten_after_a_day(database: Database) -> None:
     """The same key then is another one."""
 
     def ask() -> Any:
-        unit = partial(todos.add, house.ann, house.list, "milk")
-        return idempotency.once(house.ann, "key", "asked", unit)
+        unit = partial(todos.add, database.ann, database.list, "milk")
+        return idempotency.once(database.ann, "key", "asked", unit)
 
-    first = house.do(ask)
-    assert house.do(ask) == first
-    house.do(lambda: IdempotencyKey.update(at="2020-01-01T00:00:00.000Z").execute())
-    assert house.do(ask) != first
+    first = database.do(ask)
+    assert database.do(ask) == first
+    database.do(lambda: IdempotencyKey.update(at="2020-01-01T00:00:00.000Z").execute())
+    assert database.do(ask) != first
 
 
-def test_a_repeat_that_overlaps(house: House) -> None:
+def test_a_repeat_that_overlaps(database: Database) -> None:
     """Gets the answer of the first, not a refusal for what the first has done."""
-    for number in house.add(*map(str, range(20))):
-        unit = partial(todos.delete, house.ann, number)
-        once = partial(idempotency.once, house.ann, f"key {number}", "delete", unit)
-        both = [ask(house.store.write, once) for _ in range(4)]
-        assert {each.result() for each in both} == {house.list}
+    for number in database.add(*map(str, range(20))):
+        unit = partial(todos.delete, database.ann, number)
+        once = partial(idempotency.once, database.ann, f"key {number}", "delete", unit)
+        both = [ask(database.store.write, once) for _ in range(4)]
+        assert {each.result() for each in both} == {database.list}

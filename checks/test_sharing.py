@@ -115,7 +115,7 @@ def link_of(ann: Visitor, role: str) -> str:
 
 @pytest.mark.engine
 def test_links_let_in(ann: Visitor, cy: Visitor, nobody: Visitor, server: Server) -> None:
-    """Whoever has one, in its role, after logging in; an ended one lets in nobody."""
+    """Who has one, in its role, after logging in; an ended one lets in nobody."""
     link = link_of(ann, "viewer")
     assert nobody.get(link).headers["Location"] == "/login?" + urlencode({"next": link})
     assert "can view" in cy.get(link).text

@@ -361,7 +361,7 @@ def test_who_never_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_who_leaves_is_served_no_more(tmp_path: Path) -> None:
-    """Of many requests sent at once, none is begun when whoever sent them has gone."""
+    """Of many requests sent at once, none is begun when who sent them has gone."""
 
     async def scene() -> None:
         async with running_app(tmp_path) as (app, ann):
@@ -406,7 +406,7 @@ def test_a_form_that_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_half_a_file(start: Callable[..., Server]) -> None:
-    """Leaves nothing behind when whoever sent it has gone."""
+    """Leaves nothing behind when who sent it has gone."""
     server = start()
     ann = Visitor(server, "ann")
     ann.sign_up()

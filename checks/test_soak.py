@@ -1,7 +1,7 @@
 """An hour of everything at once, cut short again and again: see `make soak`.
 
 SOAK says for how many seconds, 15 if nothing else. People add, complete, rename and delete by forms
-and by the API, read pages, talk and watch; every few seconds the house is killed, stopped, or held
+and by the API, read pages, talk and watch; every few seconds the server is killed, stopped, or held
 still, by chance, and opened again on the same database.
 """
 

@@ -1,4 +1,4 @@
-"""Opening and closing the house: what it finds, what it refuses, what it leaves alone."""
+"""Opening and closing the server: what it finds, what it refuses, what it leaves alone."""
 
 import asyncio
 import os
@@ -62,14 +62,14 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def database(tmp_path: Path) -> Path:
     """A database with someone and something in it, closed."""
     path = tmp_path / "people.db"
-    with closing(SqliteStore(path, SqliteFile)) as doors:
-        doors.open()
-        ann = ask(doors.write, users.sign_up, "ann", None, None, "Things to do").result()
+    with closing(SqliteStore(path, SqliteFile)) as store:
+        store.open()
+        ann = ask(store.write, users.sign_up, "ann", None, None, "Things to do").result()
         for number in range(300):
-            ask(doors.write, todos.add, ann, 1, f"todo {number}").result()
+            ask(store.write, todos.add, ann, 1, f"todo {number}").result()
     Path(f"{path}.lock").unlink()
     return path
 
@@ -110,14 +110,14 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_file_that_cannot_be_opened(house: Path, fault: str) -> None:
+def test_a_file_that_cannot_be_opened(database: Path, fault: str) -> None:
     """Is named in one line that says what to do, and left exactly as it was."""
     make, reason = FAULTS[fault]
-    make(house)
-    before = contents(house.parent)
-    said = refused(f"--database={house}")
-    assert str(house) in said and reason in said
-    assert contents(house.parent) == before
+    make(database)
+    before = contents(database.parent)
+    said = refused(f"--database={database}")
+    assert str(database) in said and reason in said
+    assert contents(database.parent) == before
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_a_log_without_its_database(house: Path) -> None:
+def test_a_log_without_its_database(database: Path) -> None:
     """Is not played into another one."""
-    house.unlink()
-    Path(f"{house}-wal").write_bytes(b"x" * 4096)
-    before = contents(house.parent)
-    assert "belongs to a database that is missing" in refused(f"--database={house}")
-    assert contents(house.parent) == before
+    database.unlink()
+    Path(f"{database}-wal").write_bytes(b"x" * 4096)
+    before = contents(database.parent)
+    assert "belongs to a database that is missing" in refused(f"--database={database}")
+    assert contents(database.parent) == before
 
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
-def test_a_file_that_is_only_locked(house: Path) -> None:
+def test_a_file_that_is_only_locked(database: Path) -> None:
     """Is not called damaged."""
-    with closing(sqlite3.connect(house, isolation_level=None)) as other:
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = exclusive")
         other.execute("DELETE FROM session")
         other.execute("UPDATE todo SET title = 'theirs'")
-        assert "can't be used (database is locked)" in refused(f"--database={house}")
+        assert "can't be used (database is locked)" in refused(f"--database={database}")
 
 
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
@@ -158,15 +158,15 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_cannot_be_written(house: Path, what: str) -> None:
+def test_what_cannot_be_written(database: Path, what: str) -> None:
     """Is refused at the start, not at the first write."""
     if PLAIN and not shutil.which(PLAIN[0]):
         pytest.skip("root may write anything, and no setpriv was found: apt install util-linux")
-    (house if what == "file" else house.parent).chmod(0o555)
-    before = contents(house.parent)
-    assert "isn't writable" in refused(f"--database={house}", prefix=PLAIN)
-    assert contents(house.parent) == before
-    house.parent.chmod(0o755)
+    (database if what == "file" else database.parent).chmod(0o555)
+    before = contents(database.parent)
+    assert "isn't writable" in refused(f"--database={database}", prefix=PLAIN)
+    assert contents(database.parent) == before
+    database.parent.chmod(0o755)
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:
@@ -213,20 +213,20 @@ def test_options_come_from_both_sides() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "short"])
-def test_a_key_that_is_none(house: Path, key: str) -> None:
+def test_a_key_that_is_none(database: Path, key: str) -> None:
     """Is not taken for one."""
-    secret = Path(f"{house}.secret")
+    secret = Path(f"{database}.secret")
     secret.write_text(key)
     secret.chmod(0o600)
-    assert "is not a valid key" in refused(f"--database={house}")
+    assert "is not a valid key" in refused(f"--database={database}")
 
 
-def test_a_key_that_others_may_read(house: Path) -> None:
+def test_a_key_that_others_may_read(database: Path) -> None:
     """Is not trusted."""
-    secret = Path(f"{house}.secret")
+    secret = Path(f"{database}.secret")
     secret.write_text("x" * 86)
     secret.chmod(0o644)
-    assert "chmod 600" in refused(f"--database={house}")
+    assert "chmod 600" in refused(f"--database={database}")
 
 
 def test_the_key_is_made_once(tmp_path: Path) -> None:
@@ -275,17 +275,17 @@ def test_a_kill_in_the_first_start(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
+def test_an_older_database_is_upgraded(database: Path, tmp_path: Path) -> None:
     """After it was copied aside; what was in it is still there."""
     steps, _ = steps_and(
         tmp_path / "steps",
         "from peewee import CharField\n\n\ndef up(migrator, db):\n"
         "    migrator.migrate(migrator.add_column('list', 'colour', CharField(default='red')))\n",
     )
-    migrations.open_file(house, steps).close()
+    migrations.open_file(database, steps).close()
     with (
-        closing(sqlite3.connect(house)) as now,
-        closing(sqlite3.connect(f"{house}.schema-{NEWEST}")) as was,
+        closing(sqlite3.connect(database)) as now,
+        closing(sqlite3.connect(f"{database}.schema-{NEWEST}")) as was,
     ):
         assert now.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
         assert now.execute("SELECT name, version, colour FROM list").fetchall() == [
@@ -297,7 +297,7 @@ def test_an_older_database_is_upgraded(house: Path, tmp_path: Path) -> None:
         ]
     knows = f"has schema {NEWEST + 1}, but this program knows only {NEWEST}"
     with pytest.raises(StartupError, match=knows):
-        migrations.open_file(house)
+        migrations.open_file(database)
 
 
 OLDER = """
@@ -348,69 +348,69 @@ def test_several_steps_are_taken_in_order(tmp_path: Path) -> None:
     assert Path(f"{path}.schema-1").exists()
 
 
-def test_a_copy_of_the_sample_is_nobody_elses(house: Path) -> None:
+def test_a_copy_of_the_sample_is_nobody_elses(database: Path) -> None:
     """Whatever the rights of the file that was copied."""
-    house.chmod(0o644)
-    migrations.open_file(house).close()
-    assert house.stat().st_mode & 0o777 == 0o600
+    database.chmod(0o644)
+    migrations.open_file(database).close()
+    assert database.stat().st_mode & 0o777 == 0o600
 
 
-def test_nobody_makes_what_others_use(house: Path) -> None:
-    """A database deleted under a running house is not made anew beside it."""
-    with closing(migrations.open_file(house)):
-        house.unlink()
+def test_nobody_makes_what_others_use(database: Path) -> None:
+    """A database deleted under a running database is not made again beside it."""
+    with closing(migrations.open_file(database)):
+        database.unlink()
         with pytest.raises(StartupError, match=r"first stop|stop it first"):
-            migrations.open_file(house)
-    assert not house.exists()
+            migrations.open_file(database)
+    assert not database.exists()
 
 
-def test_a_database_is_never_made_over_another(house: Path) -> None:
+def test_a_database_is_never_made_over_another(database: Path) -> None:
     """Even one of ours that says it has no schema: it is copied aside, and brought up to date."""
-    with closing(sqlite3.connect(house)) as ours, ours:
+    with closing(sqlite3.connect(database)) as ours, ours:
         ours.execute("PRAGMA user_version = 0")
-    migrations.open_file(house).close()
-    for file in (house, Path(f"{house}.schema-0")):
+    migrations.open_file(database).close()
+    for file in (database, Path(f"{database}.schema-0")):
         with closing(sqlite3.connect(file)) as now:
             assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
     with pytest.raises(FileExistsError):
-        migrations.create(house, migrations.STEPS)
+        migrations.create(database, migrations.STEPS)
 
 
-def test_an_upgrade_that_fails_changes_nothing(house: Path, tmp_path: Path) -> None:
+def test_an_upgrade_that_fails_changes_nothing(database: Path, tmp_path: Path) -> None:
     """And the next start tries again."""
     broken = "def up(migrator, db):\n    db.execute_sql('DELETE FROM todo')\n    1 / 0\n"
     steps, step = steps_and(tmp_path / "steps", broken)
     with pytest.raises(ZeroDivisionError):
-        migrations.open_file(house, steps)
-    with closing(sqlite3.connect(house)) as now:
+        migrations.open_file(database, steps)
+    with closing(sqlite3.connect(database)) as now:
         assert now.execute("SELECT count(*) FROM todo").fetchone() == (300,)
     step.write_text("def up(migrator, db):\n    pass\n")
-    aside = Path(f"{house}.schema-{NEWEST}")
+    aside = Path(f"{database}.schema-{NEWEST}")
     aside.write_bytes(b"half a copy")
-    migrations.open_file(house, steps).close()
+    migrations.open_file(database, steps).close()
     assert aside.stat().st_size > 4096
 
 
-def test_nobody_upgrades_what_others_use(house: Path, tmp_path: Path) -> None:
+def test_nobody_upgrades_what_others_use(database: Path, tmp_path: Path) -> None:
     """The process that uses it would not know what happened to it."""
     steps, _ = steps_and(tmp_path / "steps", "def up(migrator, db):\n    pass\n")
     with (
-        closing(migrations.open_file(house)),
+        closing(migrations.open_file(database)),
         pytest.raises(StartupError, match=r"first stop|stop it first"),
     ):
-        migrations.open_file(house, steps)
+        migrations.open_file(database, steps)
 
 
-def test_an_older_sqlite_is_not_shared(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_sqlite_is_not_shared(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes that write with it could damage the file."""
     monkeypatch.setattr(migrations, "SHARED_SINCE", (99, 0, 0))
     monkeypatch.setattr(migrations.time, "sleep", lambda seconds: None)
     with (
-        closing(migrations.open_file(house)),
+        closing(migrations.open_file(database)),
         pytest.raises(StartupError, match="Another process uses"),
     ):
-        migrations.open_file(house)
-    migrations.open_file(house).close()
+        migrations.open_file(database)
+    migrations.open_file(database).close()
 
 
 def test_sqlite_is_the_one_that_can_be_shared() -> None:
@@ -509,10 +509,10 @@ def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: 
     ann = Visitor(server, "ann")
     ann.sign_up()
     server.stop()
-    with closing(SqliteStore(server.database, SqliteFile)) as doors:
-        doors.open()
+    with closing(SqliteStore(server.database, SqliteFile)) as store:
+        store.open()
         person = Person(1, ann.name)
-        adding = [ask(doors.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]
+        adding = [ask(store.write, todos.add, person, ann.list, "x" * 1000) for _ in range(5000)]
         adding[-1].result()
     server = start()
     port = int(server.url.rpartition(":")[2])
@@ -539,13 +539,13 @@ class Clerk:
         return getattr(self.hasher, name)
 
 
-def test_unknown_names_get_the_same_work(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_names_get_the_same_work(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One password is checked for each, and never on the event loop."""
     clerk = Clerk(users.hasher)
     monkeypatch.setattr(users, "hasher", clerk)
 
     async def live() -> None:
-        app = App(Config(port=0, database=str(house)))
+        app = App(Config(port=0, database=str(database)))
         running = await start_server(app)
         client = AsyncHTTPClient(force_instance=True)
         page = await client.fetch(f"http://127.0.0.1:{running.port}/login")
@@ -567,7 +567,7 @@ def test_unknown_names_get_the_same_work(house: Path, monkeypatch: pytest.Monkey
 
 
 def test_too_many_passwords_at_once() -> None:
-    """Whoever comes then is asked to try again, instead of waiting in a queue without end."""
+    """Who comes then is asked to try again, instead of waiting in a queue without end."""
 
     async def crowd() -> None:
         hashing, go_on = HashPool(), threading.Event()
@@ -613,19 +613,19 @@ def test_templates_are_compiled_aside(tmp_path: Path) -> None:
     asyncio.run(live())
 
 
-def test_a_start_that_fails_leaves_nothing_open(house: Path) -> None:
+def test_a_start_that_fails_leaves_nothing_open(database: Path) -> None:
     """Neither the port nor a thread, nor the lock."""
-    Path(f"{house}.secret").write_text("short")
-    Path(f"{house}.secret").chmod(0o600)
+    Path(f"{database}.secret").write_text("short")
+    Path(f"{database}.secret").chmod(0o600)
     threads = threading.active_count()
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
 
     async def fail() -> None:
         with pytest.raises(StartupError):
-            await start_server(App(Config(port=port, database=str(house))))
+            await start_server(App(Config(port=port, database=str(database))))
 
     asyncio.run(fail())
     socket.create_server(("127.0.0.1", port)).close()
     assert threading.active_count() == threads
-    migrations.open_file(house).close()
+    migrations.open_file(database).close()

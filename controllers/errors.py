@@ -57,7 +57,7 @@ class NotLoggedIn(HTTPError):
 
 
 def path_without_key(path: str) -> str:
-    """Return what may be logged of a path: the keys of links let in whoever reads them."""
+    """Return what may be logged of a path: the key of a link is as good as a password."""
     return re.sub("^/(reset|join)/.*", r"/\1/...", path)[:PATH_LIMIT]
 
 

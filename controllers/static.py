@@ -14,7 +14,7 @@ VERSIONED = re.compile("(.+)/([0-9a-f]{16})/([^/]+)")
 
 
 class StaticHandler(BaseHandler, StaticFileHandler):
-    """`/static/js/VERSION/main.js` is kept for ever, `/static/js/main.js` is asked for anew.
+    """`/static/js/VERSION/main.js` is cached for ever, `/static/js/main.js` is asked for again.
 
     The version is a part of the path, not Tornado's `?v=`, as a module imports the one beside it by
     a relative address, which keeps no query. So it stands for all files of the folder.

@@ -97,7 +97,7 @@ class Disk:
             file.unlink()
         made: dict[str, Path] = {}
         for name, (key, mode) in names.items():
-            if name.endswith("-shm"):  # never synced, and made anew from the log
+            if name.endswith("-shm"):  # never synced, and made again from the log
                 continue
             file = self.folder / name
             if key in made:

@@ -72,7 +72,7 @@ def rows(page: str) -> list[Row]:
 
 
 def bare(page: str) -> str:
-    """Return a page without its token, which is masked anew each time."""
+    """Return a page without its token, which is masked again each time."""
     return re.sub(r'name="_xsrf" value="[^"]*"', "", page)
 
 

@@ -84,7 +84,7 @@ export function undo() {
   else if (!queue.some(isUndo)) afterwards = undo;
 }
 
-// Goes to another page, or to this one anew. What was typed is kept, also in a refused action.
+// Goes to another page, or reloads this one. What was typed is kept, also in a refused action.
 export function leave(href, refused) {
   const all = refused ? [refused, ...queue] : queue;
   const texts = (has) => all.filter(({ body }) => body.has("text") === has).map(typedText);
