@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import pytest
 import requests
 from tornado.httpclient import HTTPClientError
-from tornado.websocket import WebSocketClosedError
+from tornado.iostream import StreamClosedError
 
 from checks.support.programs import Program
 from checks.support.servers import Server
@@ -390,12 +390,13 @@ def a_socket(sent: list[bytes]) -> tuple[Any, list["asyncio.Future[None]"]]:
     handler.writing, handler.pending, handler.starting = None, {}, set()
     writes: list[asyncio.Future[None]] = []
 
-    def write_message(data: bytes) -> "asyncio.Future[None]":
+    def write_frame(fin: bool, opcode: int, data: bytes) -> "asyncio.Future[None]":
         sent.append(data)
         writes.append(asyncio.get_running_loop().create_future())
         return writes[-1]
 
-    handler.write_message = write_message
+    handler.ws_connection = Mock(_write_frame=write_frame)
+    handler.ws_connection.is_closing.return_value = False
     return handler, writes
 
 
@@ -427,11 +428,15 @@ def test_a_socket_that_dies(caplog: pytest.LogCaptureFixture) -> None:
         handler, writes = a_socket(sent)
         handler.send(message("changed", 7, version=1))
         handler.send(message("changed", 7, version=2))
-        writes[0].set_exception(WebSocketClosedError())
+        writes[0].set_exception(StreamClosedError())
         await asyncio.sleep(0)
         assert not handler.pending and not handler.writing
-        handler.write_message = Mock(side_effect=WebSocketClosedError)
+        handler.ws_connection._write_frame = Mock(side_effect=StreamClosedError)
         handler.send(message("changed", 7, version=3))
+        handler.ws_connection.is_closing.return_value = True
+        handler.send(message("changed", 7, version=4))
+        handler.ws_connection = None
+        handler.send(message("changed", 7, version=5))
 
     play(scene)
     gc.collect()  # which would tell of an exception that nobody has looked at
@@ -454,7 +459,7 @@ def test_the_answer_comes_before_the_news() -> None:
             await asyncio.sleep(0)
             return SimpleNamespace(version=42)
 
-        handler.lookup = lookup
+        handler.application = SimpleNamespace(lookups=lookup)
         await handler.watch(7, opens=True)
         writes[0].set_result(None)
         await asyncio.sleep(0)

@@ -9,9 +9,9 @@ import json
 from collections.abc import Awaitable
 from typing import Any
 
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketHandler
 
 from controllers.base import ID, PageHandler
 from controllers.errors import ERROR_STATUS
@@ -25,6 +25,7 @@ PER_PERSON, PER_ADDRESS = 20, 100  # sockets
 RATE, BURST = 20, 100  # frames that a socket may send in a second, and at once
 READS = 3  # of the stream, for a frame: its head, its mask, its content
 LISTS = 50  # that one socket may watch
+TEXT = 1  # the opcode of a message (RFC 6455, 5.2)
 
 
 class LiveHandler(WebSocketHandler, PageHandler):
@@ -144,11 +145,17 @@ class LiveHandler(WebSocketHandler, PageHandler):
         if self.writing or news.list in self.starting:
             self.pending[news.list, news.kind] = news
             return
-        try:
-            self.writing = self.write_message(news.data)
-        except WebSocketClosedError:
+        connection: Any = self.ws_connection
+        if connection is None or connection.is_closing():
             return  # on_close follows
-        self.writing.add_done_callback(self.on_written)
+        try:
+            # Private, as `write_message` makes a task of each: twice the CPU of telling 10,000.
+            writing = connection._write_frame(True, TEXT, news.data)
+        except StreamClosedError:
+            return
+        if not writing.done():  # the socket's buffer is full
+            self.writing = writing
+            writing.add_done_callback(self.on_written)
 
     def on_written(self, written: "asyncio.Future[None]") -> None:
         """Send what has waited, unless the socket has died."""
