@@ -47,13 +47,14 @@ def test_healthy(start: Callable[..., Server]) -> None:
             ill = [*several.map(lambda url: requests.get(url, timeout=20), asked)]
         assert [answer.status_code for answer in ill] == [503] * 5
         assert all(answer.headers["Retry-After"] for answer in ill)
-    assert len(server.log.read_text().splitlines()) <= 2  # each reason once a minute
+    lines = [line for line in server.log.read_text().splitlines() if "/healthz" in line]
+    assert 1 <= len(lines) <= 2  # each reason once a minute
     assert requests.get(f"{server.url}/healthz", timeout=9).status_code == 200
     server.stop()
 
 
 def test_what_is_counted(start: Callable[..., Server]) -> None:
-    """ThreadBridge, how long they took, log-ins, commits; in Prometheus' own format."""
+    """Answers, how long they took, log-ins, commits; in Prometheus' own format."""
     server = start()
     ann = Visitor(server, "ann")
     ann.sign_up()
@@ -261,7 +262,9 @@ def test_who_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             lazy.sendall(asked.encode())
             while not app.active_requests.requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            await asyncio.wait_for(app.active_requests.none.wait(), 10)
+            async with asyncio.timeout(10):
+                while app.active_requests.requests:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
         await stop_server(running)
 
     asyncio.run(scene())
