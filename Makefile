@@ -8,7 +8,7 @@
 # make shell     a Python prompt with the models on people.db (DATABASE=...)
 # make sample    make people.db.sample again
 # make restore   put a backup (FILE=...) in the place of people.db
-# make picture   take the pictures in README.rst anew
+# make picture   take the pictures in README.rst again
 # make bench     measure beside a bare handler and peers, draw docs/speed-*.svg; needs wrk and gcc
 
 PYTHON ?= python3

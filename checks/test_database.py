@@ -253,19 +253,19 @@ def test_a_connection_that_failed_is_replaced(store: SqliteStore) -> None:
         db.connection().close()
         names()
 
-    for door in (store.read, store.write):
+    for work in (store.read, store.write):
         for _ in range(store.readers + 1):
             with pytest.raises((Unavailable, ProgrammingError)):
-                ask(door, spoil).result()
-        assert ask(door, names).result() == []
+                ask(work, spoil).result()
+        assert ask(work, names).result() == []
 
 
 def test_a_mistake_in_sql_is_no_bad_moment(store: SqliteStore) -> None:
     """It is told as what it is, so that someone mends it."""
-    for door in (store.read, store.write):
+    for work in (store.read, store.write):
         with pytest.raises(OperationalError):
-            ask(door, db.execute_sql, "SELECT nothing FROM nowhere").result()
-        assert ask(door, names).result() == []
+            ask(work, db.execute_sql, "SELECT nothing FROM nowhere").result()
+        assert ask(work, names).result() == []
 
 
 def test_the_peephole_only_looks(store: SqliteStore) -> None:

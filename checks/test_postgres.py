@@ -75,7 +75,7 @@ def name_in(url: str) -> str:
 
 
 def another_program(here: cluster.Cluster, url: str) -> PostgresqlDatabase:
-    """Return a door of someone else's to a database."""
+    """Return a connection of another program to a database."""
     return PostgresqlDatabase(
         name_in(url), host="127.0.0.1", port=here.port, user="ana", prefer_psycopg3=True
     )

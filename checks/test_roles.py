@@ -1,4 +1,4 @@
-"""The one table of rights, by every door: pages, the API, and the live news."""
+"""The one table of rights, asked everywhere: pages, the API, and live updates."""
 
 import re
 from typing import Any, NamedTuple

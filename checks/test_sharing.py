@@ -223,7 +223,7 @@ def titles(visitor: Visitor, path: str) -> list[str]:
 
 
 def test_who_did_what(ann: Visitor, cy: Visitor) -> None:
-    """A row of a shared list says who added and who completed it, and who shall do it."""
+    """A row of a shared list says who added and who completed it, and who is to do it."""
     ann.add("milk", "bread")
     assert "added by" not in ann.get(f"/lists/{ann.list}").text
     join(ann, cy)

@@ -94,7 +94,7 @@ def join(owner: Visitor, other: Visitor, role: str = "editor") -> int:
 
 
 def at(visitor: Visitor, server: Any) -> Visitor:
-    """Return the same person, in the same session, at another door."""
+    """Return the same person, in the same session, at another server."""
     same = Visitor(server, "")
     same.name = visitor.name
     same.http.cookies.update(visitor.http.cookies)
