@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,10 @@ from checks.support.servers import Server
 from checks.support.visitors import Visitor, alerts
 from models import lists, todos, users
 from models.database import PreparedQuery, SqliteStore, db
-from models.errors import Unavailable
+from models.errors import NotFound, Unavailable
 from models.sqlite_file import SqliteFile
 from models.tables import List, User
+from services.app_base import BaseApp
 from services.lookup_cache import LookupCache
 from services.render_cache import RenderCache
 
@@ -258,6 +260,22 @@ def test_a_connection_that_failed_is_replaced(store: SqliteStore) -> None:
             with pytest.raises((Unavailable, ProgrammingError)):
                 ask(work, spoil).result()
         assert ask(work, names).result() == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "logged"), [(NotFound(), []), (Unavailable("full"), []), (KeyError(1), [KeyError])]
+)
+def test_a_fault_in_what_nobody_waits_for_is_logged(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture, failing: Exception, logged: list[Any]
+) -> None:
+    """A mistake of ours has its traceback in the log; a bad moment fills no log."""
+
+    def unit() -> None:
+        raise failing
+
+    BaseApp.write_soon(SimpleNamespace(store=store), unit)  # type: ignore[arg-type]
+    ask(store.write, names).result()  # which comes after it
+    assert [each.exc_info and each.exc_info[0] for each in caplog.records] == logged
 
 
 def test_a_mistake_in_sql_is_no_bad_moment(store: SqliteStore) -> None:

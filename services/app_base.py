@@ -9,6 +9,7 @@ from tornado.web import Application, RequestHandler
 
 from config import Config
 from models.database import SqliteStore
+from models.errors import NotFound, Unavailable
 from services.active_requests import ActiveRequests
 from services.bridge import HashPool, ThreadBridge
 from services.change_feed import ChangeFeed
@@ -96,10 +97,10 @@ class BaseApp(Application):
         return await self.bridge.run(self.store.write, partial(unit, *args, **kwargs))
 
     def write_soon(self, unit: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run a unit that writes what nobody waits for; one that fails is logged and left."""
+        """Run a unit that writes what nobody waits for; a fault in it is logged."""
 
         def ended(result: object, error: Exception | None) -> None:
-            if error:
-                log.debug("What nobody waits for was not written: %s", error)
+            if error and not isinstance(error, (NotFound, Unavailable)):
+                log.error("What nobody waits for was not written", exc_info=error)
 
         self.store.write(partial(unit, *args, **kwargs), ended)
