@@ -7,11 +7,11 @@ from types import FrameType
 
 
 class EndlessError(Exception):
-    """It was still at it after many times the seconds it may take."""
+    """It was still at it after thousands of times what it may take."""
 
 
 @contextmanager
-def guarded(seconds: float = 10) -> Iterator[None]:
+def guarded(seconds: float = 60) -> Iterator[None]:
     """Raise EndlessError in the main thread, if what is inside doesn't end."""
 
     def ring(number: int, frame: FrameType | None) -> None:
