@@ -1,6 +1,7 @@
 """The application: its tables of addresses, services and jobs, its settings and its parts."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -244,7 +245,9 @@ class App(BaseApp):
         """Open the database and the services, once. Raises StartupError, nothing left open."""
         if self.opening is None:
             self.opening = asyncio.create_task(self.open_parts())
-        await asyncio.shield(self.opening)
+        if not self.opening.done():
+            await asyncio.shield(self.opening)
+        self.opening.result()
 
     async def open_parts(self) -> None:
         """Open one after another; what fails closes the database again."""
@@ -279,6 +282,8 @@ class App(BaseApp):
         Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
         self.on_request(handler)
+        if not access_log.isEnabledFor(logging.INFO):
+            return
         request = handler.request
         what = handler.get_status(), request.method, path_without_key(request.path)
         who = getattr(handler.current_user, "username", "-"), request.remote_ip

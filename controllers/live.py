@@ -82,6 +82,11 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.stream = connection.stream
         if self.stream.closed():
             return
+        # Nobody asks for them any more, and they are a quarter of what an idle socket takes.
+        self.request.headers.clear()
+        self.request.cookies.clear()
+        for name in self.default_headers:
+            self.clear_header(name)
         if self.app.config.throttle:
             self.stream.read_bytes = self.read_bytes
         self.set_nodelay(True)

@@ -71,10 +71,9 @@ class Presence:
     async def update(self) -> None:
         """Find who is where, tell the windows what has changed, and the other processes."""
         opened = {
-            (list_id, watcher.person.id)
+            (list_id, user)
             for list_id, watchers in self.app.hub.watchers.items()
-            for watcher, opens in watchers.items()
-            if opens
+            for user in {watcher.person.id for watcher, opens in watchers.items() if opens}
         }
         users = {user for _, user in opened}
         elsewhere: list[Place] = []
