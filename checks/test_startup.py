@@ -131,7 +131,7 @@ def test_a_log_without_its_database(database: Path) -> None:
     database.unlink()
     Path(f"{database}-wal").write_bytes(b"x" * 4096)
     before = contents(database.parent)
-    assert "belongs to a database that is missing" in refused(f"--database={database}")
+    assert "is of a database that is missing" in refused(f"--database={database}")
     assert contents(database.parent) == before
 
 
