@@ -312,10 +312,9 @@ def test_a_repeat_does_nothing_twice(program: Program, list_url: str) -> None:
 def replay(state: dict[int, Any], change: dict[str, Any]) -> None:
     """Do to a copy what was done to the list."""
     if change["kind"] == "todo":
-        for row in change["before"]:
-            state.pop(row["id"], None)
+        was = {row["id"]: state.pop(row["id"], {}) for row in change["before"]}
         for row in change["after"]:
-            state[row["id"]] = row
+            state[row["id"]] = was.get(row["id"], {}) | {"updated": change["at"]} | row
 
 
 def events(answer: requests.Response) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -166,7 +166,7 @@ class ListPageHandler(PageHandler):
         """Return what is the reader's alone: their last change, and the last one by others."""
         last, news = await self.app.read(read_last, self.current_user, page.access)
         # There is no undo of making or restoring a list by a key.
-        if last and last.kind == "list" and not (last.before and last.after):
+        if last and last.kind == "list" and last.former is None:
             last = None
         undoable = page.access.may("change" if last and last.kind == "todo" else "rename")
         values = page.values() | {"last": last, "undoable": undoable, "news": news}

@@ -40,7 +40,8 @@ SENTENCES = {
     "assign todo": (N_("Reassigned “{title}”"), ""),
 }
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
-EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
+TOLD = (Change.title, Change.former, Change.touched)
+EVERY: Any = Change.select(*FACTS, *TOLD).join(User)
 # Both at each page that has changed: 92 us; 940 as a plain query (2026-11).
 NEWLY = (
     EVERY.where(
@@ -57,7 +58,7 @@ BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
 
 
 class ChangeRecord(NamedTuple):
-    """A change: who did what, when, and the todos or the list it touched, before and after."""
+    """A change: who did what, when, and to how many; see `tables.Change`."""
 
     id: int
     version: int
@@ -65,18 +66,16 @@ class ChangeRecord(NamedTuple):
     kind: str
     at: str
     user: str | None
-    before: list[lists.Described]
-    after: list[lists.Described]
+    title: str
+    former: str | None
+    touched: int
     undoable: bool = True
 
     def message(self, translate: Callable[..., str]) -> str:
         """Return what was done, in the language of `translate`."""
-        rows = self.before or self.after
         one, several = SENTENCES[f"{self.verb} {self.kind}"]
-        sentence = translate(one, several, len(rows)) if several else translate(one)
-        before, after = rows[0], (self.after or rows)[0]
-        name = {"todo": "title", "member": "username", "message": "text"}.get(self.kind, "name")
-        return sentence.format(title=after[name], before=before[name], count=len(rows))
+        sentence = translate(one, several, self.touched) if several else translate(one)
+        return sentence.format(title=self.title, before=self.former, count=self.touched)
 
 
 def last(
@@ -88,7 +87,7 @@ def last(
     """
     since, recent = seen.version - NEAR, instant(moment() - RECENT)
     for row in query(list=seen.id, person=person.id, since=since, recent=recent):
-        return from_row(row)
+        return ChangeRecord(*row)
     return None
 
 
@@ -102,29 +101,22 @@ def page(
     seen = lists.get_for(person, list_id)
     some = EVERY.where(Change.list == list_id, Change.kind != "message")
     rows = some.order_by(Change.version.desc()).offset(offset).limit(limit)
-    changes = [from_row(row) for row in rows.tuples()]
-    written = todos.written(list_id, [change.version for change in changes])
-    versions = {todo["id"]: todo["version"] for todo in written}
-    return seen, [change._replace(undoable=can_undo(seen, change, versions)) for change in changes]
+    changes = [ChangeRecord(*row) for row in rows.tuples()]
+    left = todos.counts_at(list_id, [change.version for change in changes])
+    return seen, [change._replace(undoable=can_undo(seen, change, left)) for change in changes]
 
 
-def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> bool:
-    """Say whether what `change` left behind is still so, given the versions of the todos."""
+def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int]) -> bool:
+    """Say whether what `change` left behind is still so, given the todos left by version."""
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
-        touched = (*change.before, *change.after)
-        return all(versions.get(row["id"]) == change.version for row in touched)
+        return left.get(change.version) == change.touched
     if change.kind != "list":
         return False
-    if change.before and change.after:
-        return bool(change.after[0]["name"] == seen.name)
+    if change.former is not None:
+        return change.title == seen.name
     return change.version == seen.version
-
-
-def from_row(row: Any) -> ChangeRecord:
-    *facts, before, after = row
-    return ChangeRecord._make([*facts, json.loads(before), json.loads(after), True])
 
 
 @unit
@@ -133,35 +125,34 @@ def undo(person: Person, change_id: int) -> int | None:
 
     Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
     """
-    found = EVERY.select_extend(Change.list).where(Change.id == change_id).tuples()
-    for *row, list_id in found:
-        change = from_row(row)
-        of_todos, gone = change.kind == "todo", not change.after
-        action = "change" if of_todos else "rename" if change.before and not gone else "delete"
+    query: Any = EVERY.select_extend(Change.list, Change.before, Change.after == "[]")
+    for *row, list_id, before, gone in query.where(Change.id == change_id).tuples():
+        change, was = ChangeRecord(*row), {row["id"]: row for row in json.loads(before)}
+        of_todos = change.kind == "todo"
+        action = "change" if of_todos else "rename" if change.former is not None else "delete"
         query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
         seen = lists.get_for(person, list_id, action, query)
-        current = todos.written(seen.id, [change.version]) if of_todos else []
-        if not can_undo(seen, change, {todo["id"]: todo["version"] for todo in current}):
+        if not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
             raise Conflict("This has been changed since, so it can't be undone.")
         verb = "redo" if change.verb == "undo" else "undo"
         if of_todos:
-            was = {row["id"]: row for row in change.before}
-            each = [(todo, columns_before(person, todo, was.get(todo["id"]))) for todo in current]
-            todos.rewrite(person, seen, verb, each)
+            noted = any("notes" in row for row in was.values())
+            most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
+            new = {"deleted_at": now()}
+            current = todos.written(seen.id, change.version, most)
+            pairs = [(t, columns_before(person, t, was[t["id"]]) if was else new) for t in current]
+            todos.rewrite(person, seen, verb, pairs)
             return seen.id
-        after = seen._replace(name=change.before[0]["name"]) if change.before else None
+        after = seen._replace(name=was[seen.id]["name"]) if was else None
         lists.rewrite(person, seen, verb, after, gone=gone)
         return seen.id if after else None
     raise NotFound
 
 
-def columns_before(
-    person: Person, todo: todos.Columns, old: lists.Described | None
-) -> todos.Columns:
-    """Return the columns with which a todo is what it was: `old`, or not there."""
-    if old is None:
-        return {"deleted_at": now()}
+def columns_before(person: Person, todo: todos.Columns, old: lists.Described) -> todos.Columns:
+    """Return those columns of a todo with which it is what it was, as far as `old` says."""
     new: todos.Columns = {"deleted_at": None}
     for name, field in todos.FIELDS.items():
-        new |= (field.undo or field.clean)(person, todo, old.get(name))
-    return new
+        if name in old:
+            new |= (field.undo or field.clean)(person, todo, old[name])
+    return {column: value for column, value in new.items() if todo[column] != value}

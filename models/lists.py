@@ -40,7 +40,8 @@ OWN = ROLE_OF.where(Member.user == Param("person"), List.deleted_at.is_null())
 MINE = PreparedQuery(OWN.order_by(Member.position, Member.id))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
-RECORDED = ("list", "version", "user", "verb", "kind", "before", "after", "at")
+FACTS = ("list", "version", "user", "verb", "kind", "title", "former", "touched", "at")
+RECORDED = (*FACTS, "before", "after")
 RECORD = PreparedQuery(Change.insert({name: Param(name) for name in RECORDED}))
 STEP = PreparedQuery(
     List.update(
@@ -50,6 +51,9 @@ STEP = PreparedQuery(
         people=List.people + Param("member"),
     ).where(List.id == Param("list_id"))
 )
+
+CALLED_BY = {"todo": "title", "list": "name", "member": "username", "message": "text"}
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
 Lookup = Callable[..., list[Any]]  # runs a prepared query: its call, or that of a LookupCache
@@ -120,18 +124,22 @@ def record_change(
     kind: str,
     before: list[Described],
     after: list[Described],
+    *,
+    opened: int = 0,
+    at: str | None = None,
 ) -> None:
     """Raise the version of a list, and write the row of the change that the unit has made.
 
     `seen` is the list before it, so the rows the unit wrote have the version `seen.version + 1`.
+    `opened` is how many more todos are left to do.
     """
     version = seen.version + 1
-    rows = {"before": json.dumps(before), "after": json.dumps(after)}
-    RECORD(list=seen.id, version=version, user=person.id, verb=verb, kind=kind, at=now(), **rows)
-    more = {"open": 0, "todo": 0, "member": 0, kind: len(after) - len(before)}
-    if kind == "todo":
-        was, left = (sum(not row["completed"] for row in rows) for rows in (before, after))
-        more["open"] = left - was
+    names = [row[CALLED_BY[kind]] for row in (*before[:1], *after[:1])]
+    facts = {"list": seen.id, "version": version, "user": person.id, "verb": verb, "kind": kind}
+    facts |= {"title": names[-1], "former": names[0] if before and after else None}
+    facts |= {"touched": len(before or after), "at": at or now()}
+    RECORD(**facts, before=compact(before), after=compact(after))
+    more = {"open": opened, "todo": 0, "member": 0, kind: len(after) - len(before)}
     STEP(**more, list_id=seen.id, version=version)
     if pending.changes is not None:
         pending.changes.append((seen.id, version, kind))

@@ -1,6 +1,5 @@
 """Messages: what the people of a list say to each other."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -160,8 +159,8 @@ def take_back(person: Person, message_id: int) -> int:
         Message.update(deleted_at=now()).where(Message.id == message_id).execute()
         gone = described(*message) | {"text": ""}
         told = Change.list == list_id, Change.verb == "say", Change.kind == "message"
-        of_it = Change.after.startswith(f'[{{"id": {message_id}, ')
-        Change.update(after=json.dumps([gone])).where(*told, of_it).execute()
+        of_it = Change.after.startswith(f'[{{"id":{message_id},')
+        Change.update(after=lists.compact([gone]), title="").where(*told, of_it).execute()
         lists.record_change(person, seen, "delete", "message", [gone], [])
         return int(list_id)
     raise NotFound

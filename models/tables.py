@@ -136,15 +136,20 @@ class Todo(Table):
 class Change(Table):
     """What one unit of work did to a list: JSON arrays of the rows it touched, before and after.
 
-    A list's versions run 1, 2, 3, ... without a gap, each with its row here.
+    These hold only what has changed. `title` is what the first of `touched` rows is called, and
+    `former` what it was called before, null for a new one and one that is gone: for history, which
+    reads no arrays. A list's versions run 1, 2, 3, ... without a gap, each with its row here.
     """
 
-    blank = {"before": "[]", "after": "[]"}  # noqa: RUF012
+    blank = {"before": "[]", "after": "[]", "title": "", "former": None}  # noqa: RUF012
     list = ForeignKeyField(List, backref="+", index=False)
     version = BigIntegerField()
     user = ForeignKeyField(User, backref="+", index=False)
     verb = CharField(20)
     kind = CharField(10)
+    title = TextField()
+    former = TextField(null=True)
+    touched = BigIntegerField()
     before = TextField()
     after = TextField()
     at = CharField(24)

@@ -1,9 +1,9 @@
 """Todos: the verbs people use, each one unit of work and one change of the list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import Case, fn
 
 from models import database, lists, text, users
 from models.clock import now
@@ -26,12 +26,14 @@ NAMES = (
 WRITTEN = NAMES[4:]  # by a verb, to a todo that was there before
 COLUMNS = [getattr(Todo, name) for name in NAMES]
 
+Columns = dict[str, Any]  # a todo's columns by name
+# Notes longer than this are left out (None), as those of a list may be large.
+SHORT = Case(None, [(fn.LENGTH(Todo.notes) <= Param("notes"), Todo.notes)])
+SOME: Any = Todo.select(*(SHORT if each is Todo.notes else each for each in COLUMNS))
+SOME = SOME.where(Todo.list == Param("list"))
+WRITTEN_AT = PreparedQuery(SOME.where(Todo.version == Param("version")))
 # A page of 50 todos asks for ROWS: 54 us; 320 as a plain query (2026-11).
-PRESENT = PreparedQuery(
-    Todo.select(*COLUMNS)
-    .where(Todo.list == Param("list"), Todo.deleted_at.is_null())
-    .order_by(Todo.position, Todo.id)
-)
+PRESENT = PreparedQuery(SOME.where(Todo.deleted_at.is_null()).order_by(Todo.position, Todo.id))
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
 ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
@@ -46,12 +48,14 @@ NEW = {name: Param(name) for name in NAMES[1:]} | {"position": fn.COALESCE(Param
 # For each of up to 20,000 new todos: 64 us; 620 as a plain query.
 ADD = PreparedQuery(Todo.insert(NEW).returning(Todo.id, Todo.position))
 # For each of the 10,000 todos that a verb may change at once: 15 us; 360 as a plain query.
-REWRITE = PreparedQuery(
-    Todo.update({name: Param(name) for name in WRITTEN}).where(Todo.id == Param("id"))
-)
+CHANGED: Columns = {name: Param(name) for name in WRITTEN}
+CHANGED["notes"] = fn.COALESCE(Param("notes"), Todo.notes)  # None leaves them as they are
+REWRITE = PreparedQuery(Todo.update(CHANGED).where(Todo.id == Param("id")))
+SLICE = 500  # todos that are given the same at once
+IN_LIST: Any = Member.select(Member.user).join(User).where(Member.list == Param("list"))
+ASSIGNEE = PreparedQuery(IN_LIST.where(User.username == Param("name")))
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")  # in change rows, too
 
-Columns = dict[str, Any]  # a todo's columns by name
 WIDTH = len(lists.ACCESS_COLUMNS)
 
 
@@ -147,7 +151,7 @@ def insert(
         rows.append(row)
     made = described(rows)
     if made:
-        lists.record_change(person, seen, "add", "todo", [], made)
+        lists.record_change(person, seen, "add", "todo", [], made, opened=count_open(rows))
     return made
 
 
@@ -176,7 +180,8 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
     if not verbs:
         return described([todo])[0]
     verbs = [verb for verb in verbs if verb != "note"] or verbs  # which is told only when it is all
-    return rewrite(person, seen, verbs[0] if len(verbs) == 1 else "edit", [(todo, new)])[0]
+    verb = verbs[0] if len(verbs) == 1 else "edit"
+    return described([todo | new | rewrite(person, seen, verb, [(todo, new)])])[0]
 
 
 def ticked(person: Person, completed: bool) -> Columns:
@@ -207,9 +212,8 @@ def clean_completed(person: Person, todo: Columns, to: bool) -> Columns:
 
 
 def undo_assigned(person: Person, todo: Columns, name: str | None) -> Columns:
-    query: Any = Member.select(Member.user).join(User).where(Member.list == todo["list"])
-    member = query.where(User.username == users.fold(name or "")).scalar()
-    return {"assigned_to": member}  # None, if they have left
+    found = ASSIGNEE(list=todo["list"], name=users.fold(name or ""))
+    return {"assigned_to": found[0][0] if found else None}  # None, if they have left
 
 
 def clean_assigned(person: Person, todo: Columns, name: str) -> Columns:
@@ -258,7 +262,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
     Raises NotFound, Forbidden, Invalid when the other isn't there.
     """
     seen, todo = find(person, todo_id, "change")
-    order = present(seen.id)
+    order = present(seen.id, 0)
     others = [other for other in order if other["id"] != todo_id]
     places = {None: 0} | {other["id"]: place for place, other in enumerate(others, 1)}
     if after == todo_id:
@@ -267,7 +271,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
         raise Invalid("after", "The todo to move it after is no longer in this list.")
     place = places[after]
     new = [*others[:place], todo, *others[place:]]
-    if new == order:
+    if [other["id"] for other in new] == [other["id"] for other in order]:
         return seen.id
     low = others[place - 1]["position"] if place else others[0]["position"] - 2
     high = others[place]["position"] if place < len(others) else low + 2
@@ -285,7 +289,7 @@ def complete_all(person: Person, list_id: int, completed: bool) -> None:
     """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new = ticked(person, completed)
-    others = [todo for todo in present(list_id) if bool(todo["completed_at"]) != completed]
+    others = [todo for todo in present(list_id, 0) if bool(todo["completed_at"]) != completed]
     rewrite(person, seen, "complete" if completed else "reopen", [(t, new) for t in others])
 
 
@@ -294,14 +298,14 @@ def clear_completed(person: Person, list_id: int) -> None:
     """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new: Columns = {"deleted_at": now()}
-    pairs = [(todo, new) for todo in present(list_id) if todo["completed_at"]]
+    pairs = [(todo, new) for todo in present(list_id, 0) if todo["completed_at"]]
     rewrite(person, seen, "clear", pairs)
 
 
 def unassign(person: Person, list_id: int, user: int) -> None:
     """Take from someone who leaves the list what they should do, as one change, if there is any."""
     seen = lists.get_for(person, list_id, "leave", lists.BY_ID_OR_TRASH)
-    theirs = [todo for todo in present(list_id) if todo["assigned_to"] == user]
+    theirs = [todo for todo in present(list_id, 0) if todo["assigned_to"] == user]
     rewrite(person, seen, "assign", [(todo, {"assigned_to": None}) for todo in theirs])
 
 
@@ -326,15 +330,25 @@ def trash(
     return seen, list(query.namedtuples())
 
 
-def present(list_id: int) -> list[Columns]:
-    """Return a list's todos outside the trash, in order; rights are not its matter."""
-    return [dict(zip(NAMES, row, strict=True)) for row in PRESENT(list=list_id)]
+def present(list_id: int, notes: int = NOTES_LIMIT) -> list[Columns]:
+    """Return a list's todos outside the trash, in order; rights are not its matter.
+
+    Longer notes are None: all of them may be large, and most verbs don't need them.
+    """
+    found = PRESENT(list=list_id, notes=notes)
+    return [dict(zip(NAMES, row, strict=True)) for row in found]
 
 
-def written(list_id: int, versions: list[int]) -> list[Columns]:
-    """Return a list's todos, those in the trash too, that had their last change at `versions`."""
-    query: Any = Todo.select().where(Todo.list == list_id, Todo.version.in_(versions))
-    return list(query.dicts())
+def counts_at(list_id: int, versions: list[int]) -> dict[int, int]:
+    """Return by version how many todos, in the trash or not, had their last change at it."""
+    query: Any = Todo.select(Todo.version, fn.COUNT(Todo.id)).group_by(Todo.version)
+    return dict(query.where(Todo.list == list_id, Todo.version.in_(versions)).tuples())
+
+
+def written(list_id: int, version: int, notes: int = NOTES_LIMIT) -> list[Columns]:
+    """Return these todos; longer notes are None."""
+    found = WRITTEN_AT(list=list_id, version=version, notes=notes)
+    return [dict(zip(NAMES, row, strict=True)) for row in found]
 
 
 def lock(todo_id: int) -> None:
@@ -361,28 +375,50 @@ def find(
 
 def rewrite(
     person: Person, seen: lists.ListAccess, verb: str, pairs: list[tuple[Columns, Columns]]
-) -> list[lists.Described]:
-    """Give todos other columns, as one change; return them. No todos, no change."""
-    if not pairs:
-        return []
-    stamp = {"updated": now(), "version": seen.version + 1}
-    rows = [old | new | stamp for old, new in pairs]
-    for row in rows:
-        REWRITE(**row)
-    before = described([old for old, _ in pairs if not old["deleted_at"]])
-    after = described([row for row in rows if not row["deleted_at"]])
-    lists.record_change(person, seen, verb, "todo", before, after)
-    return after
+) -> Columns:
+    """Give todos other columns, as one change; return those that all get. No todos, no change."""
+    stamp: Columns = {"updated": now(), "version": seen.version + 1}
+    alike: dict[tuple[Any, ...], list[Columns]] = {}
+    for old, new in pairs:
+        alike.setdefault(tuple(new.items()), []).append(old)
+    for items, olds in alike.items():
+        new = dict(items) | stamp
+        if len(olds) == 1:
+            REWRITE(**(olds[0] | {"notes": None} | new))
+        else:
+            for at in range(0, len(olds), SLICE):
+                ids = [old["id"] for old in olds[at : at + SLICE]]
+                Todo.update(new).where(Todo.id.in_(ids)).execute()
+    if pairs:
+        rows, olds = [old | new | stamp for old, new in pairs], [old for old, _ in pairs]
+        came, went = olds[0]["deleted_at"], rows[0]["deleted_at"]
+        some = {column for _, new in pairs for column in new} | (set() if went else {"version"})
+        before = [] if came else described(olds, some)
+        after = [] if went else described(rows, NAMES if came else some)
+        more = {"opened": count_open(rows) - count_open(olds), "at": stamp["updated"]}
+        lists.record_change(person, seen, verb, "todo", before, after, **more)
+    return stamp
 
 
-def described(rows: list[Columns]) -> list[lists.Described]:
-    """Return todos, given their columns, as change rows and programs have them."""
+def count_open(rows: list[Columns]) -> int:
+    return sum(not (row["completed_at"] or row["deleted_at"]) for row in rows)
+
+
+def described(rows: list[Columns], columns: Collection[str] = NAMES) -> list[lists.Described]:
+    """Return todos, given their columns, as programs have them; or what change rows hold of them.
+
+    That is what `columns` say, and the id and the title.
+    """
     names = users.names({row["assigned_to"] for row in rows if row["assigned_to"]})
+    same = [name for name in SAME if name in ("id", "title", *columns)]
     made = []
     for row in rows:
-        todo = {name: row[name] for name in SAME}
-        todo |= {"completed": row["completed_at"] is not None, "order": row["position"]}
-        if row["assigned_to"]:
-            todo["assigned"] = names[row["assigned_to"]]
+        todo = {name: row[name] for name in same if row.get(name) is not None}
+        if "completed_at" in columns:
+            todo["completed"] = row["completed_at"] is not None
+        if "position" in columns:
+            todo["order"] = row["position"]
+        if "assigned_to" in columns and (row["assigned_to"] or columns is not NAMES):
+            todo["assigned"] = names.get(row["assigned_to"])
         made.append(todo)
     return made
