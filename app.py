@@ -20,10 +20,12 @@ import models.history
 import models.idempotency
 import models.invites
 import models.links
+import models.lists
 import models.members
 import models.messages
 import models.password_resets
 import models.presence
+import models.quota
 import models.rate_limits
 import models.sqlite_to_postgres
 import models.todos
@@ -151,6 +153,10 @@ models.accounts.AFTER_PASSWORD_CHANGE[:] = [
     models.password_resets.delete_all,
     models.rate_limits.forget,
 ]
+models.lists.AFTER_CHANGE[:] = [models.quota.charge]
+models.quota.TEXTS[:] = [models.messages.Message.text]
+models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
+models.messages.BEFORE_HOLD[:] = [models.quota.check]
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
@@ -165,7 +171,7 @@ models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
 # Whether a path on the way to signing up comes from an invitation.
 INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
 # What is checked of the options before anything is opened: each raises StartupError or Error.
-CHECKS: list[Callable[[Config], None]] = [backups.check, oidc.check, redis_pubsub.check]
+CHECKS: list[Any] = [backups.check, oidc.check, redis_pubsub.check, models.quota.configure]
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [

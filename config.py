@@ -49,6 +49,7 @@ class Config:
     public_url: str = option("", "public URL of the site, https behind TLS")
     trusted_proxies: str = option("", "trusted reverse proxies, comma-separated IPs")
     throttle: bool = option(True, "rate limits per user and per IP address; false for tests")
+    quota: int = option(100, "MB of text one account may store")
     signup: str = option("open", "open, or closed: by invitation only")
     reset_password: str = option("", "print a password reset link for this user, and exit")
     oidc_issuer: str = option("", "OpenID Connect provider, like https://id.example.org")

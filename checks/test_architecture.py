@@ -142,6 +142,7 @@ EXTRAS = {
             "services/presence.py",
         )
     ),
+    "quota": Extra(files=("models/quota.py",)),
     "redis": Extra(files=("services/redis_pubsub.py",)),
     "sso": Extra(
         files=(

@@ -7,7 +7,9 @@ from models import lists, members, todos, users
 from models.database import unit
 from models.tables import LONG_AGO, List, Member, Person, Todo, User, with_column
 
-AFTER: list[Callable[[Person], None]] = []  # in the same transaction: see app.py
+# In the same transaction, after it, and before rows of a table are emptied: see app.py.
+AFTER: list[Callable[[Person], None]] = []
+BEFORE: list[Callable[[Any, Any], None]] = []
 
 
 class ListOutcome(NamedTuple):
@@ -63,6 +65,8 @@ def close(person: Person, stored: str | None = None) -> None:
 def empty(list_id: int) -> None:
     """Leave nothing of a list but ids."""
     for table in with_column("list"):
+        for rule in BEFORE:
+            rule(table, table.list == list_id)
         query = table.delete() if table.blank is None else table.update(table.blank)
         query.where(table.list == list_id).execute()
     List.update(name="", deleted_at=LONG_AGO).where(List.id == list_id).execute()

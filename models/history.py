@@ -127,19 +127,20 @@ def undo(person: Person, change_id: int) -> int | None:
     """
     query: Any = EVERY.select_extend(Change.list, Change.before, Change.after == "[]")
     for *row, list_id, before, gone in query.where(Change.id == change_id).tuples():
-        change, was = ChangeRecord(*row), {row["id"]: row for row in json.loads(before)}
+        change = ChangeRecord(*row)
         of_todos = change.kind == "todo"
         action = "change" if of_todos else "rename" if change.former is not None else "delete"
         query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
         seen = lists.get_for(person, list_id, action, query)
         if not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
             raise Conflict("This has been changed since, so it can't be undone.")
+        was = {row["id"]: row for row in json.loads(before)}
         verb = "redo" if change.verb == "undo" else "undo"
         if of_todos:
             noted = any("notes" in row for row in was.values())
             most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
             new = {"deleted_at": now()}
-            current = todos.written(seen.id, change.version, most)
+            current = todos.present(seen.id, most, todos.WRITTEN_AT, change.version)
             pairs = [(t, columns_before(person, t, was[t["id"]]) if was else new) for t in current]
             todos.rewrite(person, seen, verb, pairs)
             return seen.id

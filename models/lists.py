@@ -56,6 +56,9 @@ CALLED_BY = {"todo": "title", "list": "name", "member": "username", "message": "
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
+# What extras do in the same transaction: filled by app.py. Each takes who did it, the columns of
+# the change, its rows before and after, and the name of the field that was typed in, if known.
+AFTER_CHANGE: list[Callable[..., None]] = []
 Lookup = Callable[..., list[Any]]  # runs a prepared query: its call, or that of a LookupCache
 
 
@@ -127,6 +130,7 @@ def record_change(
     *,
     opened: int = 0,
     at: str | None = None,
+    field: str = "",
 ) -> None:
     """Raise the version of a list, and write the row of the change that the unit has made.
 
@@ -138,9 +142,12 @@ def record_change(
     facts = {"list": seen.id, "version": version, "user": person.id, "verb": verb, "kind": kind}
     facts |= {"title": names[-1], "former": names[0] if before and after else None}
     facts |= {"touched": len(before or after), "at": at or now()}
-    RECORD(**facts, before=compact(before), after=compact(after))
+    facts |= {"before": compact(before), "after": compact(after)}
+    RECORD(**facts)
     more = {"open": opened, "todo": 0, "member": 0, kind: len(after) - len(before)}
     STEP(**more, list_id=seen.id, version=version)
+    for rule in AFTER_CHANGE:
+        rule(person, facts, before, after, field)
     if pending.changes is not None:
         pending.changes.append((seen.id, version, kind))
 

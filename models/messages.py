@@ -10,13 +10,14 @@ from peewee import SQL, CharField, ForeignKeyField, Select, TextField, fn
 from models import database, lists, text
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, unit
-from models.errors import Conflict, Forbidden, Invalid, NotFound
+from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
 from models.tables import CALLED, LONG_AGO, Change, List, Member, Person, Table, User
 from models.text import N_
 
 TEXT_LIMIT = 4000
 UNREAD_LIMIT = 100  # unread messages of a list are counted up to here
-DELAY = timedelta(seconds=10)
+DELAY, RETRY = timedelta(seconds=10), timedelta(hours=1)
+BEFORE_HOLD: list[Callable[[Person, str], None]] = []  # raises Quota for a field: see app.py
 SENTENCES = {  # for `history.SENTENCES`
     "say message": (N_("Sent “{title}”"), ""),
     "delete message": (N_("Deleted a message"), ""),
@@ -104,6 +105,8 @@ def hold(person: Person, list_id: int, words: str) -> None:
     """
     lists.get_for(person, list_id, "say")
     words, at = clean(words), moment()
+    for rule in BEFORE_HOLD:
+        rule(person, "text")
     number = int(1e6 * at.timestamp())  # never given again: a button may be pressed too late
     due = instant(at + DELAY)
     ScheduledMessage.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
@@ -138,9 +141,14 @@ def send(held_id: int) -> None:
     columns = (ScheduledMessage.list, ScheduledMessage.text, User.id, User.username)
     rows: Any = ScheduledMessage.select(*columns).join(User)
     for list_id, words, *person in rows.where(this, ScheduledMessage.due <= now()).tuples():
-        if ScheduledMessage.delete().where(this).execute():
-            with suppress(NotFound, Forbidden):
-                say(Person(*person), list_id, words)
+        try:
+            with database.db.obj.atomic():
+                if ScheduledMessage.delete().where(this).execute():
+                    with suppress(NotFound, Forbidden):
+                        say(Person(*person), list_id, words)
+        except Quota:  # it goes on waiting, and its author sees it
+            later = instant(moment() + RETRY)
+            ScheduledMessage.update(due=later).where(this).execute()
 
 
 @unit

@@ -112,7 +112,8 @@ class Member(Table):
 class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 
-    `added_by` and `completed_by` are who did that, `assigned_to` is who should do it.
+    `added_by` and `completed_by` are who did that, `assigned_to` is who should do it, `written_by`
+    who has written its text since.
     """
 
     blank = {"title": "", "notes": "", "deleted_at": LONG_AGO}  # noqa: RUF012
@@ -128,6 +129,7 @@ class Todo(Table):
     added_by = ForeignKeyField(User, backref="+", index=False, null=True)
     completed_by = ForeignKeyField(User, backref="+", index=False, null=True)
     assigned_to = ForeignKeyField(User, backref="+", index=False, null=True)
+    written_by = ForeignKeyField(User, backref="+", index=False, null=True)
 
     class Meta:
         indexes = ((("list", "position"), False),)

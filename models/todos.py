@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from peewee import Case, fn
+from peewee import SQL, Case, fn
 
 from models import database, lists, text, users
 from models.clock import now
@@ -51,7 +51,7 @@ ADD = PreparedQuery(Todo.insert(NEW).returning(Todo.id, Todo.position))
 CHANGED: Columns = {name: Param(name) for name in WRITTEN}
 CHANGED["notes"] = fn.COALESCE(Param("notes"), Todo.notes)  # None leaves them as they are
 REWRITE = PreparedQuery(Todo.update(CHANGED).where(Todo.id == Param("id")))
-SLICE = 500  # todos that are given the same at once
+SLICE = 500  # todos that are given the same at once; their ids as parameters cost half of it all
 IN_LIST: Any = Member.select(Member.user).join(User).where(Member.list == Param("list"))
 ASSIGNEE = PreparedQuery(IN_LIST.where(User.username == Param("name")))
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")  # in change rows, too
@@ -151,7 +151,8 @@ def insert(
         rows.append(row)
     made = described(rows)
     if made:
-        lists.record_change(person, seen, "add", "todo", [], made, opened=count_open(rows))
+        opened = count_open(rows)
+        lists.record_change(person, seen, "add", "todo", [], made, opened=opened, field=field)
     return made
 
 
@@ -235,15 +236,13 @@ FIELDS = {
 
 @unit
 def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
-    """Put the todo in the trash, with other notes unless None; return the list's id.
+    """Put the todo in the trash, with other notes unless None: that is a change before.
 
-    Raises NotFound, Forbidden, Invalid.
+    Return the list's id. Raises NotFound, Forbidden, Invalid.
     """
+    edit(person, todo_id, notes=notes)
     seen, todo = find(person, todo_id, "change")
-    new: Columns = {"deleted_at": now()}
-    if notes is not None:
-        new["notes"] = text.several("notes", notes, NOTES_LIMIT)
-    rewrite(person, seen, "delete", [(todo, new)])
+    rewrite(person, seen, "delete", [(todo, {"deleted_at": now()})])
     return seen.id
 
 
@@ -271,7 +270,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
         raise Invalid("after", "The todo to move it after is no longer in this list.")
     place = places[after]
     new = [*others[:place], todo, *others[place:]]
-    if [other["id"] for other in new] == [other["id"] for other in order]:
+    if order[place]["id"] == todo_id:
         return seen.id
     low = others[place - 1]["position"] if place else others[0]["position"] - 2
     high = others[place]["position"] if place < len(others) else low + 2
@@ -330,12 +329,15 @@ def trash(
     return seen, list(query.namedtuples())
 
 
-def present(list_id: int, notes: int = NOTES_LIMIT) -> list[Columns]:
+def present(
+    list_id: int, notes: int = NOTES_LIMIT, query: PreparedQuery = PRESENT, version: int = 0
+) -> list[Columns]:
     """Return a list's todos outside the trash, in order; rights are not its matter.
 
-    Longer notes are None: all of them may be large, and most verbs don't need them.
+    Or, by WRITTEN_AT, those last changed at `version`, in the trash or not. Longer `notes` are
+    None: all together they may be large, and most verbs don't need them.
     """
-    found = PRESENT(list=list_id, notes=notes)
+    found = query(list=list_id, notes=notes, version=version)
     return [dict(zip(NAMES, row, strict=True)) for row in found]
 
 
@@ -343,12 +345,6 @@ def counts_at(list_id: int, versions: list[int]) -> dict[int, int]:
     """Return by version how many todos, in the trash or not, had their last change at it."""
     query: Any = Todo.select(Todo.version, fn.COUNT(Todo.id)).group_by(Todo.version)
     return dict(query.where(Todo.list == list_id, Todo.version.in_(versions)).tuples())
-
-
-def written(list_id: int, version: int, notes: int = NOTES_LIMIT) -> list[Columns]:
-    """Return these todos; longer notes are None."""
-    found = WRITTEN_AT(list=list_id, version=version, notes=notes)
-    return [dict(zip(NAMES, row, strict=True)) for row in found]
 
 
 def lock(todo_id: int) -> None:
@@ -387,8 +383,8 @@ def rewrite(
             REWRITE(**(olds[0] | {"notes": None} | new))
         else:
             for at in range(0, len(olds), SLICE):
-                ids = [old["id"] for old in olds[at : at + SLICE]]
-                Todo.update(new).where(Todo.id.in_(ids)).execute()
+                ids = ", ".join(str(int(old["id"])) for old in olds[at : at + SLICE])
+                Todo.update(new).where(Todo.id.in_(SQL(f"({ids})"))).execute()
     if pairs:
         rows, olds = [old | new | stamp for old, new in pairs], [old for old, _ in pairs]
         came, went = olds[0]["deleted_at"], rows[0]["deleted_at"]

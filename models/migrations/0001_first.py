@@ -106,6 +106,7 @@ def up(migrator, db):
         added_by = ForeignKeyField(User, index=False, null=True)
         completed_by = ForeignKeyField(User, index=False, null=True)
         assigned_to = ForeignKeyField(User, index=False, null=True)
+        written_by = ForeignKeyField(User, index=False, null=True)
 
     class Message(Table):
         list = ForeignKeyField(List)
@@ -144,6 +145,10 @@ def up(migrator, db):
         before = TextField()
         after = TextField()
         at = CharField(24)
+
+    class Usage(Table):
+        user = ForeignKeyField(User, unique=True)
+        stored = BigIntegerField()
 
     class IdempotencyKey(Table):
         user = ForeignKeyField(User, index=False)
