@@ -729,7 +729,8 @@ class LoggingInTest(Tour):
         answer = ann.post("/logout")
         self.assertLeadsTo(answer, "/login")
         self.assertNotIn("session", ann.http.cookies)
-        self.assertEqual(answer.headers["Clear-Site-Data"], '"cache", "storage"')
+        # To clear "cache" takes seconds where it is full, and pages are never in it.
+        self.assertEqual(answer.headers["Clear-Site-Data"], '"storage"')
         answer = ann.get(f"/lists/{ann.list}", cookies={"session": copy})
         self.assertEqual(answer.status_code, 302)
 

@@ -98,7 +98,7 @@ class CloseHandler(AccountPageHandler):
         self.app.hub.end_session(self.session_key())
         self.app.hub.recheck_access(self.current_user)
         self.drop_cookie("session")
-        self.set_header("Clear-Site-Data", '"cache", "storage"')
+        self.set_header("Clear-Site-Data", '"storage"')
         self.redirect(self.reverse_url("signup"), status=303)
 
 
