@@ -49,6 +49,27 @@ TITLES = [
     "\u202eright to left",
     "x" * 1000,
 ]
+# Nobody can see or press one of these: from Default_Ignorable_Code_Point, and blank symbols.
+UNSEEN = [
+    *("\u3164", "\uffa0", "\u115f\u1160", "\u2800", "\u034f", "\ufe0f", "\u17b4", "\u180b\u180f"),
+    *("\u2065", "\ufff0", "\U0001d159", "\U0001d173", "\U000e0100", "\U000e0fff", "\u061c\u200e"),
+]
+LINKS = [  # a title, and the links in it
+    ("see https://en.wikipedia.org/wiki/Foo_(bar).", "https://en.wikipedia.org/wiki/Foo_(bar)"),
+    ("(https://x.org/a_(b(c)), no)", "https://x.org/a_(b(c))"),
+    ("https://x.org/?a[x]=1, and http://[::1]/!", "https://x.org/?a[x]=1", "http://[::1]/"),
+    ("[https://x.org](https://x.org/a)", "https://x.org", "https://x.org/a"),
+    ("HTTPS://X.org/A and Http://x.org", "HTTPS://X.org/A", "Http://x.org"),
+    (
+        "看「https://x.org/佐々木」。好 https://x.org/b、好",
+        "https://x.org/佐々木",
+        "https://x.org/b",
+    ),
+    ("\uff08https://x.org/b\uff09\uff0c", "https://x.org/b"),
+    ("“https://x.org/a…” «https://x.org/b»", "https://x.org/a", "https://x.org/b"),
+    ("https://x.org/a) b", "https://x.org/a"),
+    ("https:// http://… http://(",),
+]
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -228,11 +249,29 @@ class TitlesTest(Tour):
 
     def test_nothing_typed_adds_nothing(self) -> None:
         """And is no mistake either."""
-        for title in ("", "   ", "\u3000\u2003", "\u200b\ufeff", "\u2060 \u00ad"):
+        for title in ("", "   ", "\u3000\u2003", "\u200b\ufeff", "\u2060 \u00ad", *UNSEEN):
             with self.subTest(ascii(title)):
                 answer = self.ann.post(f"/lists/{self.ann.list}", title=title)
                 self.assertEqual(answer.status_code, 303)
                 self.assertTitles(self.ann)
+
+    def test_an_emoji_is_something(self) -> None:
+        """Also one that ends in a character that shows nothing, which chooses its colours."""
+        titles = ("\u2764\ufe0f", "1\ufe0f\u20e3", "\u3131\u3164", "\u2801", "\U0001d158")
+        self.ann.add(*titles)
+        self.assertTitles(self.ann, *titles)
+
+    def test_addresses_are_links(self) -> None:
+        """With the brackets that belong to them, and without what is around them."""
+        for title, *addresses in LINKS:
+            with self.subTest(title):
+                self.ann.post(f"/lists/{self.ann.list}", title=title)
+                page = self.ann.get(f"/lists/{self.ann.list}").text
+                label = re.findall('<li id="todo-.*?(<label.*?</label>)', page, re.S)[-1]
+                self.assertEqual(
+                    [unescape(a) for a in re.findall('href="(.*?)"', label)], addresses
+                )
+                self.assertEqual(unescape(re.sub("<.*?>", "", label)), title)
 
     def test_a_refused_title_is_not_lost(self) -> None:
         """The page comes again, under the same filter, with what was typed and what is wrong."""
@@ -292,7 +331,9 @@ class TitlesTest(Tour):
 
     def test_a_blank_name_of_a_list(self) -> None:
         """Is refused where it was typed."""
-        self.assertRefused(self.ann.post("/lists", name=" "), 422, "Please enter something here.")
+        for name in (" ", *UNSEEN):
+            refused = self.ann.post("/lists", name=name)
+            self.assertRefused(refused, 422, "Please enter something here.")
         answer = self.ann.post(f"/lists/{self.ann.list}/rename", name="x" * 201)
         self.assertRefused(answer, 422)
         self.assertIn("x" * 201, answer.text)
