@@ -192,6 +192,13 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         ("--database=mysql://x/y", "--database must be a path"),
         ("--cookie_secret=short", "--cookie_secret needs at least 32 characters"),
         ("--public_url=todo.example.org", "--public_url must look like https://"),
+        ("--public_url=https://x.org/todo", "no path: 'https://x.org/todo'"),
+        ("--public_url=https://x.org//", "no path"),
+        ("--public_url=https://x.org?todo", "--public_url must look like https://"),
+        ("--public_url=https://x.org/#todo", "--public_url must look like https://"),
+        ("--public_url=https://me:word@x.org", "no path: 'https://x.org'"),
+        ("--public_url=HTTPS://x.org", "--public_url must look like https://"),  # no Secure cookies
+        ("--public_url=https://x.org:y", "--public_url must look like https://"),
         ("--address=no.such.host.invalid", "Can't listen on port 0 of no.such.host"),
     ],
 )
@@ -207,6 +214,8 @@ def test_options_come_from_both_sides() -> None:
     environment |= {"AFAZERES_DEBUG": "", "AFAZERES_TRUSTED_PROXIES": "10.0.0.9"}
     told = read(["app.py", "--port=2", "--trusted_proxies=10.0.0.1, 10.0.0.2"], environment)
     assert told == Config(port=2, public_url="https://x.org", trusted_proxies="10.0.0.1, 10.0.0.2")
+    for url in ("https://x.org/", "http://x.org:8888", "https://[2001:db8::1]:444"):
+        assert Config(public_url=url).public_url == url
     assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
     with pytest.raises(Error):
         read(["app.py", "serve"], {})
