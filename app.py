@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,6 @@ class App(BaseApp):
             # that sends it (ASVS 3.5.1).
             xsrf_cookies=True,
             cross_origin_protection=True,
-            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
             xsrf_cookie_kwargs=cookie_rules(config, 30 * DAY),
             **STATIC,
         )
@@ -255,9 +255,10 @@ class App(BaseApp):
             TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret
-            path = self.config.database_path
-            self.settings["cookie_secret"] = secret or signing_key(path)
+            key = self.config.cookie_secret or signing_key(self.config.database_path)
+            name = f"{'__Host-' * self.config.secure}{{}}-{sha256(key.encode()).hexdigest()[:8]}"
+            xsrf = name.format("xsrf" if self.config.secure else "_xsrf")
+            self.settings |= {"cookie_secret": key, "cookie_name": name, "xsrf_cookie_name": xsrf}
             await self.change_feed.open()
             await self.hub.open()
             for service in self.services.values():

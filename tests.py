@@ -469,9 +469,9 @@ class SentTwiceTest(Tour):
             self.assertEqual(answer.status_code, 303)
             self.assertIn(f">{name}</a>", ann.get("/lists").text)
         for _ in range(2):
-            copy = ann.http.cookies["session"]
+            copy = {ann.http.cookies.full("session"): ann.http.cookies["session"]}
             ann.post("/logout", op="2" * 32)
-            self.assertEqual(ann.get("/lists", cookies={"session": copy}).status_code, 302)
+            self.assertEqual(ann.get("/lists", cookies=copy).status_code, 302)
             ann.log_in()
         with inside(server.database) as run:
             for (answer,) in run("SELECT answer FROM idempotency_key"):
@@ -765,25 +765,26 @@ class LoggingInTest(Tour):
     def test_logging_out_ends_the_session(self) -> None:
         """Also for someone who kept a copy of the cookie."""
         ann = self.ann
-        copy = ann.http.cookies["session"]
+        copy = {ann.http.cookies.full("session"): ann.http.cookies["session"]}
         self.assertEqual(ann.get(f"/lists/{ann.list}").headers["Cache-Control"], "no-store")
         answer = ann.post("/logout")
         self.assertLeadsTo(answer, "/login")
         self.assertNotIn("session", ann.http.cookies)
         # To clear "cache" takes seconds where it is full, and pages are never in it.
         self.assertEqual(answer.headers["Clear-Site-Data"], '"storage"')
-        answer = ann.get(f"/lists/{ann.list}", cookies={"session": copy})
+        answer = ann.get(f"/lists/{ann.list}", cookies=copy)
         self.assertEqual(answer.status_code, 302)
 
     def test_logging_in_again_changes_the_key(self) -> None:
         """And the key before it opens nothing any more."""
         ann = self.ann
-        before = ann.http.cookies["session"]
+        name = ann.http.cookies.full("session")
+        before = ann.http.cookies[name]
         ann.log_in()
-        self.assertNotEqual(ann.http.cookies["session"], before)
+        self.assertNotEqual(ann.http.cookies[name], before)
         self.assertEqual(ann.get("/lists").status_code, 200)
-        ann.http.cookies.set("session", None)
-        self.assertEqual(ann.get("/lists", cookies={"session": before}).status_code, 302)
+        ann.http.cookies.set(name, None)
+        self.assertEqual(ann.get("/lists", cookies={name: before}).status_code, 302)
 
 
 class ForgedRequestsTest(Tour):
@@ -791,14 +792,16 @@ class ForgedRequestsTest(Tour):
         """Read as none, are taken away, and never break a page."""
         server.expected += ["Invalid cookie signature", "Malformed cookie"]
         ann = self.ann
-        good = ann.http.cookies["session"]
+        name, token = map(ann.http.cookies.full, ("session", "_xsrf"))
+        good = ann.http.cookies[name]
         ann.http.cookies.clear()
         for cookie in (good[:-1] + "0", good.replace("|", "!"), "x" * 4000, "2|1:0|", "%ff\\", "é"):
             with self.subTest(cookie[:40]):
-                answer = ann.get("/lists", headers={"Cookie": f"session={cookie}".encode()})
+                answer = ann.get("/lists", headers={"Cookie": f"{name}={cookie}".encode()})
                 self.assertEqual(answer.status_code, 302)
-                self.assertIn('session=""', answer.headers["Set-Cookie"])
-        answer = ann.get("/login", headers={"Cookie": b"session=\xff\xfe; _xsrf=\xff"})
+                self.assertIn(f'{name}=""', answer.headers["Set-Cookie"])
+        wrong = name.encode() + b"=\xff\xfe; " + token.encode() + b"=\xff"
+        answer = ann.get("/login", headers={"Cookie": wrong})
         self.assertEqual(answer.status_code, 200)
 
     def test_forged_posts_change_nothing(self) -> None:
@@ -937,9 +940,28 @@ class EveryAnswerTest(Tour):
         for name, cookie in zip(("_xsrf", "session", "device"), cookies, strict=True):
             with self.subTest(name):
                 parts = cookie.split("; ")
-                self.assertTrue(parts[0].startswith(f"{name}="), cookie)
+                self.assertRegex(parts[0], rf"^{name}-\w{{8}}=")
                 self.assertLessEqual({"HttpOnly", "SameSite=Lax", "Path=/"}, set(parts))
                 self.assertNotRegex(cookie, "; (Secure|Domain)")
+
+    def test_two_instances_on_one_host(self) -> None:
+        """One browser is logged in at both, whatever their ports: these don't part cookies."""
+        key = f"--cookie_secret={'t' * 64}"  # on PostgreSQL none is generated
+        first, second = self.start(), Server(self.database.with_name("other.db"), key)
+        self.addCleanup(second.release)
+        ann = Visitor(first, "ann")
+
+        for ann.server in (first, second):
+            form = {"username": "ann", "password": PASSWORD}
+            page = ann.get("/signup").text
+            form["_xsrf"] = page.split('name="_xsrf" value="')[1].split('"')[0]
+            url = f"{ann.server.url}/signup"
+            self.assertLeadsTo(ann.http.post(url, form, allow_redirects=False, timeout=20), "/")
+        self.assertEqual(len(ann.http.cookies), 2 * 3)
+        first.stop()
+        for ann.server in (self.start(), second):
+            self.assertRegex(ann.get("/").headers["Location"], "^/lists/")
+            ann.server.stop()
 
     def test_behind_tls(self) -> None:
         """With an https --public_url, cookies are Secure and bound to this host; HSTS is on."""
@@ -949,19 +971,19 @@ class EveryAnswerTest(Tour):
         hsts = answer.headers["Strict-Transport-Security"]
         self.assertTrue(hsts.startswith("max-age=31536000"), hsts)
         cookie = answer.headers["Set-Cookie"]
-        self.assertTrue(cookie.startswith("__Host-xsrf="), cookie)
+        self.assertRegex(cookie, r"^__Host-xsrf-\w{8}=")
         self.assertIn("Secure", cookie)
         self.assertNotIn("Domain", cookie)
-        token = cookie.split("=", 1)[1].split(";")[0]
+        pair = cookie.split(";")[0]
         answer = ann.http.post(  # a browser sends Secure cookies over TLS only; requests too
             f"{own.url}/signup",
-            {"username": "ann", "password": PASSWORD, "_xsrf": token},
-            headers={"Cookie": f"__Host-xsrf={token}"},
+            {"username": "ann", "password": PASSWORD, "_xsrf": pair.partition("=")[2]},
+            headers={"Cookie": pair},
             allow_redirects=False,
             timeout=20,
         )
         cookie = answer.headers["Set-Cookie"]
-        self.assertTrue(cookie.startswith("__Host-session="), cookie)
+        self.assertRegex(cookie, r"^__Host-session-\w{8}=")
         self.assertIn("Secure", cookie)
         self.assertIn("HttpOnly", cookie)
         own.stop()
