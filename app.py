@@ -28,6 +28,7 @@ import models.presence
 import models.rate_limits
 import models.sqlite_to_postgres
 import models.todos
+import models.usernames
 import server
 from config import Config
 from controllers import (
@@ -154,6 +155,8 @@ models.accounts.AFTER_PASSWORD_CHANGE[:] = [
 ]
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
+models.history.SENTENCES |= models.usernames.SENTENCES
+models.usernames.AFTER[:] = [models.rate_limits.forget]
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
 models.links.TEXTS[1:] = [models.messages.Message.text]
 models.cleanup.EXPIRED[:] = [
