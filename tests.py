@@ -30,7 +30,7 @@ from checks.support.servers import (
     start_engine,
     stop_engine,
 )
-from checks.support.visitors import PASSWORD, Row, Visitor, alerts, bare, join, rows
+from checks.support.visitors import PASSWORD, Row, Visitor, alerts, bare, join, password_owner, rows
 
 TITLES = [
     "Buy milk",
@@ -713,6 +713,22 @@ class SigningUpTest(Tour):
         self.assertEqual(self.nobody.log_in(username=name, password="x").status_code, 403)
         self.assertEqual(self.nobody.sign_up(username=name).status_code, 422)
         self.assertEqual(self.ann.get("/lists").status_code, 200)
+
+
+class PasswordManagerTest(Tour):
+    def test_it_learns_whose_password_it_is(self) -> None:
+        """Each form with a password has the username, before it."""
+        ann, name = self.ann, self.ann.name
+        new = ann.post("/account", username=f"{name}-2")
+        for page, value in [
+            (self.nobody.get("/login"), ""),
+            (self.nobody.get("/signup"), ""),
+            (ann.get("/account/password"), name),
+            (ann.get("/account/close"), name),
+            (new, f"{name}-2"),
+        ]:
+            with self.subTest(page.url):
+                self.assertEqual(password_owner(page.text), value)
 
 
 class LoggingInTest(Tour):

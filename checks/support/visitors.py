@@ -100,6 +100,15 @@ def alerts(page: str) -> list[str]:
     return [unescape(a) for a in re.findall(r'role="alert"[^>]*>(.*?)<', page)]
 
 
+def password_owner(page: str) -> str | None:
+    """Return whose password a form asks for, as a password manager finds it; None if it can't."""
+    forms = re.findall("<form.*?</form>", page, re.S)
+    (form,) = (each for each in forms if 'type="password"' in each)
+    fields = re.findall("<input [^>]*>", form.split('type="password"')[0])
+    named = [field for field in fields if 'autocomplete="username"' in field]
+    return unescape(named[-1].split('value="')[1].split('"')[0]) if named else None
+
+
 def version(visitor: Visitor) -> int:
     """Return the version of a visitor's list."""
     page = visitor.get(f"/lists/{visitor.list}").text
