@@ -4,6 +4,7 @@ Screenshots are written to the folder that SCREENSHOTS names, for a person to lo
 """
 
 import gzip
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -316,7 +317,7 @@ def test_motion_is_opted_into(browser: Any, twenty: Visitor) -> None:
 
 
 def test_it_can_be_installed(browser: Any, twenty: Visitor) -> None:
-    """The manifest is found, read without a complaint, and has an icon."""
+    """The manifest is found, read without a complaint, and has icons; iOS finds one of its own."""
     page = opened(browser, twenty)
     page.goto(f"{twenty.server.url}/lists/{twenty.list}")
     session = page.context.new_cdp_session(page)
@@ -324,4 +325,12 @@ def test_it_can_be_installed(browser: Any, twenty: Visitor) -> None:
     assert told["errors"] == [] and '"start_url": "/"' in told["data"]
     icon = twenty.get("/static/icons/icon.svg")
     assert icon.headers["Content-Type"] == "image/svg+xml"
+    touch = page.locator("link[rel=apple-touch-icon]").get_attribute("href")
+    answer = twenty.get(touch)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Cache-Control"].endswith("immutable")
+    size = "async (url) => { const i = new Image(); i.src = url; await i.decode();"
+    assert page.evaluate(f"{size} return [i.width, i.height] }}", touch) == [180, 180]
+    for icon in json.loads(told["data"])["icons"]:
+        assert twenty.get(f"/static/icons/{icon['src']}").headers["Content-Type"] == icon["type"]
     page.context.close()
