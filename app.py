@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import models.quota
 import models.rate_limits
 import models.sqlite_to_postgres
 import models.todos
+import models.usernames
 import server
 from config import Config
 from controllers import (
@@ -159,6 +161,8 @@ models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refu
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
+models.history.SENTENCES |= models.usernames.SENTENCES
+models.usernames.AFTER[:] = [models.rate_limits.forget]
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
 models.links.TEXTS[1:] = [models.messages.Message.text]
 models.cleanup.EXPIRED[:] = [
@@ -232,7 +236,6 @@ class App(BaseApp):
             # that sends it (ASVS 3.5.1).
             xsrf_cookies=True,
             cross_origin_protection=True,
-            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
             xsrf_cookie_kwargs=cookie_rules(config, 30 * DAY),
             **STATIC,
         )
@@ -261,9 +264,10 @@ class App(BaseApp):
             TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret
-            path = self.config.database_path
-            self.settings["cookie_secret"] = secret or signing_key(path)
+            key = self.config.cookie_secret or signing_key(self.config.database_path)
+            name = f"{'__Host-' * self.config.secure}{{}}-{sha256(key.encode()).hexdigest()[:8]}"
+            xsrf = name.format("xsrf" if self.config.secure else "_xsrf")
+            self.settings |= {"cookie_secret": key, "cookie_name": name, "xsrf_cookie_name": xsrf}
             await self.change_feed.open()
             await self.hub.open()
             for service in self.services.values():

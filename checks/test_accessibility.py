@@ -4,6 +4,7 @@ Screenshots are written to the folder that SCREENSHOTS names, for a person to lo
 """
 
 import gzip
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -180,15 +181,24 @@ SMALL = """(least) => [...document.querySelectorAll('button, summary, a, input, 
     .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect().toJSON()])"""
 
 
+FINE_PRINT = """[...document.querySelectorAll('input, select, textarea')]
+    .filter((e) => !['checkbox', 'hidden'].includes(e.type))
+    .filter((e) => parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)"""
+
+
 @pytest.mark.parametrize("touch", [False, True])
 def test_what_can_be_pressed_is_large_enough(browser: Any, bea: Visitor, touch: bool) -> None:
-    """24 px for a mouse (WCAG 2.5.8), 44 for a finger (2.5.5), which is our own rule."""
+    """24 px for a mouse (WCAG 2.5.8), 44 for a finger (2.5.5), which is our own rule.
+
+    And text of 16 px in fields on phones: into anything smaller Safari zooms.
+    """
     page = opened(
         browser, bea, viewport={"width": 360, "height": 700}, has_touch=touch, is_mobile=touch
     )
     for name in PAGES:
         page.goto(address(bea, name))
         assert page.evaluate(SMALL, [44, 44] if touch else [24, 24]) == [], name
+        assert not touch or page.evaluate(FINE_PRINT) == [], name
     page.context.close()
 
 
@@ -307,7 +317,7 @@ def test_motion_is_opted_into(browser: Any, twenty: Visitor) -> None:
 
 
 def test_it_can_be_installed(browser: Any, twenty: Visitor) -> None:
-    """The manifest is found, read without a complaint, and has an icon."""
+    """The manifest is found, read without a complaint, and has icons; iOS finds one of its own."""
     page = opened(browser, twenty)
     page.goto(f"{twenty.server.url}/lists/{twenty.list}")
     session = page.context.new_cdp_session(page)
@@ -315,4 +325,12 @@ def test_it_can_be_installed(browser: Any, twenty: Visitor) -> None:
     assert told["errors"] == [] and '"start_url": "/"' in told["data"]
     icon = twenty.get("/static/icons/icon.svg")
     assert icon.headers["Content-Type"] == "image/svg+xml"
+    touch = page.locator("link[rel=apple-touch-icon]").get_attribute("href")
+    answer = twenty.get(touch)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Cache-Control"].endswith("immutable")
+    size = "async (url) => { const i = new Image(); i.src = url; await i.decode();"
+    assert page.evaluate(f"{size} return [i.width, i.height] }}", touch) == [180, 180]
+    for icon in json.loads(told["data"])["icons"]:
+        assert twenty.get(f"/static/icons/{icon['src']}").headers["Content-Type"] == icon["type"]
     page.context.close()

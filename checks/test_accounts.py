@@ -6,17 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from html import unescape
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import requests
 
+import app  # noqa: F401  for what is done when a name or a list goes
 from checks.support.database import BROWSER, Database
 from checks.support.programs import Program
 from checks.support.servers import ROOT, Server, address, dump, inside
-from checks.support.sockets import Socket, play
-from checks.support.visitors import PASSWORD, Visitor, alerts
+from checks.support.sockets import Socket, aside, play
+from checks.support.visitors import PASSWORD, Visitor, alerts, at, join, password_owner
 from controllers.account import device
 from controllers.errors import path_without_key
 from models import (
@@ -29,11 +31,13 @@ from models import (
     rate_limits,
     sessions,
     todos,
+    usernames,
     users,
 )
 from models.errors import Conflict, Forbidden, Invalid, TooMany
 from models.rate_limits import RateLimit
-from models.tables import Member, Session
+from models.tables import Change, Member, Session
+from models.users import NO_ACCENTS, NO_NAME
 
 OTHER = "four louder badgers"
 
@@ -87,22 +91,23 @@ def test_five_wrong_passwords(start: Callable[..., Server], strict: Server) -> N
     assert answer.status_code == 429 and answer.json()["type"].endswith("#throttled")
     assert int(answer.headers["Retry-After"]) <= 60
     old = person(again)
-    forgotten = old.http.cookies["device"]
+    name = old.http.cookies.full("device")
+    forgotten = old.http.cookies[name]
     change = {"current_password": PASSWORD, "new_password": OTHER}
     assert old.post("/account/password", **change).status_code == 303
     for _ in range(5):
         guess(Visitor(again, "x"), old.name)
     past = Visitor(again, "x")
-    past.http.cookies["device"] = forgotten
+    past.http.cookies[name] = forgotten
     assert guess(past, old.name, OTHER).status_code == 429  # it knew another password
     # The owner's own browser, which has logged in before, has tries of its own.
     mine = Visitor(again, "ann")
-    mine.http.cookies.update({"device": ann.http.cookies["device"]})
+    mine.http.cookies[name] = ann.http.cookies[name]
     assert guess(mine, ann.name, PASSWORD).status_code == 303
     for _ in range(5):  # which frees the name, too
         assert guess(Visitor(again, "x"), ann.name).status_code == 403
     forged = Visitor(again, "forger")
-    forged.http.cookies["device"] = ann.http.cookies["device"][:-4] + "0000"
+    forged.http.cookies[name] = ann.http.cookies[name][:-4] + "0000"
     assert guess(forged, ann.name, PASSWORD).status_code == 429
 
 
@@ -261,6 +266,84 @@ def test_another_address(ann: Visitor) -> None:
     assert bad.status_code == 422 and "e-mail" in alerts(bad.text)[0]
 
 
+def test_another_username(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """All that is someone's stays theirs, everyone sees the new name, and the old one is free."""
+    shared, old, new = f"/lists/{ann.list}", ann.name, ann.name.replace("ann", "maria")
+    join(ann, cy)
+    ann.add("milk")
+    todo = ann.find("milk")
+    cy.post(f"/todos/{todo}", title="milk", assigned=ann.name)
+    ann.post(f"{shared}/messages", text="Hello")
+    other, program, follower = at(ann, server), Program(server, old), Program(server, cy.name)
+    tags = {
+        path: follower.get(path).headers["ETag"]
+        for path in (f"{shared}/todos", f"{shared}/members")
+    }
+    page = {"language": "", "shortcuts": "on", "presence": "on"}
+    assert ann.post("/account", **page, username=old.upper()).status_code == 303
+    asked = ann.post("/account", **page, username=new)
+    assert asked.status_code == 403 and f'value="{new}"' in asked.text
+    assert 'name="current_password"' in asked.text and ann.get("/account").status_code == 200
+    for wrong, reason in ((cy.name, "That username is taken."), ("é", NO_ACCENTS), ("", NO_NAME)):
+        refused = ann.post("/account", **page, username=wrong, current_password=PASSWORD)
+        assert refused.status_code == 422 and alerts(refused.text) == [reason]
+    assert ann.get("/").headers["Location"] == shared
+
+    async def change() -> None:
+        async with Socket(ann) as mine, Socket(cy) as theirs:
+            for window in (mine, theirs):
+                await window.watch(ann.list)
+            while (await theirs.hear("present"))["people"] != sorted([old, cy.name]):
+                pass
+            fields = page | {"username": new, "current_password": PASSWORD}
+            changed = await aside(ann.post, "/account", **fields)
+            assert changed.status_code == 303
+            while (await theirs.hear("present"))["people"] != sorted([new, cy.name]):
+                pass
+
+    play(change)
+    for mine in (ann, other):
+        assert f">{new}</h1>" in mine.get("/account").text
+    assert program.get("/todos").json()[0]["assigned"] == new
+    for path, tag in tags.items():
+        answer = follower.get(path, headers={"If-None-Match": tag})
+        assert answer.status_code == 200 and new in answer.text and old not in answer.text
+    (said,) = follower.get(f"{shared}/messages").json()
+    told = follower.get(f"{shared}/changes").json()
+    assert said["user"] == new and {change["user"] for change in told} == {new, cy.name}
+    (before,), (after,) = told[-1]["before"], told[-1]["after"]
+    assert (before, after) == (
+        {"username": old, "role": "owner"},
+        {"username": new, "role": "owner"},
+    )
+    assert f"assigned to {new}" in cy.get(shared).text
+    assert f"Changed the username {old} to {new}" in unescape(cy.get(f"{shared}/history").text)
+    heir = Visitor(server, "heir")
+    heir.name = old
+    assert heir.log_in().status_code == 403 and heir.sign_up().status_code == 303
+    assert heir.get(shared).status_code == 404
+    ann.name = new
+    assert ann.log_in().status_code == 303 and ann.find("milk") == todo
+
+
+@pytest.mark.engine
+def test_names_are_not_changed_all_day(database: Database) -> None:
+    """Each change is one of up to 500 lists; and who takes the old name begins with no attempts."""
+    database.do(rate_limits.count, "name:ann")
+    for number in range(usernames.A_DAY):
+        database.do(usernames.change, database.ann, f"ann-{number}")
+        database.ann = database.ann._replace(username=f"ann-{number}")
+    assert database.do(lambda: RateLimit.select().count()) == 0
+    with pytest.raises(Invalid, match="At most"):
+        database.do(usernames.change, database.ann, "ann")
+    with pytest.raises(Invalid, match="taken"):
+        database.do(usernames.change, database.cy, "bob")
+    with pytest.raises(Forbidden):
+        database.do(usernames.change, database.cy, "cyan", "another hash")
+    database.do(lambda: Change.update(at="2026-01-01T00:00:00.000Z").execute())
+    assert database.do(usernames.change, database.ann, "Ann") == "ann"
+
+
 def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
     """Are made on a page that shows them once, and ended there."""
     made = ann.post("/account/tokens", name="my <b>laptop", scope="read", expires="7")
@@ -304,7 +387,7 @@ def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     link, newer = (re.findall(r"/reset/[\w-]{43}", one.stdout)[0] for one in (first, second))
     mine = Visitor(server, "mine")
     assert mine.get(link).status_code == 404  # the newer one took its place
-    assert ann.name in mine.get(newer).text
+    assert password_owner(mine.get(newer).text) == ann.name
     assert mine.post(newer, new_password="short").status_code == 422
     assert mine.post(newer, new_password=OTHER).status_code == 303
     assert mine.get("/account").status_code == 200 and ann.get("/account").status_code == 302
@@ -353,7 +436,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     wrong = ann.post("/account/close", current_password="no")
     assert wrong.status_code == 403 and ann.get("/account").status_code == 200
     closed = ann.post("/account/close", current_password=PASSWORD)
-    assert closed.status_code == 303 and "Clear-Site-Data" in closed.headers
+    assert closed.status_code == 303 and closed.headers["Clear-Site-Data"] == '"storage"'
     assert ann.get("/account").status_code == 302
     assert ann.log_in().status_code == 403 and program.get("/todos").status_code == 401
     mine = cy.get(f"{shared}/members").text

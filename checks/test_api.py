@@ -62,6 +62,21 @@ def test_a_todos_life(ann: Visitor, program: Program) -> None:
     assert program.get("/todos").json() == []
 
 
+def test_a_number_is_written_one_way(ann: Visitor, program: Program) -> None:
+    """Whole ones without a fraction: made, changed, read, in changes and in files."""
+    made = program.post("/todos", {"title": "milk", "order": 15})
+    url = made.json()["url"]
+    answers = [made, program.get(url), program.patch(url, {"title": "oat milk"}), program.get(url)]
+    answers += [program.patch(url, {"order": 15.0}), program.get("/todos")]
+    answers += [program.get(f"/lists/{ann.list}/changes"), ann.get(f"/lists/{ann.list}.json")]
+    for answer in answers:
+        assert re.findall(r'"order": ?([^,}]*)', answer.text)[-1] == "15", answer.text
+    assert ",15," in ann.get(f"/lists/{ann.list}.csv").text
+    for order, written in ((-0.0, "0"), (1e3, "1000"), (2**53, str(2**53)), (0.5, "0.5")):
+        assert f'"order":{written},' in program.patch(url, {"order": order}).text
+        assert f'"order":{written},' in program.get(url).text
+
+
 def test_lists_members_and_messages(ann: Visitor, cy: Visitor, program: Program) -> None:
     """A list is made, renamed, shared, talked about, left, deleted; rights are the pages' own."""
     made = program.post("/lists", {"name": "Casa"})

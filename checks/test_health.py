@@ -204,8 +204,8 @@ def test_too_many_connections(tmp_path: Path) -> None:
         assert process.stdout and process.stderr
         url = process.stdout.readline().rpartition(" ")[2].strip().rstrip("/")
         port = int(url.rpartition(":")[2])
-        ann = Visitor.__new__(Visitor)
-        ann.server, ann.name, ann.http = SimpleNamespace(url=url), "ann", requests.Session()
+        server: Any = SimpleNamespace(url=url)
+        ann = Visitor(server, "ann")
         assert ann.sign_up().status_code == 303
         crowd = [socket.create_connection(("127.0.0.1", port), timeout=9) for _ in range(200)]
         ann.add("while they stand there")  # by a connection of before

@@ -195,7 +195,7 @@ def test_headers_and_cookies(ann: Visitor, server: Server, payload: str) -> None
         sound(requests.post(f"{server.url}/api/tokens", "{}", headers={header: safe}, timeout=9))
     for cookie in ("session", "device", "_xsrf"):
         value = re.sub(r"[;\s,\"]", "_", safe)
-        stranger = {"Cookie": f"{cookie}={value}"}
+        stranger = {"Cookie": f"{ann.http.cookies.full(cookie)}={value}"}
         page = sound(requests.get(f"{server.url}/account", headers=stranger, timeout=9))
         assert "Log in" in page.text
         sound(requests.post(f"{server.url}/login", "a=b", headers=stranger, timeout=9))

@@ -192,6 +192,13 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         ("--database=mysql://x/y", "--database must be a path"),
         ("--cookie_secret=short", "--cookie_secret needs at least 32 characters"),
         ("--public_url=todo.example.org", "--public_url must look like https://"),
+        ("--public_url=https://x.org/todo", "no path: 'https://x.org/todo'"),
+        ("--public_url=https://x.org//", "no path"),
+        ("--public_url=https://x.org?todo", "--public_url must look like https://"),
+        ("--public_url=https://x.org/#todo", "--public_url must look like https://"),
+        ("--public_url=https://me:word@x.org", "no path: 'https://x.org'"),
+        ("--public_url=HTTPS://x.org", "--public_url must look like https://"),  # no Secure cookies
+        ("--public_url=https://x.org:y", "--public_url must look like https://"),
         ("--address=no.such.host.invalid", "Can't listen on port 0 of no.such.host"),
     ],
 )
@@ -207,6 +214,8 @@ def test_options_come_from_both_sides() -> None:
     environment |= {"AFAZERES_DEBUG": "", "AFAZERES_TRUSTED_PROXIES": "10.0.0.9"}
     told = read(["app.py", "--port=2", "--trusted_proxies=10.0.0.1, 10.0.0.2"], environment)
     assert told == Config(port=2, public_url="https://x.org", trusted_proxies="10.0.0.1, 10.0.0.2")
+    for url in ("https://x.org/", "http://x.org:8888", "https://[2001:db8::1]:444"):
+        assert Config(public_url=url).public_url == url
     assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
     with pytest.raises(Error):
         read(["app.py", "serve"], {})
@@ -458,9 +467,10 @@ class SignUpTest(AsyncHTTPTestCase):
         async def scene() -> int:
             client, urls = self.http_client, [self.get_url("/signup"), self.get_url("/login")]
             page, _ = await asyncio.gather(*map(client.fetch, urls))
-            token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
-            form = {"username": "ann", "password": "three quiet otters", "_xsrf": token}
-            headers = {"Cookie": f"_xsrf={token}"}
+            cookie = page.headers["Set-Cookie"].split(";")[0]
+            form = {"username": "ann", "password": "three quiet otters"}
+            form["_xsrf"] = cookie.partition("=")[2]
+            headers = {"Cookie": cookie}
             asked = HTTPRequest(urls[0], "POST", headers, urlencode(form), follow_redirects=False)
             answer = await client.fetch(asked, raise_error=False)
             return answer.code
@@ -549,13 +559,14 @@ def test_unknown_names_get_the_same_work(database: Path, monkeypatch: pytest.Mon
         running = await start_server(app)
         client = AsyncHTTPClient(force_instance=True)
         page = await client.fetch(f"http://127.0.0.1:{running.port}/login")
-        token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+        cookie = page.headers["Set-Cookie"].split(";")[0]
+        token = cookie.partition("=")[2]
         for count, name in enumerate(("ann", "nobody"), start=1):
             answer = await client.fetch(
                 f"http://127.0.0.1:{running.port}/login",
                 method="POST",
                 body=urlencode({"username": name, "password": "x" * 20, "_xsrf": token}),
-                headers={"Cookie": f"_xsrf={token}"},
+                headers={"Cookie": cookie},
                 raise_error=False,
             )
             assert answer.code == 403

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
-from models import account_closing, accounts, users
+from models import account_closing, accounts, usernames, users
 from models.errors import WrongPassword
 from models.text import N_
 
@@ -28,7 +28,7 @@ class AccountPageHandler(FormHandler):
 
 
 class AccountHandler(AccountPageHandler):
-    """The e-mail address, the language, and preferences."""
+    """The username, the e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
         email = await self.app.read(accounts.email_of, self.current_user)
@@ -38,17 +38,28 @@ class AccountHandler(AccountPageHandler):
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Save them; another e-mail address takes the password (ASVS 6.3.7)."""
+        """Save them; another name or e-mail address takes the password (ASVS 6.3.7)."""
         person, email = self.current_user, self.typed.get("email")
+        name = users.clean_username(self.typed.get("username", person.username))
         known = await self.app.read(accounts.email_of, person)
         another = email is not None and email.strip() != known
         if another:
             users.clean_email(email or "")
+        renamed = name != person.username
+        if another or renamed:
             await self.check_password()
         switches = {name: bool(self.field(name)) for name in accounts.SWITCHES}
-        await self.commit(accounts.prefer, person, self.field("language"), **switches)
-        if another:
-            await self.app.write(accounts.set_email, person, email or "", self.verified_hash)
+
+        def save() -> None:
+            if renamed:
+                usernames.change(person, name, self.verified_hash)
+            accounts.prefer(person, self.field("language"), **switches)
+            if another:
+                accounts.set_email(person, email or "", self.verified_hash)
+
+        await self.commit(save)
+        if renamed and self.verified_hash:  # by which this browser is known, too
+            self.app.login_guard.remember(self, name, self.verified_hash)
         self.see_other("account", saved=True)
 
 
@@ -98,7 +109,7 @@ class CloseHandler(AccountPageHandler):
         self.app.hub.end_session(self.session_key())
         self.app.hub.recheck_access(self.current_user)
         self.drop_cookie("session")
-        self.set_header("Clear-Site-Data", '"cache", "storage"')
+        self.set_header("Clear-Site-Data", '"storage"')
         self.redirect(self.reverse_url("signup"), status=303)
 
 

@@ -104,5 +104,5 @@ class LogOutHandler(PageHandler):
             await self.app.write(sessions.log_out, key)
             self.app.hub.end_session(key)
         self.drop_cookie("session")
-        self.set_header("Clear-Site-Data", '"cache", "storage"')
+        self.set_header("Clear-Site-Data", '"storage"')
         self.redirect(self.get_login_url(), status=303)

@@ -1,6 +1,7 @@
 """Lists as files, exported and imported: todo.txt, CSV, JSON, and a zip of all lists.
 
-todo.txt is one todo a line: `x` if done, dates, the title, and notes as `note:` with %-escapes.
+todo.txt is one todo a line: `x` if done, a priority as `(A)`, the day of completion, that of
+creation, the title, and notes as `note:` with %-escapes. A title keeps its priority, in front.
 """
 
 import csv
@@ -11,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -24,13 +25,14 @@ ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
 ALL = 10**9  # no limit of rows
 STREAMED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are unpacked all at once
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
-NAMES = ("title", "notes", "completed", "order", "created")
-TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
+NAMES = ("title", "notes", "completed", "order", "created", "completed_at")
+DONE, PRIORITY = re.compile("x "), re.compile(r"\([A-Z]\) ")
+DAY, NOTES = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}"), re.compile(r" note:(\S*)\Z")
 UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets take such a cell for a formula
 MADE_SAFE = re.compile("'" + UNSAFE.pattern)
 YES = ("true", "yes", "x", "1", "on", "done", "✓")
 
-Row = dict[str, Any]  # a todo: title, and perhaps notes, completed, order, created
+Row = dict[str, Any]  # a todo: title, and perhaps others of NAMES
 
 
 class Sheet(NamedTuple):
@@ -57,10 +59,11 @@ class Reading(NamedTuple):
 
 def write_txt(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
-        done = f"x {row['updated'][:10]} " if row["completed"] else ""
+        done, completed = ("x ", f"{row['completed_at'][:10]} ") if row["completed"] else ("", "")
+        priority, title = split(PRIORITY, row["title"])
         needed = row["notes"] or " note:" in row["title"]  # which would be taken for notes
         notes = f" note:{quote(row['notes'], safe='')}" if needed else ""
-        yield f"{done}{row['created'][:10]} {row['title']}{notes}\n"
+        yield f"{done}{priority}{completed}{row['created'][:10]} {title}{notes}\n"
 
 
 def write_csv(rows: Iterable[Row]) -> Iterator[str]:
@@ -71,18 +74,24 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         safe = [f"'{row[n]}" if UNSAFE.match(row[n]) else row[n] for n in ("title", "notes")]
         done = "true" if row["completed"] else "false"
-        table.writerow([*safe, done, row["order"], row["created"]])
+        table.writerow([*safe, done, row["order"], row["created"], row["completed_at"]])
     yield lines.getvalue()
+
+
+def rows_of(list_id: int) -> list[Row]:
+    """Return a list's todos, and of each when it was completed."""
+    rows = todos.present(list_id)
+    pairs = zip(todos.described(rows), rows, strict=True)
+    return [todo | {"completed_at": row["completed_at"]} for todo, row in pairs]
 
 
 def all_of(person: Person, list_id: int) -> dict[str, Any]:
     """Return all that members see of a list. Raises NotFound."""
     seen = lists.get_for(person, list_id)
-    rows = todos.described(todos.present(list_id))
     about = {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
     _, people = members.every(person, list_id)
     said = messages.page(person, list_id, 0, ALL)
-    return about | {"todos": rows, "members": people, "messages": said}
+    return about | {"todos": rows_of(list_id), "members": people, "messages": said}
 
 
 def one(person: Person, list_id: int, suffix: str) -> bytes:
@@ -90,9 +99,8 @@ def one(person: Person, list_id: int, suffix: str) -> bytes:
     if suffix == "json":
         return encoded(all_of(person, list_id))
     lists.get_for(person, list_id)
-    rows = todos.described(todos.present(list_id))
     write = write_txt if suffix == "txt" else write_csv
-    return "".join(write(rows)).encode()
+    return "".join(write(rows_of(list_id))).encode()
 
 
 def about(person: Person) -> bytes:
@@ -215,14 +223,31 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
 def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a todo.txt, or of any text: one todo a line."""
     for at, line in enumerate(words.splitlines(), 1):
-        found = TXT.fullmatch(line)
-        if line.strip() and found:
-            done, first, second, title, notes = found.groups()
-            if second and not done:  # it has one date only, when it was made
-                second, title = None, f"{second} {title}"
-            row: Row = {"title": title, "completed": bool(done), "notes": unquote(notes or "")}
-            day = second or first
-            yield at, row | ({"created": f"{day}T00:00:00Z"} if day else {})
+        done, words = split(DONE, line)
+        priority, words = split(PRIORITY, words)
+        first, words = split_day(words)
+        second, words = split_day(words) if done else ("", words)
+        completed, created = (first, second) if done else ("", first)
+        title, *notes = NOTES.split(words)
+        if line.strip():
+            row: Row = {"title": priority + title, "completed": bool(done)}
+            row |= {"notes": unquote("".join(notes)), "created": created}
+            yield at, row | {"completed_at": completed}
+
+
+def split(start: re.Pattern[str], words: str) -> tuple[str, str]:
+    """Return what a text begins with, if it does, and what comes after."""
+    found = start.match(words)
+    return (found[0], words[found.end() :]) if found else ("", words)
+
+
+def split_day(words: str) -> tuple[str, str]:
+    """Return the day that a text begins with, if it does, and what comes after."""
+    day, _, rest = words.partition(" ")
+    with suppress(ValueError):
+        if DAY.fullmatch(day):
+            return date.fromisoformat(day).isoformat(), rest
+    return "", words
 
 
 def checked(row: Row) -> Row:
@@ -238,12 +263,13 @@ def checked(row: Row) -> Row:
     order = row.get("order")
     if isinstance(order, (int, float)) and abs(order) <= 2**53:  # also false for NaN
         new["order"] = float(order)
-    if row.get("created"):
-        try:
-            when = datetime.fromisoformat(str(row["created"]))
-            new["created"] = instant(when if when.tzinfo else when.replace(tzinfo=UTC))
-        except (ValueError, OverflowError):
-            raise Invalid("created", "Invalid date.") from None
+    for name in ("created", "completed_at"):
+        if row.get(name):
+            try:
+                when = datetime.fromisoformat(str(row[name]))
+                new[name] = instant(when if when.tzinfo else when.replace(tzinfo=UTC))
+            except (ValueError, OverflowError):
+                raise Invalid(name, "Invalid date.") from None
     return new
 
 

@@ -133,8 +133,8 @@ def insert(
 ) -> list[lists.Described]:
     """Put todos into the list as one change, and return them.
 
-    Each has a `title`, and if wanted `notes`, `completed`, `order` and `created`. Raises Invalid,
-    also for more than `most` in the list.
+    Each has a `title`, and if wanted `notes`, `completed`, `completed_at`, `order` and `created`.
+    Raises Invalid, also for more than `most` in the list.
     """
     if seen.total + len(news) > most:
         raise Quota(field, "Too many todos in one list: at most {limit}.", limit=most)
@@ -146,7 +146,7 @@ def insert(
         row |= {"title": text.line(field, new["title"], TITLE_LIMIT), "position": new.get("order")}
         row["notes"] = text.several("notes", new.get("notes", ""), NOTES_LIMIT)
         row |= {"created": new.get("created", at), "updated": at, "added_by": person.id}
-        row |= {"completed_at": at if by else None, "completed_by": by}
+        row |= {"completed_at": by and new.get("completed_at", at), "completed_by": by}
         ((row["id"], row["position"]),) = ADD(**row)
         rows.append(row)
     made = described(rows)
@@ -413,7 +413,8 @@ def described(rows: list[Columns], columns: Collection[str] = NAMES) -> list[lis
         if "completed_at" in columns:
             todo["completed"] = row["completed_at"] is not None
         if "position" in columns:
-            todo["order"] = row["position"]
+            order = row["position"]
+            todo["order"] = order if order % 1 else int(order)
         if "assigned_to" in columns and (row["assigned_to"] or columns is not NAMES):
             todo["assigned"] = names.get(row["assigned_to"])
         made.append(todo)

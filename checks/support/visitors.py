@@ -19,6 +19,24 @@ class Row(NamedTuple):
     completed: bool
 
 
+class Jar(requests.cookies.RequestsCookieJar):
+    """The cookies of one instance, found by their names without its mark."""
+
+    def full(self, name: str) -> str:
+        """Return a cookie's name with the mark, or as it is if there is no such cookie."""
+        return next((each for each in self.keys() if each.rpartition("-")[0] == name), name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(self.full(str(name)))
+
+    def __getitem__(self, name: str) -> str:
+        return str(super().__getitem__(self.full(name)))
+
+    def set(self, name: str, value: Any, **kwargs: Any) -> Any:
+        """Set a cookie, that of this name if there is one."""
+        return super().set(self.full(name), value, **kwargs)
+
+
 class Visitor:
     """Someone with a browser without JavaScript: keeps cookies, sends forms, follows nothing."""
 
@@ -26,6 +44,7 @@ class Visitor:
         self.server = server
         self.name = f"{name}-{next(NUMBERS)}"
         self.http = requests.Session()
+        self.http.cookies = Jar()
         self.http.trust_env = False
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
@@ -79,6 +98,15 @@ def bare(page: str) -> str:
 def alerts(page: str) -> list[str]:
     """Return what a page complains of."""
     return [unescape(a) for a in re.findall(r'role="alert"[^>]*>(.*?)<', page)]
+
+
+def password_owner(page: str) -> str | None:
+    """Return whose password a form asks for, as a password manager finds it; None if it can't."""
+    forms = re.findall("<form.*?</form>", page, re.S)
+    (form,) = (each for each in forms if 'type="password"' in each)
+    fields = re.findall("<input [^>]*>", form.split('type="password"')[0])
+    named = [field for field in fields if 'autocomplete="username"' in field]
+    return unescape(named[-1].split('value="')[1].split('"')[0]) if named else None
 
 
 def version(visitor: Visitor) -> int:
