@@ -28,6 +28,7 @@ import models.presence
 import models.quota
 import models.rate_limits
 import models.sqlite_to_postgres
+import models.todo_page
 import models.todos
 import server
 from config import Config
@@ -46,6 +47,7 @@ from controllers import (
     password_resets,
     sso,
     static,
+    todo_page,
     todos,
 )
 from controllers.api import base as api
@@ -57,7 +59,7 @@ from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
 from controllers.base import ONCE, MissingHandler
-from controllers.errors import path_without_key
+from controllers.errors import ERROR_STATUS, path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
 from models.postgres import PostgresStore
@@ -88,7 +90,8 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
-    url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
+    url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
+    url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
     # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
@@ -148,6 +151,7 @@ list_page.PARTS[:] = [messages.PART]
 lists.MEMBERS_PARTS[:] = [invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
+ERROR_STATUS[models.todo_page.EditConflict] = 409
 models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
 models.accounts.AFTER_PASSWORD_CHANGE[:] = [
     models.password_resets.delete_all,

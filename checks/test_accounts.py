@@ -16,7 +16,7 @@ from checks.support.database import BROWSER, Database
 from checks.support.programs import Program
 from checks.support.servers import ROOT, Server, address, dump, inside
 from checks.support.sockets import Socket, play
-from checks.support.visitors import PASSWORD, Visitor, alerts
+from checks.support.visitors import PASSWORD, Form, Visitor, alerts
 from controllers.account import device
 from controllers.errors import path_without_key
 from models import (
@@ -259,6 +259,32 @@ def test_another_address(ann: Visitor) -> None:
     assert ann.post("/account", **form, email="ann@example.org").status_code == 303
     bad = ann.post("/account", **form, email="nowhere", current_password=PASSWORD)
     assert bad.status_code == 422 and "e-mail" in alerts(bad.text)[0]
+
+
+def test_two_windows_of_one_account(ann: Visitor) -> None:
+    """Each form of the account writes what was changed in it, and asks again with all of that."""
+
+    def stored() -> dict[str, str]:
+        return Form(ann.get("/account").text, "/account").fields
+
+    before = stored()
+    assert before["shortcuts"] == before["presence"] == "on"
+    unchecked = {name: value for name, value in before.items() if name != "presence"}
+    assert ann.post("/account", **unchecked | {"email": "a@example.org"}).status_code == 403
+    assert "presence" in stored()
+    given = {"email": "a@example.org", "current_password": PASSWORD}
+    assert ann.post("/account", **unchecked | given).status_code == 303
+    assert ann.post("/account", **before | {"language": "fr"}).status_code == 303  # the other one
+    after = stored()
+    assert (after["email"], after["language"]) == ("a@example.org", "fr")
+    assert after["shortcuts"] == "on" and "presence" not in after
+    refused = ann.post("/account", **unchecked | {"email": "b@example.org"})
+    again = Form(refused.text, "/account").fields
+    assert again == unchecked | {"email": "b@example.org", "current_password": ""}
+    ann.post("/account", language="")
+    ann.post("/account", delay_messages="on")
+    fields = {"email": "a@example.org", "language": "", "shortcuts": "on", "delay_messages": "on"}
+    assert stored() | {"seen": ""} == fields | {"seen": ""}
 
 
 def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:

@@ -485,7 +485,7 @@ def test_keys(window: Window) -> None:
     page.keyboard.press("/")
     assert window.focus() == "new-todo" and page.input_value(".new-todo") == ""
 
-    window.ann.post("/account", language="")
+    window.ann.post("/account", seen="shortcuts=on")  # and no such box is checked now
     window.open()
     page.evaluate("document.activeElement.blur()")
     for key in "njd?z":

@@ -1,6 +1,7 @@
 """The account pages: preferences, password, sessions, and closing the account."""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, urlencode
 
 from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import account_closing, accounts, users
@@ -31,22 +32,36 @@ class AccountHandler(AccountPageHandler):
     """The e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        email = await self.app.read(accounts.email_of, self.current_user)
+        person = self.current_user
+        email = await self.app.read(accounts.email_of, person)
+        on = {name: "on" for name in accounts.SWITCHES if getattr(person, name)}
+        stored = {"email": email, "language": person.language or "", **on}
+        form = self.typed if self.error else stored | {"seen": urlencode(stored)}
         sections = [await section(self) for section in SECTIONS]
-        values = {"email": email, "sections": sections, "languages": accounts.LANGUAGES.items()}
+        values = {"form": form, "sections": sections, "languages": accounts.LANGUAGES.items()}
         self.render("account/index.html", **values)
+
+    def changed(self) -> dict[str, str]:
+        """Return what was changed in the form, which tells what it showed, as it is `seen`.
+
+        A box that isn't checked isn't sent.
+        """
+        seen = dict(parse_qsl(self.field("seen"), keep_blank_values=True))
+        typed = dict.fromkeys(seen, "") | self.typed
+        return {name: value for name, value in typed.items() if value != seen.get(name)}
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Save them; another e-mail address takes the password (ASVS 6.3.7)."""
-        person, email = self.current_user, self.typed.get("email")
+        """Save what was changed; another e-mail address takes the password (ASVS 6.3.7)."""
+        person, changed = self.current_user, self.changed()
+        email = changed.get("email")
         known = await self.app.read(accounts.email_of, person)
         another = email is not None and email.strip() != known
         if another:
             users.clean_email(email or "")
             await self.check_password()
-        switches = {name: bool(self.field(name)) for name in accounts.SWITCHES}
-        await self.commit(accounts.prefer, person, self.field("language"), **switches)
+        switches = {name: bool(changed[name]) for name in accounts.SWITCHES if name in changed}
+        await self.commit(accounts.prefer, person, changed.get("language"), **switches)
         if another:
             await self.app.write(accounts.set_email, person, email or "", self.verified_hash)
         self.see_other("account", saved=True)

@@ -3,13 +3,14 @@
 import re
 
 from controllers.base import PageHandler
+from controllers.list_page import ListPageHandler
 from models import history, todos
 
 SIZE = 50  # rows on a page
 RECORDS = {"history": history.page, "trash": todos.trash}
 
 
-class HistoryHandler(PageHandler):
+class HistoryHandler(ListPageHandler):
     """Who changed what, and what was deleted."""
 
     async def get(self, list_id: str, name: str) -> None:
@@ -20,7 +21,8 @@ class HistoryHandler(PageHandler):
         access, rows = await self.app.read(RECORDS[name], self.current_user, int(list_id), **part)
         values = {"list": access, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
         rights = {"writable": access.may("change"), "owned": access.may("rename")}
-        self.render(f"history/{name}.html", **values, **rights)
+        last = await self.draw_last(await self.page_of(access.id, name))
+        self.render(f"history/{name}.html", **values, **rights, **last)
 
 
 class UndoHandler(PageHandler):

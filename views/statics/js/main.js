@@ -15,7 +15,7 @@ document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
   if (form.method === "dialog") return;
   if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
-    if (!mustWait()) return ignoreNews();
+    if (!mustWait()) return ignoreNews(sessionStorage.setItem("sent", form.action));
     event.preventDefault();
     return whenSent(() => form.requestSubmit(button));
   }
@@ -85,4 +85,10 @@ $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
 
+// The page that such a form leads to says what it did, if that was to a list.
+if ($("#status")) {
+  const sent = /\/(lists|todos|undo)\b/.test(sessionStorage.getItem("sent"));
+  if (sent && !$("[role=alert]")) $("#status").dataset.fresh = "";
+  sessionStorage.removeItem("sent");
+}
 if (field && list && location.search) history.replaceState(null, "", location.pathname);
