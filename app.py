@@ -49,6 +49,7 @@ from controllers import (
     static,
     todo_page,
     todos,
+    undo_steps,
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
@@ -88,6 +89,7 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
     url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
+    url(r"/undo", undo_steps.StepHandler, name="steps"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
     url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
@@ -147,7 +149,7 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
     "postgresql": (lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the core, and to each other: see there.
-list_page.PARTS[:] = [messages.PART]
+list_page.PARTS[:] = [messages.PART, undo_steps.PART]
 lists.MEMBERS_PARTS[:] = [invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]

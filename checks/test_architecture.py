@@ -157,6 +157,9 @@ EXTRAS = {
     "todo page": Extra(
         files=("controllers/todo_page.py", "models/todo_page.py", "views/templates/todo_page")
     ),
+    "undo steps": Extra(
+        files=("controllers/undo_steps.py", "models/undo_steps.py", "views/templates/undo_steps")
+    ),
     # Without it files have Tornado's `?v=`, which modules that import each other don't pass on,
     # and none of our headers; a path with a NUL is a 500 then.
     "versioned static files": Extra(files=("controllers/static.py",)),

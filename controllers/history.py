@@ -1,6 +1,7 @@
 """History, trash and undo of a list."""
 
 import re
+from collections.abc import Callable
 
 from controllers.base import PageHandler
 from controllers.list_page import ListPageHandler
@@ -21,17 +22,19 @@ class HistoryHandler(ListPageHandler):
         access, rows = await self.app.read(RECORDS[name], self.current_user, int(list_id), **part)
         values = {"list": access, "rows": rows[:SIZE], "number": number, "more": len(rows) > SIZE}
         rights = {"writable": access.may("change"), "owned": access.may("rename")}
-        last = await self.draw_last(await self.page_of(access.id, name))
-        self.render(f"history/{name}.html", **values, **rights, **last)
+        parts = await self.draw_parts(await self.page_of(access.id, name))
+        self.render(f"history/{name}.html", **values, **rights, status=parts["status"])
 
 
 class UndoHandler(PageHandler):
     """Undo, of any change that history shows."""
 
+    unit: Callable[..., int | None] = staticmethod(history.undo)
+
     async def post(self) -> None:
         """Undo the change that the form names; if that leaves no list, show all others."""
         change = self.id_field("change") or 0
-        list_id = await self.commit(history.undo, self.current_user, change)
+        list_id = await self.commit(self.unit, self.current_user, change)
         if list_id:
             self.see_other("list", list_id)
         else:

@@ -7,7 +7,7 @@ import { closeRow, openRow, saveRow } from "./editing.js";
 import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
 import { moveRow } from "./order.js";
-import { enqueue, mustWait, unanswered, undo, whenSent } from "./sending.js";
+import { enqueue, mustWait, press, unanswered, whenSent } from "./sending.js";
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
 
@@ -21,8 +21,8 @@ document.addEventListener("submit", (event) => {
   }
   event.preventDefault();
   const row = (button ?? form).closest(ROW);
-  if (button?.matches(".undo") && unanswered()) undo();
-  else if (button?.closest(".menu")) saveAndMove(row, button.className);
+  if (button?.matches(".undo") && unanswered()) return; // pressed twice
+  if (button?.closest(".menu")) saveAndMove(row, button.className);
   else submit(form, button, row);
 });
 
@@ -53,9 +53,14 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
-  z: undo,
+  z: backOrForth,
+  Z: backOrForth, // with Shift, or Caps Lock
   "?": () => $("#keys")?.showModal(),
 };
+
+function backOrForth(row, { repeat, shiftKey }) {
+  if (!repeat) press(shiftKey ? ".redo" : ".undo:not(.redo)");
+}
 
 function step(row, by) {
   const rows = $$(ROW);
@@ -75,7 +80,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "F2" && row && act && !typing) openRow(row);
   else if (arrow && event.altKey && row && act && !typing) moveRow(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row);
+  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row, event);
   else return;
   event.preventDefault();
 });
