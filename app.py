@@ -29,6 +29,7 @@ import models.presence
 import models.quota
 import models.rate_limits
 import models.sqlite_to_postgres
+import models.todo_page
 import models.todos
 import models.usernames
 import server
@@ -48,7 +49,9 @@ from controllers import (
     password_resets,
     sso,
     static,
+    todo_page,
     todos,
+    undo_steps,
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
@@ -59,7 +62,7 @@ from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
 from controllers.base import ONCE, MissingHandler
-from controllers.errors import path_without_key
+from controllers.errors import ERROR_STATUS, path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
 from models.postgres import PostgresStore
@@ -88,9 +91,11 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
     url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
+    url(r"/undo", undo_steps.StepHandler, name="steps"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
-    url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
+    url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
+    url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
     # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
@@ -146,10 +151,11 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
     "postgresql": (lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
 # What extras add to the core, and to each other: see there.
-list_page.PARTS[:] = [messages.PART]
+list_page.PARTS[:] = [messages.PART, undo_steps.PART]
 lists.MEMBERS_PARTS[:] = [invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
+ERROR_STATUS[models.todo_page.EditConflict] = 409
 models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
 models.accounts.AFTER_PASSWORD_CHANGE[:] = [
     models.password_resets.delete_all,

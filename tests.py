@@ -30,7 +30,17 @@ from checks.support.servers import (
     start_engine,
     stop_engine,
 )
-from checks.support.visitors import PASSWORD, Row, Visitor, alerts, bare, join, password_owner, rows
+from checks.support.visitors import (
+    PASSWORD,
+    Form,
+    Row,
+    Visitor,
+    alerts,
+    bare,
+    join,
+    password_owner,
+    rows,
+)
 
 TITLES = [
     "Buy milk",
@@ -339,6 +349,113 @@ class TitlesTest(Tour):
         self.assertIn("x" * 201, answer.text)
 
 
+class TwoOnATodoTest(Tour):
+    """Each changes what they changed in their form of it, and nothing of the other's."""
+
+    def opened(self, visitor: Visitor, title: str) -> tuple[str, dict[str, str]]:
+        """Return the address of a todo's page, and its form."""
+        address = f"/todos/{visitor.find(title)}"
+        return address, Form(visitor.get(address).text, address).fields
+
+    def shown(self, address: str) -> dict[str, str]:
+        """Return what the todo is now."""
+        fields = Form(self.ann.get(address).text, address).fields
+        return {name: fields[name] for name in ("title", "notes", "assigned")}
+
+    def test_each_saves_something_else(self) -> None:
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk", notes="two bottles", assigned=self.bob.name)
+        self.ann.post(f"{address}/complete")
+        self.ann.post(f"{address}/move", after="")
+        answer = self.bob.post(address, **form | {"assigned": self.ann.name})
+        self.assertRefused(answer, 409)  # the one thing that both have changed
+        self.assertEqual(self.bob.post(address, **form).status_code, 303)
+        answer = self.bob.post(address, **form | {"notes": form["notes"] + "\r\n"})
+        self.assertEqual(answer.status_code, 303)
+        now = {"title": "oat milk", "notes": "two bottles", "assigned": self.bob.name}
+        self.assertEqual(self.shown(address), now)
+        _, form = self.opened(self.bob, "oat milk")
+        self.ann.post(address, title="almond milk")
+        self.bob.post(address, **form | {"notes": "three\r\nbottles", "assigned": ""})
+        now = {"title": "almond milk", "notes": "three\nbottles", "assigned": ""}
+        self.assertEqual(self.shown(address), now)
+        self.assertEqual(self.ann.rows()[0].completed, True)
+
+    def test_both_texts_are_shown(self) -> None:
+        """Nothing is stored until one was chosen, for each field that both have changed."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk", notes="from Ann")
+        mine = form | {"title": "rice milk", "notes": "from Bob", "assigned": self.bob.name}
+        answer = self.bob.post(address, **mine)
+        reason = "Someone else has changed this since you opened it. Which one to keep?"
+        self.assertRefused(answer, 409, reason)
+        self.assertIn(">Changed in the meantime</h1>", answer.text)
+        for text in ("oat milk", "from Ann", ">Save mine<", ">Keep theirs<"):
+            self.assertIn(text, answer.text)
+        again = Form(answer.text, address).fields
+        self.assertEqual(again | {"seen": form["seen"]}, mine)
+        now = {"title": "oat milk", "notes": "from Ann", "assigned": ""}
+        self.assertEqual(self.shown(address), now)
+
+        keep = answer.text.split('name="keep" value="')[1].split('"')[0]
+        self.assertEqual({*keep.split()}, {"title", "notes"})
+        self.assertEqual(self.bob.post(address, **again, keep=keep).status_code, 303)
+        self.assertEqual(self.shown(address), now | {"assigned": self.bob.name})
+        self.ann.post(address, notes="Ann again")
+        self.assertRefused(self.bob.post(address, **again), 409)  # it has changed once more
+        again = Form(self.bob.post(address, **again).text, address).fields
+        self.assertEqual(self.bob.post(address, **again).status_code, 303)
+        saved = {"title": "rice milk", "notes": "from Bob", "assigned": self.bob.name}
+        self.assertEqual(self.shown(address), saved)
+
+    def test_what_only_the_other_changed_is_shown_as_it_is_now(self) -> None:
+        """In the form that a conflict leaves, so that sending it again undoes nothing."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk", notes="from Ann")
+        answer = self.bob.post(address, **form | {"title": "rice milk"})
+        again = Form(answer.text, address).fields
+        self.assertEqual((again["title"], again["notes"]), ("rice milk", "from Ann"))
+        self.bob.post(address, **again)
+        now = {"title": "rice milk", "notes": "from Ann", "assigned": ""}
+        self.assertEqual(self.shown(address), now)
+
+    def test_an_empty_title_against_another_one(self) -> None:
+        """Deletes what was read, not what someone has written since."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk")
+        answer = self.bob.post(address, **form | {"title": " "})
+        self.assertRefused(answer, 409)
+        self.assertTitles(self.ann, "oat milk")
+        again = Form(answer.text, address).fields
+        self.assertEqual(self.bob.post(address, **again).status_code, 303)
+        self.assertTitles(self.ann)
+
+    def test_the_trash_in_between(self) -> None:
+        """What it was before can't be told then: whatever differs is asked."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="", notes="cream")
+        answer = self.bob.post(address, **form | {"notes": "Bob's"})
+        self.assertRefused(answer, 404)
+        self.assertIn("Bob&#x27;s", answer.text)
+        self.ann.post(f"{address}/restore")
+        self.assertRefused(self.bob.post(address, **form), 409)
+        self.assertEqual(self.shown(address)["notes"], "cream")
+
+    def test_a_field_that_is_not_sent_stays(self) -> None:
+        self.ann.add("milk")
+        address = f"/todos/{self.ann.find('milk')}"
+        for fields in ({"notes": "x"}, {"assigned": ""}, {}, {"seen": "1"}):
+            self.assertEqual(self.ann.post(address, **fields).status_code, 303, fields)
+        self.assertTitles(self.ann, "milk")
+        self.assertIn(">\nx</textarea>", self.ann.get(address).text)
+        self.assertRefused(self.ann.post(address, notes="y", seen="x"), 422, "Invalid ID.")
+
+
 class ListPageTest(Tour):
     def test_the_counter_and_the_controls(self) -> None:
         """The footer tells the truth at every step."""
@@ -360,7 +477,56 @@ class ListPageTest(Tour):
         page = self.ann.get(f"{address}/active").text
         self.assertIn("<strong>0</strong> items left", page)
         self.assertIn("All done.", page)
+        self.assertIn('aria-checked="false" hidden>Complete all', page)
+        self.assertNotIn("Clear completed", page)
+        page = self.ann.get(address).text
         self.assertIn('role="checkbox" aria-checked="true">Complete all', page)
+
+    def test_all_means_what_is_shown(self) -> None:
+        """Each filter's own rows are completed, reopened and cleared, and no others."""
+        ann, bob, address = self.ann, self.bob, f"/lists/{self.ann.list}"
+        ann.add("one", "two", "three", "four")
+        for title in ("one", "two"):
+            ann.post(f"/todos/{ann.find(title)}", assigned=ann.name)
+        ann.post(f"/todos/{ann.find('two')}/complete")
+        ann.post(f"/todos/{ann.find('four')}/complete")
+
+        def completed() -> list[str]:
+            return [row.title for row in ann.rows() if row.completed]
+
+        # Nothing is Bob's.
+        self.assertIn("hidden>Complete all", bob.get(f"{address}/mine").text)
+        self.assertNotIn("Clear completed", bob.get(f"{address}/mine").text)
+        for verb in ("toggle-all", "clear-completed"):
+            bob.post(f"{address}/{verb}", completed="true", shown="mine")
+        self.assertEqual(completed(), ["two", "four"])
+        fields = Form(ann.get(f"{address}/mine").text, address).fields
+        self.assertEqual(fields["shown"], "mine")
+        ann.post(f"{address}/toggle-all", completed="true", shown="mine")
+        self.assertEqual(completed(), ["one", "two", "four"])
+        self.assertIn('aria-checked="true">Complete all', ann.get(f"{address}/mine").text)
+        ann.post(f"{address}/clear-completed", shown="active")
+        self.assertEqual(completed(), ["one", "two", "four"])
+        ann.post(f"{address}/clear-completed", shown="mine")
+        self.assertTitles(ann, "three", "four")
+        ann.post(f"{address}/toggle-all", completed="true", shown="completed")
+        self.assertEqual(completed(), ["four"])
+        ann.post(f"{address}/toggle-all", completed="false", shown="completed")
+        ann.post(f"{address}/toggle-all", completed="true", shown="active")
+        self.assertEqual(completed(), ["three", "four"])
+        for verb in ("toggle-all", "clear-completed"):
+            answer = ann.post(f"{address}/{verb}", completed="false", shown="theirs")
+            self.assertRefused(answer, 422, "There is no such filter.")
+        self.assertEqual(completed(), ["three", "four"])
+
+    def test_what_is_added_under_mine_is_mine(self) -> None:
+        """It would vanish at once, if it were nobody's."""
+        mine = f"/lists/{self.ann.list}/mine"
+        self.ann.post(f"/lists/{self.ann.list}", title="milk", back=mine)
+        self.ann.post(f"/lists/{self.ann.list}", lines="bread\nhoney", back=mine)
+        self.ann.add("jam")
+        titles = [row.title for row in rows(self.ann.get(mine).text)]
+        self.assertEqual(titles, ["milk", "bread", "honey"])
 
     def test_an_action_stays_where_it_was(self) -> None:
         """The filter is kept, and only an address of ours is."""
@@ -646,6 +812,37 @@ class AddressesTest(Tour):
             with self.subTest(path):
                 self.assertEqual(self.ann.get(path).status_code, 404)
         self.assertEqual(self.ann.post("/nothing").status_code, 404)
+
+    def test_error_pages_keep_the_navigation(self) -> None:
+        """Of whoever it is; a forged form is refused before that is known, but leads on as well."""
+        nobody = self.nobody.get("/nothing").text
+        self.assertNotIn("/logout", nobody)
+        self.assertNotIn('href="/lists"', nobody)
+        pages = [self.ann.get("/nothing"), self.ann.get("/lists/999999")]
+        pages += [self.ann.post("/nothing"), self.ann.post("/undo", change="999999")]
+        for page in pages:
+            self.assertEqual(page.status_code, 404)
+            self.assertIn(f">{self.ann.name}</a>", page.text)
+            self.assertIn('action="/logout"', page.text)
+        forged = self.ann.http.post(f"{server.url}/lists", {"name": "x"}, timeout=20)
+        self.assertEqual(forged.status_code, 403)
+        self.assertIn('<a href="/lists">', forged.text)
+
+    def test_conflicts_are_headed_by_what_happened(self) -> None:
+        ann, address = self.ann, f"/lists/{self.ann.list}"
+        ann.add("milk")
+        change = ann.get(address).text.split('name="change" value="')[1].split('"')[0]
+        ann.post(f"/todos/{ann.find('milk')}/complete")
+        op = str(uuid.uuid4())
+        ann.post(address, title="bread", op=op)
+        for answer, heading in (
+            (ann.post("/undo", change=change), "Changed in the meantime"),
+            (ann.post("/lists", name="honey", op=op), "Already sent"),
+            (ann.post(f"{address}/leave"), "A list needs an owner"),
+            (ann.post("/messages/held/999/delete"), "Already sent"),
+        ):
+            self.assertRefused(answer, 409)
+            self.assertIn(f"<h1>{heading}</h1>", answer.text)
 
     def test_unknown_methods(self) -> None:
         """405, which says what can be done."""

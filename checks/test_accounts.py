@@ -18,7 +18,7 @@ from checks.support.database import BROWSER, Database
 from checks.support.programs import Program
 from checks.support.servers import ROOT, Server, address, dump, inside
 from checks.support.sockets import Socket, aside, play
-from checks.support.visitors import PASSWORD, Visitor, alerts, at, join, password_owner
+from checks.support.visitors import PASSWORD, Form, Visitor, alerts, at, join, password_owner
 from controllers.account import device
 from controllers.errors import path_without_key
 from models import (
@@ -342,6 +342,32 @@ def test_names_are_not_changed_all_day(database: Database) -> None:
         database.do(usernames.change, database.cy, "cyan", "another hash")
     database.do(lambda: Change.update(at="2026-01-01T00:00:00.000Z").execute())
     assert database.do(usernames.change, database.ann, "Ann") == "ann"
+
+
+def test_two_windows_of_one_account(ann: Visitor) -> None:
+    """Each form of the account writes what was changed in it, and asks again with all of that."""
+
+    def stored() -> dict[str, str]:
+        return Form(ann.get("/account").text, "/account").fields
+
+    before = stored()
+    assert before["shortcuts"] == before["presence"] == "on"
+    unchecked = {name: value for name, value in before.items() if name != "presence"}
+    assert ann.post("/account", **unchecked | {"email": "a@example.org"}).status_code == 403
+    assert "presence" in stored()
+    given = {"email": "a@example.org", "current_password": PASSWORD}
+    assert ann.post("/account", **unchecked | given).status_code == 303
+    assert ann.post("/account", **before | {"language": "fr"}).status_code == 303  # the other one
+    after = stored()
+    assert (after["email"], after["language"]) == ("a@example.org", "fr")
+    assert after["shortcuts"] == "on" and "presence" not in after
+    refused = ann.post("/account", **unchecked | {"email": "b@example.org"})
+    again = Form(refused.text, "/account").fields
+    assert again == unchecked | {"email": "b@example.org", "current_password": ""}
+    ann.post("/account", language="")
+    ann.post("/account", delay_messages="on")
+    fields = {"email": "a@example.org", "language": "", "shortcuts": "on", "delay_messages": "on"}
+    assert stored() | {"seen": ""} == fields | {"username": ann.name, "seen": ""}
 
 
 def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:

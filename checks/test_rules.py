@@ -30,6 +30,7 @@ from models import (
     sessions,
     text,
     todos,
+    undo_steps,
     users,
 )
 from models.clock import instant
@@ -454,6 +455,101 @@ def test_undo_takes_back_nothing_of_others(database: Any, deed: str) -> None:
     assert database.do(everything, database) == before
 
 
+def steps(database: Database, person: Person) -> list[int | None]:
+    """Return the changes that a person would undo and redo now."""
+    found = database.do(undo_steps.next_steps, person, database.page()[0])
+    return [step and step.id for step in found]
+
+
+def step(database: Database, way: int) -> None:
+    """Let Ann take a step back, or with 1 forth."""
+    database.do(undo_steps.undo, database.ann, steps(database, database.ann)[way])
+
+
+WALK: list[Any] = [
+    lambda h: todos.edit(h.ann, h.milk, title="oat milk"),
+    lambda h: todos.complete(h.ann, h.milk),
+    lambda h: todos.edit(h.ann, h.milk, notes="two bottles", assigned="ed"),
+    lambda h: todos.move(h.ann, h.milk, h.bread),
+    lambda h: todos.complete_all(h.ann, h.list, True),
+    lambda h: todos.clear_completed(h.ann, h.list),
+    lambda h: todos.restore(h.ann, h.milk),
+    lambda h: todos.delete(h.ann, h.milk),
+    lambda h: lists.rename(h.ann, h.list, "Casa"),
+    lambda h: todos.add(h.ann, h.list, "jam", "honey"),
+]
+
+
+def test_undo_goes_back_step_by_step(database: Any) -> None:
+    """Through all that was done, of the same todo too, and forth again, as often as one likes."""
+    database.milk, database.bread = database.add("milk", "bread")
+    states = [database.do(everything, database)]
+    for deed in WALK:
+        database.do(deed, database)
+        states.append(database.do(everything, database))
+    at = len(WALK)
+    for way, count in ((0, 10), (1, 4), (0, 2), (1, 8), (0, 5), (1, 3)):
+        for _ in range(count):
+            step(database, way)
+            at += 1 if way else -1
+            assert database.do(everything, database) == states[at], (way, at)
+    assert steps(database, database.ann)[1] is not None
+    database.do(todos.add, database.ann, database.list, "new")
+    assert steps(database, database.ann)[1] is None, "something else was done"
+    states[at:] = [states[at], database.do(everything, database)]
+    for number in reversed(range(at + 1)):
+        step(database, 0)
+        assert database.do(everything, database) == states[number]
+    step(database, 0)
+    step(database, 0)
+    assert database.titles() == [] and steps(database, database.ann)[0] is None
+
+
+def test_a_step_back_over_others(database: Database) -> None:
+    """What someone else did since to the same todo refuses it, until they undo that."""
+    milk, bread = database.add("milk", "bread")
+    database.do(todos.edit, database.ann, milk, title="oat milk")
+    database.do(todos.complete, database.ann, milk)
+    step(database, 0)
+    database.do(todos.edit, database.ed, bread, title="rye bread")  # is another todo
+    step(database, 0)
+    step(database, 1)
+    database.do(todos.complete, database.ed, milk)
+    theirs = database.last()
+    for way in (0, 1):
+        with pytest.raises(Conflict):
+            step(database, way)
+    assert database.titles() == ["✓oat milk", "rye bread"]
+    database.do(undo_steps.undo, database.ed, theirs)
+    step(database, 0)
+    assert database.titles() == ["milk", "rye bread"]
+    for change in (theirs, steps(database, database.ed)[1]):
+        assert change != steps(database, database.ann)[1]
+    assert steps(database, database.bob) == [None, None]
+    with pytest.raises(Conflict):
+        database.do(undo_steps.undo, database.ed, theirs)  # is undone already
+    with pytest.raises(NotFound):
+        database.do(undo_steps.undo, database.cy, theirs)
+
+
+def test_a_step_that_would_take_too_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is refused: how much is read for one is limited."""
+    milk, _ = database.add("milk", "bread")
+    database.do(todos.edit, database.ann, milk, title="oat milk")
+    database.do(todos.complete, database.ann, milk)
+    step(database, 0)
+    for name, value in (("NEAR", 1), ("READ_LIMIT", 10)):
+        with monkeypatch.context() as patch:
+            wanted = steps(database, database.ann)[0]
+            patch.setattr(undo_steps, name, value)
+            with pytest.raises(Conflict):
+                database.do(undo_steps.undo, database.ann, wanted)
+    step(database, 0)
+    assert database.titles() == ["milk", "bread"]
+
+
 def test_undo_leaves_other_todos_alone(database: Database) -> None:
     """A change can be taken back when others were made since, of something else."""
     milk, bread = database.add("milk", "bread")
@@ -529,14 +625,14 @@ def test_ones_own_last_change(database: Database) -> None:
     """Is offered to be taken back, for ten minutes, unless much was done since."""
 
     def last(person: Person) -> str | None:
-        told = database.do(history.last, person, database.page()[0])
+        told = database.do(undo_steps.last, person, database.page()[0])
         return told and told.verb
 
     assert (last(database.ann), last(database.ed)) == ("create", None)
     (milk,) = database.add("milk")
     database.do(todos.complete, database.ed, milk)
     assert (last(database.ann), last(database.ed)) == ("add", "complete")
-    database.add(*map(str, range(history.NEAR)))
+    database.add(*map(str, range(undo_steps.NEAR)))
     assert last(database.ed) is None
     old = instant(datetime.now(UTC) - timedelta(minutes=10, seconds=1))
     database.do(lambda: Change.update(at=old).execute())

@@ -307,13 +307,13 @@ def test_undo(deaf: Window) -> None:
     window.said("Deleted “milk”")
     page.click(".undo")
     window.shows("milk", "bread")
-    window.said("Undid a change to “milk”")
+    window.said("Undid: deleted “milk”")
     page.focus(f"{window.row(1)} .toggle")
     page.keyboard.press("d")
     window.shows("✓milk", "bread")
     page.keyboard.press("z")
     window.shows("milk", "bread")
-    page.click(".undo")
+    page.click(".redo")
     window.shows("✓milk", "bread")
     window.ann.post(f"/todos/{window.ann.find('milk')}", title="oat milk")
     page.keyboard.press("z")
@@ -321,8 +321,92 @@ def test_undo(deaf: Window) -> None:
     window.shows("✓oat milk", "bread")
 
 
+def test_undo_goes_back_one_by_one(window: Window) -> None:
+    """z each time the one before, Shift+z forth again, and it says which; also in a hurry."""
+    page = window.page
+    window.write("milk", "bread")
+    window.shows("milk", "bread")
+    page.dblclick(f"{window.row(1)} label")
+    page.fill(".edit", "oat milk")
+    page.keyboard.press("Enter")
+    page.keyboard.press("d")
+    window.shows("✓oat milk", "bread")
+    for said, *titles in (
+        ("Undid: completed “oat milk”", "oat milk", "bread"),
+        ("Undid: renamed “milk” to “oat milk”", "milk", "bread"),
+        ("Undid: added “bread”", "milk"),
+    ):
+        page.keyboard.press("z")
+        window.said(said)
+        window.shows(*titles)
+    for said, *titles in (
+        ("Redid: added “bread”", "milk", "bread"),
+        ("Redid: renamed “milk” to “oat milk”", "oat milk", "bread"),
+    ):
+        page.keyboard.press("Shift+z")
+        window.said(said)
+        window.shows(*titles)
+    road = Roadblock(page)
+    for key in ("z", "z", "z", "Shift+z"):
+        page.keyboard.press(key)
+    road.wait()
+    road.lift()
+    window.said("Redid: added “milk”")
+    window.shows("milk")
+    page.focus(".new-todo")
+    window.write("jam")
+    window.shows("milk", "jam")
+    assert page.locator(".redo").count() == 0, "something else was done"
+    page.click(".undo")
+    window.shows("milk")
+    page.click(".redo")
+    window.shows("milk", "jam")
+
+
+def test_the_message_comes_along(window: Window) -> None:
+    """To the page that a form without the script leads to; and to no other."""
+    page = window.page
+    window.ann.add("milk", "bread")
+    window.open()
+    assert page.locator(".said").is_hidden()
+
+    def open_todo() -> None:
+        page.click(f"{window.row(1)} .rename")
+        with window.leaving():
+            page.click(".editing .more")
+
+    open_todo()
+    page.fill("#title", "oat milk")
+    with window.leaving():
+        page.click("main .primary")
+    assert page.is_visible(".said")
+    window.said("Renamed “milk” to “oat milk”")
+    open_todo()
+    with window.leaving():
+        page.click("main .cancel")
+    assert page.locator(".said").is_hidden()
+    open_todo()
+    with window.leaving():
+        page.click("main >> text=Delete")
+    assert page.is_visible(".said")
+    window.said("Deleted “oat milk”")
+    page.click(".list-menu summary")
+    with window.leaving():
+        page.click("text=Trash")
+    assert page.locator(".said").is_hidden()
+    with window.leaving():
+        page.click(".told button")
+    assert page.is_visible(".said")
+    window.said("Restored “oat milk”")
+    with window.leaving():
+        page.click(".undo")
+    assert "oat milk" in page.inner_text(".told")
+    assert page.is_visible(".said")
+    window.said("Undid: restored “oat milk”")
+
+
 def test_undo_means_what_was_done_last(window: Window) -> None:
-    """Also when that is still on its way; and twice in a hurry is not undo and redo."""
+    """Also when that is still on its way; and a button pressed twice in a hurry does it once."""
     page = window.page
     window.write("milk", "bread")
     window.shows("milk", "bread")
@@ -333,12 +417,12 @@ def test_undo_means_what_was_done_last(window: Window) -> None:
     road.wait()
     assert page.evaluate(PRESENT) == ["✓milk", "bread"]
     road.lift()
-    window.said("Undid a change to “milk”")
+    window.said("Undid: completed “milk”")
     window.shows("milk", "bread")
     page.click(f"{window.row(2)} .destroy")
     window.said("Deleted “bread”")
     page.evaluate("() => { const b = document.querySelector('.undo'); b.click(); b.click() }")
-    window.said("Undid a change to “bread”")
+    window.said("Undid: deleted “bread”")
     window.shows("milk", "bread")
     assert page.locator("[role=alert]").count() == 0
 
@@ -485,7 +569,7 @@ def test_keys(window: Window) -> None:
     page.keyboard.press("/")
     assert window.focus() == "new-todo" and page.input_value(".new-todo") == ""
 
-    window.ann.post("/account", language="")
+    window.ann.post("/account", seen="shortcuts=on")  # and no such box is checked now
     window.open()
     page.evaluate("document.activeElement.blur()")
     for key in "njd?z":

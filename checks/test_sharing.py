@@ -264,14 +264,14 @@ def test_who_is_here(windows: list[Window], server: Server) -> None:
     here = "document.querySelector('#talk .here').textContent"
     until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
     until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")
-    theirs.ann.post("/account", language="", shortcuts="on")  # in another tab
+    theirs.ann.post("/account", seen="presence=on")  # unchecked in another tab
     until(mine.page, f"{here} === 'Nobody else is here right now.'")
-    theirs.ann.post("/account", language="", shortcuts="on", presence="on")
+    theirs.ann.post("/account", presence="on")
     theirs.page.reload()
     until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
     theirs.page.goto(f"{server.url}/lists")
     until(mine.page, f"{here} === 'Nobody else is here right now.'")
-    theirs.ann.post("/account", language="", shortcuts="on")
+    theirs.ann.post("/account", seen="presence=on")
     theirs.page.goto(f"{server.url}/lists/{mine.ann.list}")
     live(theirs)
     until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")

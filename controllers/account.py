@@ -1,6 +1,7 @@
 """The account pages: preferences, password, sessions, and closing the account."""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, urlencode
 
 from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
 from models import account_closing, accounts, usernames, users
@@ -31,16 +32,30 @@ class AccountHandler(AccountPageHandler):
     """The username, the e-mail address, the language, and preferences."""
 
     async def show(self) -> None:
-        email = await self.app.read(accounts.email_of, self.current_user)
+        person = self.current_user
+        email = await self.app.read(accounts.email_of, person)
+        stored = {"username": person.username, "email": email, "language": person.language or ""}
+        stored |= {name: "on" for name in accounts.SWITCHES if getattr(person, name)}
+        form = self.typed if self.error else stored | {"seen": urlencode(stored)}
         sections = [await section(self) for section in SECTIONS]
-        values = {"email": email, "sections": sections, "languages": accounts.LANGUAGES.items()}
+        values = {"form": form, "sections": sections, "languages": accounts.LANGUAGES.items()}
         self.render("account/index.html", **values)
+
+    def changed(self) -> dict[str, str]:
+        """Return what was changed in the form, which tells what it showed, as it is `seen`.
+
+        A box that isn't checked isn't sent.
+        """
+        seen = dict(parse_qsl(self.field("seen"), keep_blank_values=True))
+        typed = dict.fromkeys(seen, "") | self.typed
+        return {name: value for name, value in typed.items() if value != seen.get(name)}
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Save them; another name or e-mail address takes the password (ASVS 6.3.7)."""
-        person, email = self.current_user, self.typed.get("email")
-        name = users.clean_username(self.typed.get("username", person.username))
+        """Save what was changed; another name or e-mail address takes the password (ASVS 6.3.7)."""
+        person, changed = self.current_user, self.changed()
+        name, email = changed.get("username", person.username), changed.get("email")
+        name = users.clean_username(name)
         known = await self.app.read(accounts.email_of, person)
         another = email is not None and email.strip() != known
         if another:
@@ -48,12 +63,12 @@ class AccountHandler(AccountPageHandler):
         renamed = name != person.username
         if another or renamed:
             await self.check_password()
-        switches = {name: bool(self.field(name)) for name in accounts.SWITCHES}
+        switches = {each: bool(changed[each]) for each in accounts.SWITCHES if each in changed}
 
         def save() -> None:
             if renamed:
                 usernames.change(person, name, self.verified_hash)
-            accounts.prefer(person, self.field("language"), **switches)
+            accounts.prefer(person, changed.get("language"), **switches)
             if another:
                 accounts.set_email(person, email or "", self.verified_hash)
 

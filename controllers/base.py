@@ -129,15 +129,6 @@ class OpenHandler(BaseHandler):
         return True
 
 
-class MissingHandler(OpenHandler):
-    """Every address that isn't in the table: 404, whatever the method."""
-
-    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
-
-    async def prepare(self) -> None:
-        raise NotFound
-
-
 class PageHandler(BaseHandler):
     """A page for people: their session, the fields of a form, and what templates need."""
 
@@ -258,6 +249,18 @@ class PageHandler(BaseHandler):
     def moment(self, at: str) -> str:
         """Return an instant of the database in words, in UTC; a script knows the reader's zone."""
         return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
+
+
+class MissingHandler(OpenHandler, PageHandler):
+    """Every address that isn't in the table: 404, whatever the method."""
+
+    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
+    public = True
+
+    async def prepare(self) -> None:
+        """Find out who is asking, for the navigation of the page."""
+        await super().prepare()
+        raise NotFound
 
 
 class FormHandler(PageHandler):

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 from tornado.escape import xhtml_escape
 
 from controllers.base import PageHandler
-from models import history, lists, text, todos
-from models.clock import clock
+from models import lists, text, todos
 from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
@@ -74,13 +73,6 @@ def read_rows(
     return access, found, {row.id: label(row.title, known) for row in linked_titles}
 
 
-def read_last(
-    person: Person, access: lists.ListAccess
-) -> tuple[history.ChangeRecord | None, history.ChangeRecord | None]:
-    """Return a reader's last change of a list, and the last one by others."""
-    return history.last(person, access), history.last(person, access, history.BY_OTHERS)
-
-
 def label(words: str, known: dict[str, str]) -> bytes:
     """Return `linked`; where it shows known titles, what was written is in `title`, for scripts."""
     html = linked(words, known)
@@ -124,8 +116,7 @@ class ListPageHandler(PageHandler):
         elif editing or self.error or self.request.query_arguments:
             self.finish(await self.draw_page(page, editing))
         else:
-            # Undo isn't offered for ever, so a page isn't cached for ever.
-            key = (list_id, page.digest, clock.seconds() // history.RECENT.seconds)
+            key = list_id, page.digest
 
             async def draw() -> bytes:
                 return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
@@ -149,7 +140,7 @@ class ListPageHandler(PageHandler):
         return self.render_string(self.template, **page.values(), **elements, editing=editing)
 
     async def draw_elements(self, page: PageContext, editing: int) -> Elements:
-        """Return the elements of the page: the side bar, the rows, the last changes, PARTS."""
+        """Return the elements of the page: the side bar, the rows, PARTS."""
         badges: dict[int, bytes] = {}
         for part in PARTS:
             badges |= await part.badges(self) if part.badges else {}
@@ -157,23 +148,14 @@ class ListPageHandler(PageHandler):
         elements = {"side": self.render_string("todos/side.html", **side)}
         if page.shown in todos.FILTERS:
             elements["rows"] = await self.draw_rows(page, editing)
-        elements |= await self.draw_last(page)
+        return elements | await self.draw_parts(page)
+
+    async def draw_parts(self, page: PageContext) -> Elements:
+        """Return the elements that extras add; there is always one that says what happened."""
+        elements = {"status": self.render_string("todos/status.html", list=page.access)}
         for part in PARTS:
             elements |= await part.draw(self, page)
         return elements
-
-    async def draw_last(self, page: PageContext) -> Elements:
-        """Return what is the reader's alone: their last change, and the last one by others."""
-        last, news = await self.app.read(read_last, self.current_user, page.access)
-        # There is no undo of making or restoring a list by a key.
-        if last and last.kind == "list" and last.former is None:
-            last = None
-        undoable = page.access.may("change" if last and last.kind == "todo" else "rename")
-        values = page.values() | {"last": last, "undoable": undoable, "news": news}
-        return {
-            "status": self.render_string("todos/status.html", **values),
-            "news": self.render_string("todos/news.html", **values),
-        }
 
     async def draw_rows(self, page: PageContext, editing: int) -> bytes:
         """Return the rows and the counts below them, which all with the same right share."""

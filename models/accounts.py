@@ -30,15 +30,16 @@ def set_email(person: Person, email: str, stored: str | None = None) -> None:
 
 
 @unit
-def prefer(person: Person, language: str, **switches: bool) -> None:
+def prefer(person: Person, language: str | None = None, **switches: bool) -> None:
     """Store how `person` wants their pages: one of LANGUAGES, or empty for the browser's.
 
-    The switches are those of SWITCHES. Raises Invalid.
+    The switches are those of SWITCHES. What isn't given stays. Raises Invalid.
     """
-    if language not in ("", *LANGUAGES):
+    if language not in (None, "", *LANGUAGES):
         raise Invalid("language", "Unsupported language.")
-    values = {"language": language or None, **switches}
-    User.update(values).where(User.id == person.id).execute()
+    values = {} if language is None else {"language": language or None}
+    if values | switches:
+        User.update(values | switches).where(User.id == person.id).execute()
 
 
 @unit

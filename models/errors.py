@@ -44,7 +44,10 @@ class WrongPassword(Invalid):
 
 
 class Conflict(Exception):
-    """Someone has changed the same thing since (409). Its one argument is an English sentence."""
+    """It isn't as it would have to be for this (409), as someone has changed it since, say.
+
+    Its arguments are English: a sentence, and if there is another the heading of its page.
+    """
 
 
 class Pruned(Exception):

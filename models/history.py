@@ -2,17 +2,14 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from models import lists, text, todos
-from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery, unit
+from models.clock import now
+from models.database import unit
 from models.errors import Conflict, NotFound
 from models.tables import CALLED, Change, Person, User
 
-RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
-NEAR = 500  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
 # By verb and kind: for one todo or list, and for several todos. app.py adds those of extras.
 SENTENCES = {
@@ -26,35 +23,19 @@ SENTENCES = {
     "delete todo": Ns_("Deleted “{title}”", "Deleted {count} todos"),
     "clear todo": Ns_("Cleared “{title}”", "Cleared {count} completed todos"),
     "restore todo": Ns_("Restored “{title}”", "Restored {count} todos"),
-    "undo todo": Ns_("Undid a change to “{title}”", "Undid a change to {count} todos"),
-    "redo todo": Ns_("Redid a change to “{title}”", "Redid a change to {count} todos"),
-    "redo list": (N_("Redid a change to the list “{title}”"), ""),
     "create list": (N_("Created the list “{title}”"), ""),
     "rename list": (N_("Renamed the list “{before}” to “{title}”"), ""),
     "delete list": (N_("Deleted the list “{title}”"), ""),
-    "undo list": (N_("Undid a change to the list “{title}”"), ""),
     "invite member": (N_("Shared the list with {title}"), ""),
     "role member": (N_("Changed {title}'s role"), ""),
     "remove member": (N_("Removed {title}"), ""),
     "leave member": (N_("Left the list"), ""),
     "assign todo": (N_("Reassigned “{title}”"), ""),
 }
+BACK = {"undo": N_("Undid: {change}"), "redo": N_("Redid: {change}")}
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
-TOLD = (Change.title, Change.former, Change.touched)
+TOLD = (Change.title, Change.former, Change.touched, Change.origin, Change.origin_verb)
 EVERY: Any = Change.select(*FACTS, *TOLD).join(User)
-# Both at each page that has changed: 92 us; 940 as a plain query (2026-11).
-NEWLY = (
-    EVERY.where(
-        Change.list == Param("list"),
-        Change.version > Param("since"),
-        Change.at > Param("recent"),
-    )
-    .order_by(Change.version.desc())
-    .limit(1)
-)
-KIND = Change.kind.in_(("todo", "list"))
-LAST = PreparedQuery(NEWLY.where(Change.user == Param("person"), KIND))
-BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
 
 
 class ChangeRecord(NamedTuple):
@@ -69,26 +50,21 @@ class ChangeRecord(NamedTuple):
     title: str
     former: str | None
     touched: int
+    origin: int | None  # which change it undoes or redoes, and what that did
+    origin_verb: str | None
     undoable: bool = True
 
     def message(self, translate: Callable[..., str]) -> str:
         """Return what was done, in the language of `translate`."""
+        if self.origin_verb:
+            what = self._replace(verb=self.origin_verb, origin_verb=None)
+            if self.verb == "undo" and self.former is not None:  # back to its former title
+                what = what._replace(title=self.former, former=self.title)
+            told = what.message(translate)
+            return translate(BACK[self.verb]).format(change=told[0].lower() + told[1:])
         one, several = SENTENCES[f"{self.verb} {self.kind}"]
         sentence = translate(one, several, self.touched) if several else translate(one)
         return sentence.format(title=self.title, before=self.former, count=self.touched)
-
-
-def last(
-    person: Person, seen: lists.ListAccess, query: PreparedQuery = LAST
-) -> ChangeRecord | None:
-    """Return the person's own last change of the list, if it is recent enough to regret.
-
-    Or, by another `query`, the last one BY_OTHERS.
-    """
-    since, recent = seen.version - NEAR, instant(moment() - RECENT)
-    for row in query(list=seen.id, person=person.id, since=since, recent=recent):
-        return ChangeRecord(*row)
-    return None
 
 
 def page(
@@ -120,8 +96,10 @@ def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int])
 
 
 @unit
-def undo(person: Person, change_id: int) -> int | None:
+def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> int | None:
     """Take a change back, which is a change too; return the list's id, None when it is deleted now.
+
+    `at`, if its todos were changed since and all that is undone, are their versions now, by id.
 
     Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
     """
@@ -132,7 +110,7 @@ def undo(person: Person, change_id: int) -> int | None:
         action = "change" if of_todos else "rename" if change.former is not None else "delete"
         query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
         seen = lists.get_for(person, list_id, action, query)
-        if not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
+        if not at and not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
             raise Conflict("This has been changed since, so it can't be undone.")
         was = {row["id"]: row for row in json.loads(before)}
         verb = "redo" if change.verb == "undo" else "undo"
@@ -140,13 +118,19 @@ def undo(person: Person, change_id: int) -> int | None:
             noted = any("notes" in row for row in was.values())
             most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
             new = {"deleted_at": now()}
-            current = todos.present(seen.id, most, todos.WRITTEN_AT, change.version)
+            current = []
+            for version in {*at.values()} if at else [change.version]:
+                rows = todos.present(seen.id, most, todos.WRITTEN_AT, version)
+                current += [row for row in rows if not at or row["id"] in at]
             pairs = [(t, columns_before(person, t, was[t["id"]]) if was else new) for t in current]
             todos.rewrite(person, seen, verb, pairs)
-            return seen.id
-        after = seen._replace(name=was[seen.id]["name"]) if was else None
-        lists.rewrite(person, seen, verb, after, gone=gone)
-        return seen.id if after else None
+        else:
+            after = seen._replace(name=was[seen.id]["name"]) if was else None
+            lists.rewrite(person, seen, verb, after, gone=gone)
+        origin, was_verb = change.origin or change.id, change.origin_verb or change.verb
+        of: Any = {"origin": origin, "origin_verb": was_verb}
+        Change.update(of).where(Change.list == seen.id, Change.version > seen.version).execute()
+        return seen.id if of_todos or was else None
     raise NotFound
 
 

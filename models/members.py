@@ -9,6 +9,7 @@ from models import database, lists, todos, users
 from models.database import unit
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
 from models.tables import Member, Person, User
+from models.text import N_
 
 MEMBERS_LIMIT = 200
 # What extras do in the same transaction when someone has joined, got another role or left: filled
@@ -102,7 +103,7 @@ def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | No
     """Raise Conflict when nobody would own the list once `name` has `role`."""
     others = [had for member, (_, had) in members.items() if member != name]
     if "owner" not in (role, *others):
-        raise Conflict("Make someone else an owner first.")
+        raise Conflict("Make someone else an owner first.", N_("A list needs an owner"))
 
 
 def present(list_id: int) -> dict[str, tuple[int, str]]:

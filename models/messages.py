@@ -125,7 +125,7 @@ def drop(person: Person, held_id: int) -> int:
     mine = (ScheduledMessage.id == held_id, ScheduledMessage.user == person.id)
     list_id = ScheduledMessage.select(ScheduledMessage.list).where(*mine).scalar()
     if not ScheduledMessage.delete().where(*mine).execute():
-        raise Conflict("This message has already been sent.")
+        raise Conflict("This message has already been sent.", N_("Already sent"))
     return int(list_id)
 
 

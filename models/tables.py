@@ -140,7 +140,8 @@ class Change(Table):
 
     These hold only what has changed. `title` is what the first of `touched` rows is called, and
     `former` what it was called before, null for a new one and one that is gone: for history, which
-    reads no arrays. A list's versions run 1, 2, 3, ... without a gap, each with its row here.
+    reads no arrays. What undoes or redoes a change says which: `origin`, its id, and `origin_verb`.
+    A list's versions run 1, 2, 3, ... without a gap, each with its row here.
     """
 
     blank = {"before": "[]", "after": "[]", "title": "", "former": None}  # noqa: RUF012
@@ -155,6 +156,8 @@ class Change(Table):
     before = TextField()
     after = TextField()
     at = CharField(24)
+    origin = BigIntegerField(null=True)
+    origin_verb = CharField(20, null=True)
 
     class Meta:
         indexes = ((("list", "version"), True),)

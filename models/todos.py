@@ -14,7 +14,12 @@ from models.tables import CALLED, Change, List, Member, Person, Todo, User
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
 TODOS_LIMIT = 10_000  # in a list
-FILTERS = ("all", "active", "completed", "mine")
+FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
+    "all": lambda person, completed, assigned: True,
+    "active": lambda person, completed, assigned: not completed,
+    "completed": lambda person, completed, assigned: bool(completed),
+    "mine": lambda person, completed, assigned: assigned == person.id,
+}
 # Where titles of the addresses in a list's texts come from, by address: filled by app.py.
 ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 
@@ -94,11 +99,7 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     seen = lists.get_for(person, list_id)
     every = ROWS(list=list_id)
     completed = sum([row[2] for row in every])
-    through = every
-    if shown == "mine":
-        through = [row for row in every if row[6] == person.id]
-    elif shown != "all":
-        through = [row for row in every if row[2] == (shown == "completed")]
+    through = [row for row in every if FILTERS[shown](person, row[2], row[6])]
     ids = {number for row in through for number in row[4:] if number and seen.people > 1}
     names = users.names(ids)
     made = [Row._make((*row[:4], tuple(map(names.get, row[4:])))) for row in through]
@@ -111,15 +112,18 @@ def address_titles(list_id: int) -> dict[str, str]:
 
 
 @unit
-def add(person: Person, list_id: int, *titles: str, field: str = "title") -> list[int]:
-    """Put todos at the end of the list, as one change; return their ids.
+def add(
+    person: Person, list_id: int, *titles: str, field: str = "title", mine: bool = False
+) -> list[int]:
+    """Put todos at the end of the list, for `person` to do or anyone, as one change; return ids.
 
     Raises NotFound, Forbidden, Invalid for `field`.
     """
     seen = lists.get_for(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
         raise Invalid(field, "Too many todos at once: at most {limit}.", limit=SEVERAL_LIMIT)
-    made = insert(person, seen, [{"title": title} for title in titles], field=field)
+    assigned = {"assigned_to": person.id if mine else None}
+    made = insert(person, seen, [{"title": title} | assigned for title in titles], field=field)
     return [row["id"] for row in made]
 
 
@@ -133,8 +137,8 @@ def insert(
 ) -> list[lists.Described]:
     """Put todos into the list as one change, and return them.
 
-    Each has a `title`, and if wanted `notes`, `completed`, `completed_at`, `order` and `created`.
-    Raises Invalid, also for more than `most` in the list.
+    Each has a `title`, and if wanted `notes`, `completed`, `completed_at`, `order`, `created` and
+    `assigned_to`. Raises Invalid, also for more than `most` in the list.
     """
     if seen.total + len(news) > most:
         raise Quota(field, "Too many todos in one list: at most {limit}.", limit=most)
@@ -147,6 +151,7 @@ def insert(
         row["notes"] = text.several("notes", new.get("notes", ""), NOTES_LIMIT)
         row |= {"created": new.get("created", at), "updated": at, "added_by": person.id}
         row |= {"completed_at": by and new.get("completed_at", at), "completed_by": by}
+        row["assigned_to"] = new.get("assigned_to")
         ((row["id"], row["position"]),) = ADD(**row)
         rows.append(row)
     made = described(rows)
@@ -284,21 +289,29 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 
 
 @unit
-def complete_all(person: Person, list_id: int, completed: bool) -> None:
-    """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
+def complete_all(person: Person, list_id: int, completed: bool, shown: str = "all") -> None:
+    """Tick every todo that a filter shows, or open them again. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new = ticked(person, completed)
-    others = [todo for todo in present(list_id, 0) if bool(todo["completed_at"]) != completed]
+    others = [t for t in filtered(person, list_id, shown) if bool(t["completed_at"]) != completed]
     rewrite(person, seen, "complete" if completed else "reopen", [(t, new) for t in others])
 
 
 @unit
-def clear_completed(person: Person, list_id: int) -> None:
-    """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
+def clear_completed(person: Person, list_id: int, shown: str = "all") -> None:
+    """Put every completed todo that a filter shows in the trash. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new: Columns = {"deleted_at": now()}
-    pairs = [(todo, new) for todo in present(list_id, 0) if todo["completed_at"]]
+    pairs = [(t, new) for t in filtered(person, list_id, shown) if t["completed_at"]]
     rewrite(person, seen, "clear", pairs)
+
+
+def filtered(person: Person, list_id: int, shown: str) -> list[Columns]:
+    """Return those of a list's todos that a filter shows. Raises Invalid when it is none."""
+    if shown not in FILTERS:
+        raise Invalid("shown", "There is no such filter.")
+    every, passes = present(list_id, 0), FILTERS[shown]
+    return [t for t in every if passes(person, t["completed_at"], t["assigned_to"])]
 
 
 def unassign(person: Person, list_id: int, user: int) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
 import requests
@@ -88,6 +89,43 @@ def rows(page: str) -> list[Row]:
     """Return the todos on a page."""
     found = re.findall(r'<li id="todo-(\d+)".*?class="(.*?)".*?<label.*?>(.*?)</label>', page, re.S)
     return [Row(int(i), unescape(t), "completed" in c.split()) for i, c, t in found]
+
+
+class Form(HTMLParser):
+    """The form of a page that is sent to `action`: its `fields` as a browser would send them."""
+
+    def __init__(self, page: str, action: str) -> None:
+        super().__init__()
+        self.action = action
+        self.inside = False
+        self.fields: dict[str, str] = {}
+        self.name = ""  # of the textarea or the select that is open
+        self.feed(page)
+        self.fields.pop("_xsrf", None)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.inside = given.get("action") == self.action
+        elif not self.inside:
+            return
+        elif tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
+            self.fields[given["name"]] = given.get("value", "")
+        elif tag in ("textarea", "select"):
+            self.name = given["name"]
+            self.fields[self.name] = ""
+        elif "selected" in given and "value" in given:
+            self.fields[self.name] = given["value"]
+        self.chosen = tag == "textarea" or ("selected" in given and "value" not in given)
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.name and self.chosen:
+            self.fields[self.name] = data.removeprefix("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.chosen = False
+        if tag in ("textarea", "select"):
+            self.name = ""
 
 
 def bare(page: str) -> str:

@@ -145,6 +145,8 @@ def up(migrator, db):
         before = TextField()
         after = TextField()
         at = CharField(24)
+        origin = BigIntegerField(null=True)
+        origin_verb = CharField(20, null=True)
 
     class Usage(Table):
         user = ForeignKeyField(User, unique=True)

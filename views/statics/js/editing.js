@@ -13,7 +13,7 @@ export function openRow(row, text = storedTitle(row), focus = true) {
   if (!row.matches(".editing")) row.prepend($("#open").content.cloneNode(true));
   row.classList.add("editing");
   $(".editor", row).setAttribute("action", `/todos/${row.dataset.id}`);
-  $(".more", row).href = `/todos/${row.dataset.id}`;
+  $(".more", row)?.setAttribute("href", `/todos/${row.dataset.id}`);
   const edit = $(".edit", row);
   edit.setAttribute("aria-labelledby", `w t-${row.dataset.id}`);
   edit.value = text;

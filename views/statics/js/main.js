@@ -7,7 +7,7 @@ import { closeRow, openRow, saveRow } from "./editing.js";
 import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
 import { moveRow } from "./order.js";
-import { enqueue, mustWait, unanswered, undo, whenSent } from "./sending.js";
+import { enqueue, mustWait, press, unanswered, whenSent } from "./sending.js";
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
 
@@ -15,14 +15,14 @@ document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
   if (form.method === "dialog") return;
   if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
-    if (!mustWait()) return ignoreNews();
+    if (!mustWait()) return ignoreNews(sessionStorage.setItem("sent", form.action));
     event.preventDefault();
     return whenSent(() => form.requestSubmit(button));
   }
   event.preventDefault();
   const row = (button ?? form).closest(ROW);
-  if (button?.matches(".undo") && unanswered()) undo();
-  else if (button?.closest(".menu")) saveAndMove(row, button.className);
+  if (button?.matches(".undo") && unanswered()) return; // pressed twice
+  if (button?.closest(".menu")) saveAndMove(row, button.className);
   else submit(form, button, row);
 });
 
@@ -53,9 +53,14 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
-  z: undo,
+  z: backOrForth,
+  Z: backOrForth, // with Shift, or Caps Lock
   "?": () => $("#keys")?.showModal(),
 };
+
+function backOrForth(row, { repeat, shiftKey }) {
+  if (!repeat) press(shiftKey ? ".redo" : ".undo:not(.redo)");
+}
 
 function step(row, by) {
   const rows = $$(ROW);
@@ -75,7 +80,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "F2" && row && act && !typing) openRow(row);
   else if (arrow && event.altKey && row && act && !typing) moveRow(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row);
+  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row, event);
   else return;
   event.preventDefault();
 });
@@ -85,4 +90,10 @@ $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
 
+// The page that such a form leads to says what it did, if that was to a list.
+if ($("#status")) {
+  const sent = /\/(lists|todos|undo)\b/.test(sessionStorage.getItem("sent"));
+  if (sent && !$("[role=alert]")) $("#status").dataset.fresh = "";
+  sessionStorage.removeItem("sent");
+}
 if (field && list && location.search) history.replaceState(null, "", location.pathname);

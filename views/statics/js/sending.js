@@ -78,10 +78,11 @@ export async function request({ address, body }, headers) {
   }
 }
 
-// What was done last has a name when it is answered.
-export function undo() {
-  if (!queue.length) $(".undo")?.click();
-  else if (!queue.some(isUndo)) afterwards = undo;
+// Presses Undo or Redo. What was done last, or undone, has its button when it is answered.
+export function press(button) {
+  const before = afterwards;
+  if (!queue.length) $(button)?.click();
+  else afterwards = () => (before?.(), press(button));
 }
 
 // Goes to another page, or reloads this one. What was typed is kept, also in a refused action.
