@@ -18,6 +18,7 @@ import models.accounts
 import models.cleanup
 import models.history
 import models.idempotency
+import models.invitations
 import models.invites
 import models.links
 import models.lists
@@ -37,6 +38,7 @@ from controllers import (
     files,
     health,
     history,
+    invitations,
     invites,
     list_page,
     lists,
@@ -50,13 +52,14 @@ from controllers import (
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
+from controllers.api import invitations as api_invitations
 from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
-from controllers.base import ONCE, MissingHandler
+from controllers.base import NOTICES, ONCE, MissingHandler
 from controllers.errors import path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
@@ -85,6 +88,7 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/invites", invites.InvitesHandler, name="invites"),
     url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
     url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
+    url(rf"/lists/{ID}/accept", invitations.AcceptHandler, name="accept"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
@@ -127,6 +131,8 @@ API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (rf"/api/lists/{ID}/messages", api_messages.MessagesHandler),
     (rf"/api/lists/{ID}/members", api_members.MembersHandler),
     (rf"/api/lists/{ID}/members/{NAME}", api_members.MemberHandler),
+    (rf"/api/lists/{ID}/accept", api_invitations.AcceptHandler),
+    (rf"/api/lists/{ID}/leave", api_members.LeaveHandler),
     (rf"/api/lists/{ID}/changes", api_changes.ChangesHandler),
     (r"/api/tokens", api_tokens.TokensHandler),
     (rf"/api/tokens/{ID}", api_tokens.TokenHandler),
@@ -145,10 +151,20 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
 }
 # What extras add to the core, and to each other: see there.
 list_page.PARTS[:] = [messages.PART]
-lists.MEMBERS_PARTS[:] = [invites.draw]
+NOTICES[:] = [invitations.notice]
+lists.LISTS_PARTS[:] = [invitations.draw]
+lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
-models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
+models.members.ASK[:] = [models.invitations.ask]
+models.members.END[:] = [models.invitations.end]
+models.members.AFTER_ROLE_CHANGE[:] = [
+    models.invitations.follow,
+    models.invites.end_links,
+    models.messages.skip_earlier,
+]
+api_members.ALSO[:] = [models.invitations.pending]
+api_lists.ALSO[:] = [models.invitations.waiting]
 models.accounts.AFTER_PASSWORD_CHANGE[:] = [
     models.password_resets.delete_all,
     models.rate_limits.forget,
@@ -157,6 +173,7 @@ models.lists.AFTER_CHANGE[:] = [models.quota.charge]
 models.quota.TEXTS[:] = [models.messages.Message.text]
 models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
+models.history.SENTENCES |= models.invitations.SENTENCES
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]

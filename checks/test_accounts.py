@@ -346,6 +346,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     shared = ann.post("/lists", name="Casa").headers["Location"]
     ann.post(shared, title="milk")
     ann.post(f"{shared}/members", username=cy.name, role="viewer")
+    cy.post(f"{shared}/accept")
     ann.post(f"{shared}/messages", text="Hello")
     program = Program(server, ann.name)
     page = ann.get("/account/close").text

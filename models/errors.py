@@ -74,7 +74,13 @@ class TooMany(Invalid):
                 "Too many wrong passwords: this account is locked on this device. "
                 "Log in where you logged in before, or reset the password."
             )
-        minutes = -(-self.seconds // 60)
+        minutes, hours = -(-self.seconds // 60), -(-self.seconds // 3600)
+        if hours > 2:
+            return translate(
+                "Too many attempts. Try again in {hours} hour.",
+                "Too many attempts. Try again in {hours} hours.",
+                hours,
+            ).format(hours=hours)
         return translate(
             "Too many attempts. Try again in {minutes} minute.",
             "Too many attempts. Try again in {minutes} minutes.",

@@ -15,8 +15,8 @@ from models.database import lock
 from models.errors import TooMany
 from models.tables import Person, Table
 
-NEVER = "9999"  # sorts after every instant
-IN_A_ROW = 100  # wrong passwords, after which only a browser that was let in before may try
+lifted = False  # whether nothing is counted: see --throttle
+IN_A_ROW = 100  # wrong passwords, after which there is one try a day
 
 
 class RateLimit(Table):
@@ -35,16 +35,27 @@ class Rule(NamedTuple):
     free: int
     window: timedelta
     pauses: tuple[int, ...] = ()  # minutes; the last one again and again
-    most: int = 0  # in a row, then never
+    most: int = 0  # in a row, then one a day
 
 
-QUARTER = timedelta(minutes=15)
+QUARTER, DAY = timedelta(minutes=15), timedelta(days=1)
 RULES = {
     "name": Rule(5, QUARTER, (1, 2, 4, 8, 15), IN_A_ROW),
     "device": Rule(5, QUARTER, (1, 2, 4, 8, 15)),
     "address": Rule(30, QUARTER),
     "signup": Rule(10, timedelta(hours=1)),
+    "invite": Rule(50, DAY),
 }
+
+
+def rule_of(bucket: RateLimit) -> Rule:
+    return RULES[bucket.key.partition(":")[0]]
+
+
+def longest(bucket: RateLimit) -> timedelta:
+    """Return the longest time for which a bucket can be shut."""
+    rule = rule_of(bucket)
+    return DAY if rule.most else max(rule.window, timedelta(minutes=max(rule.pauses, default=0)))
 
 
 def network(address: str) -> str:
@@ -60,6 +71,8 @@ def network(address: str) -> str:
 
 def count(*keys: str) -> None:
     """Count a try under keys like `address:10.0.0.1`. Raises TooMany, and then counts nothing."""
+    if lifted:
+        return
     for key in keys:
         lock(RateLimit, RateLimit.key == key)
     this, at = moment(), now()
@@ -67,13 +80,15 @@ def count(*keys: str) -> None:
     buckets = [
         RateLimit.get_or_none(RateLimit.key == key) or RateLimit(key=key, **none) for key in keys
     ]
-    farthest = instant(this + timedelta(hours=1))  # beyond it, a clock was set back
-    until = max((b.until for b in buckets if not farthest < b.until < NEVER), default="")
-    if until > at:
-        ends = datetime.fromisoformat(until) if until != NEVER else this + QUARTER
-        raise TooMany(int((ends - this).total_seconds()) + 1, locked=until == NEVER)
+    # Beyond its longest pause, a clock was set back.
+    shut = [b for b in buckets if at < b.until <= instant(this + longest(b) + QUARTER)]
+    if shut:
+        last_shut = max(shut, key=lambda b: b.until)
+        ends = datetime.fromisoformat(last_shut.until)
+        locked = last_shut.total >= (rule_of(last_shut).most or last_shut.total + 1)
+        raise TooMany(int((ends - this).total_seconds()) + 1, locked=locked)
     for bucket in buckets:
-        rule = RULES[bucket.key.partition(":")[0]]
+        rule = rule_of(bucket)
         last = max(bucket.since, bucket.until) if rule.pauses else bucket.since
         if last < instant(this - rule.window):
             bucket.recent, bucket.since = 0, at
@@ -81,7 +96,7 @@ def count(*keys: str) -> None:
         bucket.total += 1
         late = bucket.recent - rule.free
         if rule.most and bucket.total >= rule.most:
-            bucket.until = NEVER
+            bucket.until = instant(this + DAY)
         elif late >= 0 and rule.pauses:
             pause = rule.pauses[min(late, len(rule.pauses) - 1)]
             bucket.until = instant(this + timedelta(minutes=pause))

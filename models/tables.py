@@ -97,13 +97,17 @@ class List(Table):
 
 
 class Member(Table):
-    """Someone's place in a list, the list's place among theirs, and the last message they read."""
+    """Someone's place in a list, the list's place among theirs, and the last message they read.
+
+    They made the list or `accepted` to share it, or else someone who knew them added them.
+    """
 
     list = ForeignKeyField(List, backref="+", index=False)
     user = ForeignKeyField(User, backref="+")
     role = CharField(6)
     position = DoubleField()
     last_read_message = BigIntegerField(default=0)
+    accepted = BooleanField(default=True)
 
     class Meta:
         indexes = ((("list", "user"), True),)

@@ -23,6 +23,7 @@ class LoginLimits:
     def __init__(self, app: BaseApp) -> None:
         self.app = app
         app.login_guard = self
+        rate_limits.lifted = not app.config.throttle
 
     async def open(self) -> None:
         """Do nothing: all of it is in the database."""
