@@ -44,6 +44,7 @@ from controllers import (
     lists,
     live,
     live_fallbacks,
+    login_attempts,
     messages,
     password_resets,
     sso,
@@ -104,6 +105,7 @@ ADDRESSES: list[Any] = [
     # accounts
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
+    url(r"/account/attempts", login_attempts.AttemptsHandler, name="attempts"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
     url(r"/account/tokens", api_tokens.TokensPageHandler, name="tokens"),
     url(rf"/account/tokens/{ID}/end", api_tokens.RevokePageHandler, name="end-token"),
@@ -151,7 +153,7 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
 }
 # What extras add to the core, and to each other: see there.
 list_page.PARTS[:] = [messages.PART]
-NOTICES[:] = [invitations.notice]
+NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
@@ -176,7 +178,7 @@ models.messages.BEFORE_HOLD[:] = [models.quota.check]
 models.history.SENTENCES |= models.invitations.SENTENCES
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
-models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
+models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.delete_of]
 models.links.TEXTS[1:] = [models.messages.Message.text]
 models.cleanup.EXPIRED[:] = [
     models.links.expired,
@@ -260,8 +262,7 @@ class App(BaseApp):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Set the client that a trusted proxy tells, before anything is counted or logged."""
-        if request.remote_ip in self.config.proxies:
-            server.apply_forwarded_headers(request, self.config.proxies)
+        server.apply_forwarded_headers(self, request)
         return super().find_handler(request, **kwargs)
 
     async def open(self) -> None:

@@ -114,7 +114,14 @@ EXTRAS = {
             "models/cleanup.py",
         )
     ),
-    "login limits": Extra(files=("models/rate_limits.py", "services/login_limits.py")),
+    "login limits": Extra(
+        files=(
+            "controllers/login_attempts.py",
+            "models/rate_limits.py",
+            "services/login_limits.py",
+            "views/templates/login_attempts",
+        )
+    ),
     "repeats": Extra(files=("models/idempotency.py",)),
     "link titles": Extra(
         files=(

@@ -105,15 +105,17 @@ class CallbackHandler(SsoHandler):
         if self.current_user:
             await self.commit(identities.link, self.current_user, *identity)
         else:
-            username = ""
+            username, settle = "", None
             if not await self.app.read(identities.find, *identity):
                 if not await self.may_sign_up(pending.next):
                     raise SsoError(403, oidc.CLOSED)
-                await self.app.login_guard.admit_sign_up(self)
+                settle = await self.app.login_guard.admit_sign_up(self)
                 username = await self.provider.username(claims, access)
             names = username, self.locale.translate("Things to do")
             visit = partial(identities.find_or_create, *identity, *names), self.browser()
             self.set_session_cookie(await self.commit(sessions.log_in, *visit, self.session_key()))
+            if settle:
+                await settle(made=True)
         self.redirect(pending.next, status=303)
 
     def pending_login(self) -> PendingLogin:

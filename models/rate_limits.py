@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from peewee import BigIntegerField, CharField
 
 from models.clock import instant, moment, now
-from models.database import lock
+from models.database import Param, PreparedQuery, lock
 from models.errors import TooMany
-from models.tables import Person, Table
+from models.lists import Lookup
+from models.tables import Person, Table, User
 
 lifted = False  # whether nothing is counted: see --throttle
 IN_A_ROW = 100  # wrong passwords, after which there is one try a day
@@ -29,6 +30,9 @@ class RateLimit(Table):
     until = CharField(24)
 
 
+TOTAL = PreparedQuery(RateLimit.select(RateLimit.total).where(RateLimit.key == Param("key")))
+
+
 class Rule(NamedTuple):
     """`free` tries in a `window`; then one after each of `pauses`, or none until it is over."""
 
@@ -38,6 +42,7 @@ class Rule(NamedTuple):
     most: int = 0  # in a row, then one a day
 
 
+TOLD = 10  # failed attempts of which the owner is told
 QUARTER, DAY = timedelta(minutes=15), timedelta(days=1)
 RULES = {
     "name": Rule(5, QUARTER, (1, 2, 4, 8, 15), IN_A_ROW),
@@ -106,16 +111,48 @@ def count(*keys: str) -> None:
 
 
 def give_back(*keys: str) -> None:
-    """Forget the tries under keys of names and devices; take one back from those of addresses."""
+    """Forget the tries under keys of names and devices; take one back from those of addresses.
+
+    Many tries at a name are remembered for its owner.
+    """
     less = RateLimit.update(recent=RateLimit.recent - 1, until="")
     for key in keys:
+        if key.startswith("name:"):
+            remember(key.removeprefix("name:"))
         query = RateLimit.delete() if key.startswith(("name:", "device:")) else less
         query.where(RateLimit.key == key).execute()
 
 
+def remember(name: str) -> None:
+    """Add the failed attempts at someone's password, if they are many, to those to be told of."""
+    bucket = RateLimit.get_or_none(RateLimit.key == f"name:{name}")
+    user = User.get_or_none(User.username == name)
+    if bucket and user and bucket.total >= TOLD:
+        at = {"recent": 0, "since": now(), "until": ""}
+        made = RateLimit.insert(key=f"failed:{user.id}", total=bucket.total, **at)
+        more = {RateLimit.total: RateLimit.total + bucket.total}
+        made.on_conflict(conflict_target=[RateLimit.key], update=more).execute()
+
+
+def failed(person: Person, lookup: Lookup = PreparedQuery.__call__) -> int:
+    """Return how often others have tried to guess someone's password, until they were told."""
+    return sum(total for (total,) in lookup(TOTAL, key=f"failed:{person.id}"))
+
+
+def told(person: Person) -> None:
+    """Forget the attempts of which someone has been told."""
+    RateLimit.delete().where(RateLimit.key == f"failed:{person.id}").execute()
+
+
 def forget(person: Person) -> None:
-    """Forget the attempts at someone's password; see `accounts.AFTER_PASSWORD_CHANGE`."""
-    RateLimit.delete().where(RateLimit.key == f"name:{person.username}").execute()
+    """Let someone try again who has a new password; see `accounts.AFTER_PASSWORD_CHANGE`."""
+    give_back(f"name:{person.username}")
+
+
+def delete_of(person: Person) -> None:
+    """Delete what is known of an account that is closed; see `account_closing.AFTER`."""
+    forget(person)
+    told(person)
 
 
 def expired() -> list[tuple[Any, Any]]:
