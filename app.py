@@ -15,6 +15,7 @@ from tornado.web import RequestHandler, url
 
 import models.account_closing
 import models.accounts
+import models.api_tokens
 import models.cleanup
 import models.history
 import models.idempotency
@@ -175,6 +176,7 @@ models.lists.AFTER_CHANGE[:] = [models.quota.charge]
 models.quota.TEXTS[:] = [models.messages.Message.text]
 models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
+models.accounts.END_TOKENS[:] = [models.api_tokens.delete_all]
 models.history.SENTENCES |= models.invitations.SENTENCES
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -338,6 +339,54 @@ def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
     assert program.get("/todos").status_code == 401
     for wrong in ({"name": ""}, {"name": "x", "scope": "all"}, {"name": "x", "expires": "soon"}):
         assert ann.post("/account/tokens", **wrong).status_code == 422
+
+
+@pytest.mark.engine
+def test_a_stolen_session_gains_no_token(ann: Visitor, server: Server) -> None:
+    """Minutes after the log-in, the password is asked for; and the form is kept."""
+    assert "current_password" not in ann.get("/account/tokens").text
+    assert ann.post("/account/tokens", name="at once").status_code == 201
+    age(ann, server)
+    assert 'name="current_password"' in ann.get("/account/tokens").text
+    form = {"name": "my laptop", "scope": "read", "expires": "30"}
+    for password in ({}, {"current_password": "wrong"}):
+        refused = ann.post("/account/tokens", **form, **password)
+        assert refused.status_code == 403 and "Wrong password" in alerts(refused.text)[0]
+        assert 'value="my laptop"' in refused.text and "todo_" not in refused.text
+        assert refused.text.count(" selected") == 2
+    assert ann.post("/account/tokens", **form, current_password=PASSWORD).status_code == 201
+    assert "my laptop" in ann.get("/account/tokens").text
+
+
+def age(visitor: Visitor, server: Server) -> None:
+    """Let all log-ins of someone have been eleven minutes ago."""
+    past = (datetime.now(UTC) - timedelta(minutes=11)).isoformat(timespec="milliseconds")
+    ours = "(SELECT user_id FROM member WHERE list_id = ?)"
+    with inside(server.database) as run:
+        ago = past.replace("+00:00", "Z")
+        run(f"UPDATE session SET created = ? WHERE user_id IN {ours}", ago, visitor.list)
+
+
+@pytest.mark.engine
+def test_a_new_password_may_end_tokens(ann: Visitor, server: Server) -> None:
+    """If that is wanted; by a reset link it always does, and what is streamed to them ends."""
+    program, change = Program(server, ann.name), {"current_password": PASSWORD}
+    assert "Also end my API tokens" in ann.get("/account/password").text
+    assert ann.post("/account/password", **change, new_password=PASSWORD).status_code == 303
+    assert program.get("/todos").status_code == 200
+    streaming = {"Accept": "text/event-stream"}
+    url = f"{program.url}/lists/{ann.list}/changes?since=1"
+    with closing(program.http.get(url, headers=streaming, stream=True, timeout=20)) as stream:
+        change |= {"new_password": PASSWORD, "end_tokens": "on"}
+        assert ann.post("/account/password", **change).status_code == 303
+        assert all(line != b"data" for line in stream.iter_lines())  # to its end
+    assert program.get("/todos").status_code == 401
+    again = Program(server, ann.name)
+    link = re.findall(r"/reset/[\w-]{43}", reset(server, ann.name).stdout)[0]
+    assert "API tokens will end" in ann.get(link).text
+    assert again.get("/todos").status_code == 200
+    assert ann.post(link, new_password=OTHER).status_code == 303
+    assert again.get("/todos").status_code == 401
 
 
 # -------------------------------------------------------------------------------- ways in and out
