@@ -379,8 +379,8 @@ def test_a_new_password_may_end_tokens(ann: Visitor, server: Server) -> None:
     with closing(program.http.get(url, headers=streaming, stream=True, timeout=20)) as stream:
         change |= {"new_password": PASSWORD, "end_tokens": "on"}
         assert ann.post("/account/password", **change).status_code == 303
+        assert program.get("/todos").status_code == 401
         assert all(line != b"data" for line in stream.iter_lines())  # to its end
-    assert program.get("/todos").status_code == 401
     again = Program(server, ann.name)
     link = re.findall(r"/reset/[\w-]{43}", reset(server, ann.name).stdout)[0]
     assert "API tokens will end" in ann.get(link).text
