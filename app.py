@@ -15,7 +15,6 @@ from tornado.web import RequestHandler, url
 
 import models.account_closing
 import models.accounts
-import models.api_tokens
 import models.cleanup
 import models.history
 import models.idempotency
@@ -166,8 +165,6 @@ models.members.AFTER_ROLE_CHANGE[:] = [
     models.invites.end_links,
     models.messages.skip_earlier,
 ]
-api_members.ALSO[:] = [models.invitations.pending]
-api_lists.ALSO[:] = [models.invitations.waiting]
 models.accounts.AFTER_PASSWORD_CHANGE[:] = [
     models.password_resets.delete_all,
     models.rate_limits.forget,
@@ -176,7 +173,6 @@ models.lists.AFTER_CHANGE[:] = [models.quota.charge]
 models.quota.TEXTS[:] = [models.messages.Message.text]
 models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
-models.accounts.END_TOKENS[:] = [models.api_tokens.delete_all]
 models.history.SENTENCES |= models.invitations.SENTENCES
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES

@@ -15,7 +15,7 @@ SWITCHES = ("shortcuts", "presence", "delay_messages")
 SUDO = timedelta(minutes=10)
 # What extras do in the same transaction after a new password; filled by app.py.
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
-# And if they are asked to: end what programs log in with.
+# And if they are asked to: end what programs log in with. The API fills it.
 END_TOKENS: list[Callable[[Person], None]] = []
 
 

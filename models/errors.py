@@ -69,8 +69,8 @@ class TooMany(Invalid):
         self.locked = locked
 
     def message(self, translate: Callable[..., str]) -> str:
-        minutes, hours = -(-self.seconds // 60), -(-self.seconds // 3600)
         if self.locked:
+            hours = -(-self.seconds // 3600)
             return translate(
                 "Too many wrong passwords: new devices get one attempt a day, the next in {hours} "
                 "hour. Log in where you logged in before, or reset the password.",
@@ -78,12 +78,7 @@ class TooMany(Invalid):
                 "hours. Log in where you logged in before, or reset the password.",
                 hours,
             ).format(hours=hours)
-        if hours > 2:
-            return translate(
-                "Too many attempts. Try again in {hours} hour.",
-                "Too many attempts. Try again in {hours} hours.",
-                hours,
-            ).format(hours=hours)
+        minutes = -(-self.seconds // 60)
         return translate(
             "Too many attempts. Try again in {minutes} minute.",
             "Too many attempts. Try again in {minutes} minutes.",

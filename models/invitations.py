@@ -10,7 +10,7 @@ from peewee import BigIntegerField, CharField, ForeignKeyField
 
 from models import lists, members, rate_limits
 from models.database import Param, PreparedQuery, lock, unit
-from models.errors import Invalid, NotFound, Quota
+from models.errors import Invalid, NotFound, Quota, TooMany
 from models.lists import Described, ListAccess, Lookup
 from models.tables import List, Member, Person, Table, User
 from models.text import N_
@@ -72,7 +72,7 @@ def ask(person: Person, seen: ListAccess, name: str, role: str) -> Described | N
     """Invite someone to a list; see `members.ASK`.
 
     Return None when they are to be added at once, or don't exist. Raises Invalid when they
-    don't want to be asked, TooMany for too many invitations in a day, Quota.
+    don't want to be asked, Quota for too many invitations in a day, or of a list.
     """
     lock(User, User.username == name)
     user = User.get_or_none(User.username == name)
@@ -86,7 +86,8 @@ def ask(person: Person, seen: ListAccess, name: str, role: str) -> Described | N
         raise Invalid(
             "username", "You can't invite this person again. Send them an invite link instead."
         )
-    room = lists.count(user.id, accepted=False) < lists.LISTS_LIMIT
+    added = Member.select().where(Member.user == user, Member.accepted == False)  # noqa: E712
+    room = added.count() < lists.LISTS_LIMIT
     if known and room and not refused.where(here).exists():
         return None
     there = pending(seen.id)
@@ -99,7 +100,13 @@ def ask(person: Person, seen: ListAccess, name: str, role: str) -> Described | N
     else:
         if len(there) >= members.MEMBERS_LIMIT:
             raise Quota("username", "Limit reached: {limit} people.", limit=members.MEMBERS_LIMIT)
-        rate_limits.count(f"invite:{person.id}")
+        try:
+            rate_limits.count(f"invite:{person.id}")
+        except TooMany:
+            limit = rate_limits.RULES["invite"].free
+            raise Quota(
+                "username", "Limit reached: {limit} invitations a day.", limit=limit
+            ) from None
         remember(seen.id, user.id, person.id, role, ASKED)
     lists.record_change(person, seen, "role" if before else "invite", "member", before, [asked])
     show_soon(user.id)

@@ -189,25 +189,15 @@ def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
     database.lock(User, User.id == person.id)
-    if count(person.id) >= LISTS_LIMIT:
+    here = (Member.user == person.id, Member.accepted, List.deleted_at.is_null())
+    if Member.select().join(List).where(*here).count() >= LISTS_LIMIT:
         raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
-    enter(made.id, person.id, "owner")
+    last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
+    Member.create(list=made, user=person.id, role="owner", position=last + 1)
     seen = ListAccess(made.id, made.name, 0, 0, 0, "owner")
     record_change(person, seen, "create", "list", [], [described(seen, 1)])
     return seen.id
-
-
-def count(user: int, *, accepted: bool = True) -> int:
-    """Return how many lists someone has made or accepted; or else, how many others added."""
-    theirs: Any = Member.select().join(List).where(Member.user == user, List.deleted_at.is_null())
-    return int(theirs.where(Member.accepted == accepted).count())
-
-
-def enter(list_id: int, user: int, role: str, *, accepted: bool = True) -> None:
-    """Make someone a member of a list, which is the last among theirs."""
-    last = Member.select(fn.MAX(Member.position)).where(Member.user == user).scalar() or 0
-    Member.create(list=list_id, user=user, role=role, position=last + 1, accepted=accepted)
 
 
 @unit

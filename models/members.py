@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from peewee import fn
+
 from models import database, lists, todos, users
 from models.database import unit
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
@@ -36,10 +38,9 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     members, name = present(list_id), users.fold(username)
     number, had = members.get(name, (0, None))
     if had is None:
-        for asked in (ask(person, seen, name, role) for ask in ASK):
-            if asked:
-                return asked
-        join(person, list_id, name, role, len(members), accepted=False)
+        for asked in filter(None, (ask(person, seen, name, role) for ask in ASK)):
+            return asked
+        join(person, list_id, name, role, len(members))
     elif had != role:
         keep_an_owner(members, name, role)
         set_role(person, list_id, number, had, role)
@@ -50,13 +51,11 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     return described(name, role)
 
 
-def join(
-    person: Person, list_id: int, name: str, role: str, members: int, *, accepted: bool = True
-) -> None:
+def join(person: Person, list_id: int, name: str, role: str, members: int) -> None:
     """Give someone a place in the list, and the list the last place among theirs.
 
-    They `accepted` that, or `person` did it. Raises Invalid for an unknown name, Quota for too many
-    `members`, or lists of theirs: those that others added fill no place of those they accept.
+    Raises Invalid for an unknown name, Quota for too many `members`, or lists of theirs: those that
+    others add them to are counted apart from those that they have accepted.
     """
     database.lock(User, User.username == name)
     user = User.get_or_none(User.username == name)
@@ -64,11 +63,14 @@ def join(
         raise Invalid("username", "No such user.")
     if members >= MEMBERS_LIMIT:
         raise Quota("username", "Limit reached: {limit} people.", limit=MEMBERS_LIMIT)
-    if lists.count(user.id, accepted=accepted) >= lists.LISTS_LIMIT:
-        if accepted:
-            raise Quota("name", "Limit reached: {limit} lists.", limit=lists.LISTS_LIMIT)
-        raise Quota("username", "This person already has too many lists.")
-    lists.enter(list_id, user.id, role, accepted=accepted)
+    accepted = name == person.username
+    count = fn.COUNT(Member.id).filter(Member.accepted == accepted)
+    theirs: Any = Member.select(count, fn.MAX(Member.position)).where(Member.user == user)
+    count, last = theirs.tuples().get()
+    if count >= lists.LISTS_LIMIT:
+        raise Quota("username", "Limit reached: {limit} lists.", limit=lists.LISTS_LIMIT)
+    place = {"position": (last or 0) + 1, "accepted": accepted}
+    Member.create(list=list_id, user=user, role=role, **place)
     for rule in AFTER_ROLE_CHANGE:
         rule(person, list_id, user.id, None, role)
 

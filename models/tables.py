@@ -97,17 +97,14 @@ class List(Table):
 
 
 class Member(Table):
-    """Someone's place in a list, the list's place among theirs, and the last message they read.
-
-    They made the list or `accepted` to share it, or else someone who knew them added them.
-    """
+    """Someone's place in a list, the list's place among theirs, and the last message they read."""
 
     list = ForeignKeyField(List, backref="+", index=False)
     user = ForeignKeyField(User, backref="+")
     role = CharField(6)
     position = DoubleField()
     last_read_message = BigIntegerField(default=0)
-    accepted = BooleanField(default=True)
+    accepted = BooleanField(default=True)  # or made; else someone added them
 
     class Meta:
         indexes = ((("list", "user"), True),)

@@ -17,7 +17,7 @@ OBJECTS["List"] = {
     "url": URL,
     "invited": {"type": "boolean"},
 }
-# Lists that someone is no member of yet, and by whom they are invited: `app.py` fills it.
+# Lists that someone is no member of yet, and by whom they are invited: filled likewise.
 ALSO: list[Callable[..., list[tuple[lists.ListAccess, str]]]] = []
 
 

@@ -13,7 +13,7 @@ OBJECTS["Member"] = {
     "invited": {"type": "boolean"},
 }
 NOT_INVITED = {"invited": False}
-# Who isn't a member yet: `app.py` fills it.
+# Who isn't a member yet, by list: the API of invitations fills it.
 ALSO: list[Callable[[int], list[lists.Described]]] = []
 
 

@@ -6,11 +6,12 @@ from controllers.account import AccountPageHandler
 from controllers.api.base import ApiHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, ApiError, text
 from controllers.base import PageHandler, redisplay_if_invalid
-from models import api_tokens, users
+from models import accounts, api_tokens, users
 from models.clock import instant, moment
 from models.errors import Invalid
 from models.text import N_
 
+accounts.END_TOKENS[:] = [api_tokens.delete_all]
 DAYS = (7, 30, 90, 365)  # after which a token may expire
 OPTIONAL_INSTANT = {"type": ["string", "null"], "format": "date-time"}
 FIELDS |= {
