@@ -19,6 +19,7 @@ import models.accounts
 import models.cleanup
 import models.history
 import models.idempotency
+import models.invitations
 import models.invites
 import models.links
 import models.lists
@@ -40,11 +41,13 @@ from controllers import (
     files,
     health,
     history,
+    invitations,
     invites,
     list_page,
     lists,
     live,
     live_fallbacks,
+    login_attempts,
     messages,
     password_resets,
     sso,
@@ -55,13 +58,14 @@ from controllers import (
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
+from controllers.api import invitations as api_invitations
 from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
-from controllers.base import ONCE, MissingHandler
+from controllers.base import NOTICES, ONCE, MissingHandler
 from controllers.errors import ERROR_STATUS, path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
@@ -90,6 +94,7 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/invites", invites.InvitesHandler, name="invites"),
     url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
     url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
+    url(rf"/lists/{ID}/accept", invitations.AcceptHandler, name="accept"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", undo_steps.StepHandler, name="steps"),
     url(r"/undo", history.UndoHandler, name="undo"),
@@ -107,6 +112,7 @@ ADDRESSES: list[Any] = [
     # accounts
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
+    url(r"/account/attempts", login_attempts.AttemptsHandler, name="attempts"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
     url(r"/account/tokens", api_tokens.TokensPageHandler, name="tokens"),
     url(rf"/account/tokens/{ID}/end", api_tokens.RevokePageHandler, name="end-token"),
@@ -134,6 +140,8 @@ API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (rf"/api/lists/{ID}/messages", api_messages.MessagesHandler),
     (rf"/api/lists/{ID}/members", api_members.MembersHandler),
     (rf"/api/lists/{ID}/members/{NAME}", api_members.MemberHandler),
+    (rf"/api/lists/{ID}/accept", api_invitations.AcceptHandler),
+    (rf"/api/lists/{ID}/leave", api_members.LeaveHandler),
     (rf"/api/lists/{ID}/changes", api_changes.ChangesHandler),
     (r"/api/tokens", api_tokens.TokensHandler),
     (rf"/api/tokens/{ID}", api_tokens.TokenHandler),
@@ -152,11 +160,19 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
 }
 # What extras add to the core, and to each other: see there.
 list_page.PARTS[:] = [messages.PART, undo_steps.PART]
-lists.MEMBERS_PARTS[:] = [invites.draw]
+NOTICES[:] = [login_attempts.notice, invitations.notice]
+lists.LISTS_PARTS[:] = [invitations.draw]
+lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
 ERROR_STATUS[models.todo_page.EditConflict] = 409
-models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
+models.members.ASK[:] = [models.invitations.ask]
+models.members.END[:] = [models.invitations.end]
+models.members.AFTER_ROLE_CHANGE[:] = [
+    models.invitations.follow,
+    models.invites.end_links,
+    models.messages.skip_earlier,
+]
 models.accounts.AFTER_PASSWORD_CHANGE[:] = [
     models.password_resets.delete_all,
     models.rate_limits.forget,
@@ -165,11 +181,12 @@ models.lists.AFTER_CHANGE[:] = [models.quota.charge]
 models.quota.TEXTS[:] = [models.messages.Message.text]
 models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
+models.history.SENTENCES |= models.invitations.SENTENCES
 models.history.SENTENCES |= models.invites.SENTENCES
 models.history.SENTENCES |= models.messages.SENTENCES
 models.history.SENTENCES |= models.usernames.SENTENCES
-models.usernames.AFTER[:] = [models.rate_limits.forget]
-models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
+models.usernames.AFTER[:] = [models.rate_limits.delete_of]
+models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.delete_of]
 models.links.TEXTS[1:] = [models.messages.Message.text]
 models.cleanup.EXPIRED[:] = [
     models.links.expired,
@@ -252,8 +269,7 @@ class App(BaseApp):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Set the client that a trusted proxy tells, before anything is counted or logged."""
-        if request.remote_ip in self.config.proxies:
-            server.apply_forwarded_headers(request, self.config.proxies)
+        server.apply_forwarded_headers(self, request)
         return super().find_handler(request, **kwargs)
 
     async def open(self) -> None:

@@ -28,6 +28,11 @@ REQUEST_WITHIN = 30  # seconds until the headers of a request have come; as many
 SPARE = 64  # file descriptors for the database, the log and the like
 SETTLE = 0.5  # seconds that a new connection has to ask when the server stops
 LAST_WAIT = 8  # seconds that active requests have when the server stops
+log = logging.getLogger(__name__)
+PROXY_WARNING = (
+    "X-Forwarded-For from %s is ignored, so limits count all who come through it as one address. "
+    "If that is your reverse proxy, set --trusted_proxies=%s"
+)
 NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 
 
@@ -84,12 +89,18 @@ class Server(HTTPServer):
                     await asyncio.sleep(0.01)
 
 
-def apply_forwarded_headers(request: httputil.HTTPServerRequest, proxies: list[str]) -> None:
-    """Set the client's address and protocol as a proxy of ours tells them.
+def apply_forwarded_headers(app: Any, request: httputil.HTTPServerRequest) -> None:
+    """Set the client's address and protocol as a proxy of ours tells them; warn of one that isn't.
 
     The client is the last address in X-Forwarded-For that isn't a proxy's. Tornado's `xheaders`
     believes X-Real-Ip from anyone, so that a client could choose its own address.
     """
+    peer, proxies = request.remote_ip, app.config.proxies
+    if peer not in proxies:
+        if "X-Forwarded-For" in request.headers and not app.untrusted_proxy:
+            app.untrusted_proxy = peer
+            log.warning(PROXY_WARNING, peer, peer)
+        return
     for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
         if not is_valid_ip(address.strip()):
             break

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from html import unescape
@@ -126,13 +127,66 @@ def test_an_address_has_thirty(strict: Server) -> None:
 
 
 def test_ten_accounts_an_hour(strict: Server) -> None:
-    """From one address; a form that was refused doesn't count."""
+    """From one address; a form that was refused doesn't count as one."""
     for number in range(10):
         assert Visitor(strict, "x").sign_up(email="no").status_code == 422, number
         person(strict)
     late = Visitor(strict, "late").sign_up()
     assert late.status_code == 429 and 3500 < int(late.headers["Retry-After"]) <= 3600
     assert alerts(late.text)[0].startswith("Too many attempts")
+
+
+def test_refused_sign_ups_count(strict: Server) -> None:
+    """As attempts of their address, or anyone could find out which names are taken."""
+    ann = person(strict)
+    words = {"username": ann.name, "password": PASSWORD}
+    forms = (words, words | {"username": "no name"}, words | {"username": "x", "password": "x"})
+    for number in range(30):
+        refused = Visitor(strict, "x").post("/signup", **forms[number % 3])
+        assert refused.status_code == 422, number
+    for form in (*forms, {"username": "free", "password": PASSWORD}):
+        refused = Visitor(strict, "x").post("/signup", **form)
+        assert refused.status_code == 429 and 800 < int(refused.headers["Retry-After"]) <= 900
+        assert f'value="{form["username"]}"' in refused.text
+    assert guess(Visitor(strict, "x"), ann.name, PASSWORD).status_code == 429
+
+
+@pytest.mark.engine
+def test_the_owner_is_told_of_failed_attempts(start: Callable[..., Server]) -> None:
+    """At their next log-in, until they have seen it; the hundredth leaves one attempt a day."""
+    server = start("--throttle=true")
+    ann = person(server)
+    stranger = Visitor(server, "stranger")
+    assert guess(stranger, ann.name).status_code == 403
+    wait = "UPDATE rate_limit SET until = '2020-01-01T00:00:00.000Z', total = 99"
+    with inside(server.database) as run:
+        run(f"{wait} WHERE key = ?", f"name:{ann.name}")
+    assert guess(stranger, ann.name).status_code == 403  # the hundredth
+    late = guess(stranger, ann.name, PASSWORD)
+    assert late.status_code == 429 and 86_000 < int(late.headers["Retry-After"]) <= 86_401
+    assert "one attempt a day, the next in 24 hours." in alerts(late.text)[0]
+    assert "failed login" not in ann.get("/account").text
+    ann.post("/logout")
+    assert ann.log_in().status_code == 303  # a browser that was let in before
+    for page in (ann.get("/account").text, ann.get(f"/lists/{ann.list}").text):
+        assert "100 failed login attempts" in page
+    assert "100 times" in ann.get("/account/attempts").text
+    assert ann.post("/account/attempts").status_code == 303
+    assert "failed login" not in ann.get("/account").text
+    assert guess(stranger, ann.name, PASSWORD).status_code == 303  # forgotten with the log-in
+    assert "failed login" not in stranger.get("/account").text
+
+
+def test_a_proxy_that_isnt_trusted(start: Callable[..., Server]) -> None:
+    """Is told of once in the log, with the option; one that is, never."""
+    far = {"X-Forwarded-For": "203.0.113.9"}
+    server, trusting = start(), start("--trusted_proxies=127.0.0.1")
+    for each in (server, server, trusting):
+        assert requests.get(f"{each.url}/login", headers=far, timeout=9).status_code == 200
+    trusting.stop()
+    assert server.log.read_text().count("--trusted_proxies=127.0.0.1") == 1
+    server.expected.append("--trusted_proxies=127.0.0.1")
+    server.stop()
 
 
 def test_writing_too_fast(strict: Server) -> None:
@@ -145,7 +199,7 @@ def test_writing_too_fast(strict: Server) -> None:
 
 @pytest.mark.engine
 def test_the_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
+    """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then one a day; success forgets."""
     clock = datetime.now(UTC)
     monkeypatch.setattr(rate_limits, "moment", lambda: clock)
     monkeypatch.setattr(rate_limits, "now", lambda: rate_limits.instant(clock))
@@ -166,9 +220,15 @@ def test_the_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> Non
     while database.do(lambda: RateLimit.get(key="name:ann").total) < rate_limits.IN_A_ROW:
         clock += timedelta(minutes=16)
         assert refused("name:ann") == 0
-    clock += timedelta(days=300)
-    assert refused("name:ann") > 0
+    for _ in range(3):
+        assert refused("name:ann") == 86_400
+        clock += timedelta(hours=23, minutes=59)
+        assert refused("name:ann") == 60
+        clock += timedelta(minutes=2)
+        assert refused("name:ann") == 0
+    assert database.do(rate_limits.failed, database.ann) == 0
     database.do(rate_limits.give_back, "name:ann")
+    assert database.do(rate_limits.failed, database.ann) == 103
     assert refused("name:ann") == 0
     assert [refused("address:1") for _ in range(31)] == [0] * 30 + [900]
     for minutes, free in ((16, 30), (13, 0), (3, 30)):
@@ -390,6 +450,54 @@ def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
         assert ann.post("/account/tokens", **wrong).status_code == 422
 
 
+@pytest.mark.engine
+def test_a_stolen_session_gains_no_token(ann: Visitor, server: Server) -> None:
+    """Minutes after the log-in, the password is asked for; and the form is kept."""
+    assert "current_password" not in ann.get("/account/tokens").text
+    assert ann.post("/account/tokens", name="at once").status_code == 201
+    age(ann, server)
+    assert 'name="current_password"' in ann.get("/account/tokens").text
+    form = {"name": "my laptop", "scope": "read", "expires": "30"}
+    for password in ({}, {"current_password": "wrong"}):
+        refused = ann.post("/account/tokens", **form, **password)
+        assert refused.status_code == 403 and "Wrong password" in alerts(refused.text)[0]
+        assert 'value="my laptop"' in refused.text and "todo_" not in refused.text
+        assert refused.text.count(" selected") == 2
+    assert ann.post("/account/tokens", **form, current_password=PASSWORD).status_code == 201
+    assert "my laptop" in ann.get("/account/tokens").text
+
+
+def age(visitor: Visitor, server: Server) -> None:
+    """Let all log-ins of someone have been eleven minutes ago."""
+    past = (datetime.now(UTC) - timedelta(minutes=11)).isoformat(timespec="milliseconds")
+    ours = "(SELECT user_id FROM member WHERE list_id = ?)"
+    with inside(server.database) as run:
+        ago = past.replace("+00:00", "Z")
+        run(f"UPDATE session SET created = ? WHERE user_id IN {ours}", ago, visitor.list)
+
+
+@pytest.mark.engine
+def test_a_new_password_may_end_tokens(ann: Visitor, server: Server) -> None:
+    """If that is wanted; by a reset link it always does, and what is streamed to them ends."""
+    program, change = Program(server, ann.name), {"current_password": PASSWORD}
+    assert "Also end my API tokens" in ann.get("/account/password").text
+    assert ann.post("/account/password", **change, new_password=PASSWORD).status_code == 303
+    assert program.get("/todos").status_code == 200
+    streaming = {"Accept": "text/event-stream"}
+    url = f"{program.url}/lists/{ann.list}/changes?since=1"
+    with closing(program.http.get(url, headers=streaming, stream=True, timeout=20)) as stream:
+        change |= {"new_password": PASSWORD, "end_tokens": "on"}
+        assert ann.post("/account/password", **change).status_code == 303
+        assert program.get("/todos").status_code == 401
+        assert all(line != b"data" for line in stream.iter_lines())  # to its end
+    again = Program(server, ann.name)
+    link = re.findall(r"/reset/[\w-]{43}", reset(server, ann.name).stdout)[0]
+    assert "API tokens will end" in ann.get(link).text
+    assert again.get("/todos").status_code == 200
+    assert ann.post(link, new_password=OTHER).status_code == 303
+    assert again.get("/todos").status_code == 401
+
+
 # -------------------------------------------------------------------------------- ways in and out
 
 
@@ -455,6 +563,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     shared = ann.post("/lists", name="Casa").headers["Location"]
     ann.post(shared, title="milk")
     ann.post(f"{shared}/members", username=cy.name, role="viewer")
+    cy.post(f"{shared}/accept")
     ann.post(f"{shared}/messages", text="Hello")
     program = Program(server, ann.name)
     page = ann.get("/account/close").text

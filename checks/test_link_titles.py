@@ -23,7 +23,7 @@ from app import App
 from checks.support.browser import Window, until
 from checks.support.servers import Server
 from checks.support.sockets import Socket, aside, play
-from checks.support.visitors import PASSWORD, Visitor
+from checks.support.visitors import PASSWORD, Visitor, join
 from config import Config
 from models import links
 from services import link_titles
@@ -735,7 +735,7 @@ def test_a_reader_sees_them_too(eve: Visitor, host: Host) -> None:
     """On the page of the list, and of the todo."""
     bob = Visitor(eve.server, "bob")
     bob.sign_up()
-    eve.post(f"/lists/{eve.list}/members", username=bob.name, role="viewer")
+    join(eve, bob, "viewer")
     address = f"{host.url}/good/Shared"
     eve.add(address)
     bob.list = eve.list

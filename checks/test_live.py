@@ -19,7 +19,7 @@ from tornado.iostream import StreamClosedError
 from checks.support.programs import Program
 from checks.support.servers import Server
 from checks.support.sockets import Socket, aside, play
-from checks.support.visitors import Visitor, version
+from checks.support.visitors import Visitor, join, version
 from controllers.live import LiveHandler
 from models.tables import Person
 from services.hub import AT_ONCE, Hub, message
@@ -97,7 +97,7 @@ def test_other_processes_are_heard(start: Callable[..., Server]) -> None:
 def test_who_is_removed_hears_no_more(ann: Visitor, cy: Visitor) -> None:
     """At once, and so when the list is deleted."""
     program = Program(ann.server, ann.name)
-    program.post(f"/lists/{ann.list}/members", {"username": cy.name, "role": "viewer"})
+    join(ann, cy, "viewer")
 
     async def scene() -> None:
         gone = {"type": "gone", "list": ann.list}
@@ -120,8 +120,7 @@ def test_who_knocks_is_not_here(ann: Visitor, cy: Visitor, server: Server) -> No
     """Those of a list aren't told of a stranger who only asks for it."""
     bob = Visitor(server, "bob")
     bob.sign_up()
-    path = f"/lists/{ann.list}/members"
-    assert ann.post(path, username=bob.name, role="viewer").status_code == 303
+    assert join(ann, bob, "viewer") == 303
 
     async def scene() -> None:
         async with Socket(ann) as first, Socket(bob) as second:

@@ -23,6 +23,7 @@ from models import (
     files,
     history,
     idempotency,
+    invitations,
     invites,
     lists,
     members,
@@ -601,6 +602,39 @@ def test_there_can_be_too_many_lists(database: Database, monkeypatch: pytest.Mon
     database.do(lists.create, database.ann, "second")
     with pytest.raises(Quota):
         database.do(lists.create, database.ann, "third")
+
+
+def test_nobody_fills_up_someone_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What someone is invited to, or added to, takes none of the places of what they accept."""
+    monkeypatch.setattr(lists, "LISTS_LIMIT", 3)
+    ann, cy = database.ann, database.cy
+    made = [database.list, *(database.do(lists.create, ann, f"list {n}") for n in range(2))]
+    for list_id in made:
+        database.do(members.put, ann, list_id, "cy", "viewer")
+    assert len(database.do(invitations.waiting, cy)) == 3
+    database.do(lists.create, cy, "second")
+    database.do(invitations.accept, cy, made[0])
+    with pytest.raises(Quota):
+        database.do(invitations.accept, cy, made[1])
+    for list_id in made[1:]:  # they share one now
+        database.do(members.put, ann, list_id, "cy", "viewer")
+    assert len(database.do(lists.mine, cy)) == 5
+    with pytest.raises(Quota):
+        database.do(lists.create, cy, "third")
+    database.do(members.remove, cy, made[0], "cy")
+    database.do(lists.create, cy, "third")
+
+
+def test_invitations_are_limited(database: Database) -> None:
+    """By day and sender."""
+    for number in range(51):
+        database.do(users.sign_up, f"p{number}", None, None, "x")
+    put = (members.put, database.ann, database.list)
+    for number in range(50):
+        assert database.do(*put, f"p{number}", "viewer")["invited"]
+    with pytest.raises(Quota, match="invitations a day"):
+        database.do(*put, "p50", "viewer")
+    assert database.do(*put, "bob", "owner") == {"username": "bob", "role": "owner"}
 
 
 def test_history_tells_it_in_words(database: Database) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,8 +31,8 @@ from tornado.options import Error
 from tornado.web import create_signed_value
 
 from checks.support.database import ask
-from checks.support.servers import ROOT, Server, store_for
-from checks.support.visitors import Visitor, alerts
+from checks.support.servers import ROOT, Server, inside, store_for
+from checks.support.visitors import PASSWORD, Visitor, alerts
 from config import Config, read
 from models import identities, users
 from models.database import SqliteStore
@@ -234,6 +235,27 @@ def test_nobody_links_by_following_a_link_of_somebody_else(club: Server) -> None
     assert ann.get(path).status_code == 400, "begun by nobody"
     come(Visitor(club, "new"), f"y{ann.name}")
     assert whoami(ann) == ann.name
+
+
+@pytest.mark.engine
+def test_a_stolen_session_links_nothing(club: Server) -> None:
+    """Minutes after the log-in it takes the password to link an account to an identity."""
+    ann = Visitor(club, "ann")
+    ann.sign_up()
+    past = datetime.now(UTC) - timedelta(minutes=11)
+    with inside(club.database) as run:
+        ago = past.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        run("UPDATE session SET created = ?", ago)
+    page = ann.get("/login/sso").text
+    assert "meant=" not in page and 'name="current_password"' in page
+    refused = ann.post("/login/sso", current_password="wrong")
+    assert refused.status_code == 403 and "Wrong password" in alerts(refused.text)[0]
+    assert "meant=" not in refused.text
+    assert Visitor(club, "nobody").post("/login/sso", current_password="x").status_code == 403
+    page = ann.post("/login/sso", current_password=PASSWORD).text
+    found = re.search(r'href="(/login/sso\?meant=.*?)"', page)
+    assert found and come(ann, f"z{ann.name}", unescape(found[1])).status_code == 303
+    assert "Linked to" in ann.get("/account").text
 
 
 def test_a_session_before_has_ended(club: Server) -> None:
@@ -833,7 +855,7 @@ def test_without_a_provider_there_is_nothing(nobody: Visitor, ann: Visitor) -> N
     for visitor in (nobody, ann):
         for path in ("/login/sso", "/oidc/callback", "/oidc/callback?code=c&state=s"):
             assert visitor.get(path).status_code == 404
-    assert nobody.post("/login/sso").status_code == 405
+    assert nobody.post("/login/sso").status_code == 404
 
 
 @pytest.mark.parametrize(

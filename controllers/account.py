@@ -27,6 +27,19 @@ class AccountPageHandler(FormHandler):
         if not password or await self.authenticate(person.username, password) is None:
             raise WrongPassword("current_password", WRONG_PASSWORD)
 
+    async def recently_logged_in(self) -> bool:
+        """Return whether this session's log-in was minutes ago."""
+        visit = self.current_user, self.session_key()
+        return await self.app.read(accounts.recently_logged_in, *visit, anyone=True)
+
+    async def check_identity(self) -> None:
+        """Raise WrongPassword unless they logged in minutes ago, or the form has the password.
+
+        It is asked where something is made that lasts longer than a session, which may be stolen.
+        """
+        if not await self.recently_logged_in():
+            await self.check_password()
+
 
 class AccountHandler(AccountPageHandler):
     """The username, the e-mail address, the language, and preferences."""
@@ -84,13 +97,15 @@ class PasswordHandler(AccountPageHandler):
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Change it, and log out all other browsers."""
+        """Change it, and log out all other browsers; also programs, if that is wanted."""
         await self.check_password()
         person = self.current_user
         words = self.field("new_password"), person.username
         hashed = await self.app.hash_pool.run(users.hash_password, *words)
         args = person, hashed, self.browser(), self.session_key(), self.verified_hash
-        key = await self.app.write(accounts.change_password, *args)
+        end_tokens = bool(self.field("end_tokens"))
+        key = await self.app.write(accounts.change_password, *args, end_tokens=end_tokens)
+        self.app.hub.recheck_access(person)
         self.set_session_cookie(key)
         self.app.login_guard.remember(self, person.username, hashed)
         self.see_other("account", saved=True)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 ID = re.compile("[1-9][0-9]{0,17}")
 # What runs a unit of work once for the `op` of a form: see app.py.
 ONCE: list[Callable[..., Any]] = []
+# HTML that extras add to the top of each page, for who is logged in; `app.py` fills it.
+NOTICES: list[Callable[[Any], Awaitable[bytes]]] = []
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 SESSION_AGES = 100_000  # days; how long a session lasts its row says
@@ -136,6 +138,7 @@ class PageHandler(BaseHandler):
     default_headers = HEADERS | {"Cache-Control": "no-store"}
     public = False  # whether it is also for people who aren't logged in
     error: Invalid | None = None  # what is wrong with what was typed
+    notices = b""  # an element with what NOTICES have drawn
 
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
@@ -151,6 +154,8 @@ class PageHandler(BaseHandler):
             last = self.app.bridge.last.get(self.current_user.id)
             if last and self.request.method == "GET":  # who reloads at once sees what they did
                 await asyncio.wait([last], timeout=OWN_WRITE_WAIT)
+            drawn = [await draw(self) for draw in NOTICES]
+            self.notices = b'<div id="notices">%b</div>' % b"".join(drawn)
         elif not self.public:
             if self.request.method == "POST":
                 raise NotLoggedIn(403)
@@ -241,7 +246,7 @@ class PageHandler(BaseHandler):
     def get_template_namespace(self) -> dict[str, Any]:
         """Give every template what was typed, what is wrong with it, and these functions."""
         own = {"typed": getattr(self, "typed", {}), "error": self.error}
-        own |= {"moment": self.moment, "has": self.app.has}
+        own |= {"moment": self.moment, "has": self.app.has, "notices": self.notices}
         own["saved"] = "saved" in self.request.query_arguments and not self.error
         own["wrong"] = self.error.field if self.error else ""  # the name of the field in error
         return super().get_template_namespace() | own

@@ -131,7 +131,8 @@ class ListPageHandler(PageHandler):
         if access is None:
             raise NotFound
         states = {part.name: await part.state(self, access) for part in PARTS}
-        whole = repr((digest, list_id, shown, states, self.current_user, self.locale.code))
+        reader = self.current_user, self.locale.code, self.notices
+        whole = repr((digest, list_id, shown, states, reader))
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
         return PageContext(access, shown, mine, digest)
 
@@ -145,7 +146,7 @@ class ListPageHandler(PageHandler):
         for part in PARTS:
             badges |= await part.badges(self) if part.badges else {}
         side = {"mine": page.mine, "here": page.access.id, "badges": badges}
-        elements = {"side": self.render_string("todos/side.html", **side)}
+        elements = {"notices": self.notices, "side": self.render_string("todos/side.html", **side)}
         if page.shown in todos.FILTERS:
             elements["rows"] = await self.draw_rows(page, editing)
         return elements | await self.draw_parts(page)

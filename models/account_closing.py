@@ -77,11 +77,11 @@ def leave(person: Person, fate: ListOutcome) -> None:
     seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
     if fate.owned and fate.heir:
         heir, role = members.present(fate.list)[fate.heir]
-        members.set_role(fate.list, heir, role, "owner")
+        members.set_role(person, fate.list, heir, role, "owner")
         before, after = (members.described(fate.heir, each) for each in (role, "owner"))
         lists.record_change(person, seen, "role", "member", [before], [after])
     todos.unassign(person, fate.list, person.id)
     seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
-    members.set_role(fate.list, person.id, seen.role, None)
+    members.set_role(person, fate.list, person.id, seen.role, None)
     gone = [members.described(person.username, seen.role)]
     lists.record_change(person, seen, "leave", "member", gone, [])

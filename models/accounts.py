@@ -15,6 +15,8 @@ SWITCHES = ("shortcuts", "presence", "delay_messages")
 SUDO = timedelta(minutes=10)
 # What extras do in the same transaction after a new password; filled by app.py.
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
+# And if they are asked to: end what programs log in with. The API fills it.
+END_TOKENS: list[Callable[[Person], None]] = []
 
 
 def email_of(person: Person) -> str:
@@ -49,14 +51,17 @@ def change_password(
     browser: sessions.Browser,
     key: str | None = None,
     stored: str | None = None,
+    *,
+    end_tokens: bool = False,
 ) -> str:
     """Give `person` another password, as `users.hash_password` made it; return a session's key.
 
-    All sessions they had end. Raises Forbidden: see `users.recheck_password`.
+    All sessions they had end, and with `end_tokens` their API tokens. Raises Forbidden: see
+    `users.recheck_password`.
     """
     users.recheck_password(person, stored)
     User.update(password=hashed).where(User.id == person.id).execute()
-    for rule in AFTER_PASSWORD_CHANGE:
+    for rule in (*AFTER_PASSWORD_CHANGE, *(END_TOKENS if end_tokens else ())):
         rule(person)
     end_others(person)
     return sessions.log_in(person, browser, key)

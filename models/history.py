@@ -26,7 +26,7 @@ SENTENCES = {
     "create list": (N_("Created the list “{title}”"), ""),
     "rename list": (N_("Renamed the list “{before}” to “{title}”"), ""),
     "delete list": (N_("Deleted the list “{title}”"), ""),
-    "invite member": (N_("Shared the list with {title}"), ""),
+    "add member": (N_("Shared the list with {title}"), ""),
     "role member": (N_("Changed {title}'s role"), ""),
     "remove member": (N_("Removed {title}"), ""),
     "leave member": (N_("Left the list"), ""),

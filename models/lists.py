@@ -144,7 +144,8 @@ def record_change(
     facts |= {"touched": len(before or after), "at": at or now()}
     facts |= {"before": compact(before), "after": compact(after)}
     RECORD(**facts)
-    more = {"open": opened, "todo": 0, "member": 0, kind: len(after) - len(before)}
+    there = [sum(not row.get("invited") for row in rows) for rows in (before, after)]
+    more = {"open": opened, "todo": 0, "member": 0, kind: there[1] - there[0]}
     STEP(**more, list_id=seen.id, version=version)
     for rule in AFTER_CHANGE:
         rule(person, facts, before, after, field)
@@ -188,7 +189,8 @@ def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
     database.lock(User, User.id == person.id)
-    if len(mine(person)) >= LISTS_LIMIT:
+    here = (Member.user == person.id, Member.accepted, List.deleted_at.is_null())
+    if Member.select().join(List).where(*here).count() >= LISTS_LIMIT:
         raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0

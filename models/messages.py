@@ -205,7 +205,9 @@ def described(number: int, user: str, words: str, created: str) -> lists.Describ
     return {"id": number, "user": user, "text": words, "created": created}
 
 
-def skip_earlier(list_id: int, user: int, before: str | None, after: str | None) -> None:
+def skip_earlier(
+    person: Person, list_id: int, user: int, before: str | None, after: str | None
+) -> None:
     """For a new member, count what was said before as read; see `members.AFTER_ROLE_CHANGE`."""
     if before is None:
         read(user, list_id)

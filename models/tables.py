@@ -104,6 +104,7 @@ class Member(Table):
     role = CharField(6)
     position = DoubleField()
     last_read_message = BigIntegerField(default=0)
+    accepted = BooleanField(default=True)  # or made; else someone added them
 
     class Meta:
         indexes = ((("list", "user"), True),)

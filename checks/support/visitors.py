@@ -154,9 +154,11 @@ def version(visitor: Visitor) -> int:
 
 
 def join(owner: Visitor, other: Visitor, role: str = "editor") -> int:
-    """Share the owner's list with someone; return the status of the answer."""
+    """Share the owner's list with someone, who accepts; return the status of the owner's answer."""
     fields = {"username": other.name, "role": role}
-    return owner.post(f"/lists/{owner.list}/members", **fields).status_code
+    status = owner.post(f"/lists/{owner.list}/members", **fields).status_code
+    other.post(f"/lists/{owner.list}/accept")  # nothing happens for a member, or who isn't invited
+    return status
 
 
 def at(visitor: Visitor, server: Any) -> Visitor:

@@ -253,8 +253,9 @@ class MissingApiHandler(MissingHandler, ApiHandler):
     SUPPORTED_METHODS = MissingHandler.SUPPORTED_METHODS
 
 
-def list_object(access: lists.ListAccess) -> dict[str, Any]:
-    return {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
+def list_object(access: lists.ListAccess, *, invited: bool = False) -> dict[str, Any]:
+    shown = {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
+    return shown | {"invited": invited}
 
 
 class OfListHandler(ApiHandler):

@@ -79,6 +79,7 @@ def up(migrator, db):
         role = CharField(6)
         position = DoubleField()
         last_read_message = BigIntegerField(default=0)
+        accepted = BooleanField(default=True)
 
     class Invite(Table):
         list = ForeignKeyField(List)
@@ -86,6 +87,15 @@ def up(migrator, db):
         hash = CharField(64, unique=True)
         role = CharField(6)
         expires = CharField(24)
+        ended = CharField(24, null=True)
+
+    class Invitation(Table):
+        list = ForeignKeyField(List, index=False)
+        user = ForeignKeyField(User)
+        inviter = ForeignKeyField(User, index=False)
+        role = CharField(6)
+        state = CharField(8)
+        link = BigIntegerField(null=True)
 
     class Presence(Table):
         process = CharField(32)
@@ -165,6 +175,7 @@ def up(migrator, db):
         cursor = BigIntegerField(default=0)
 
     Identity.add_index(Identity.issuer, Identity.subject, unique=True)
+    Invitation.add_index(Invitation.list, Invitation.user, Invitation.inviter, unique=True)
     Member.add_index(Member.list, Member.user, unique=True)
     Todo.add_index(Todo.list, Todo.position)
     ListLink.add_index(ListLink.link, ListLink.list, unique=True)
