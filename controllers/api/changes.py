@@ -44,7 +44,7 @@ class ChangesHandler(OfListHandler):
         rows = rows[:limit]
         if rows and rows[-1][0] < access.version:
             self.set_next(f"limit={limit}&since={rows[-1][0]}")
-        self.send_json(f"[{','.join(text for _, text in rows)}]".encode())
+        await self.send_json(f"[{','.join(text for _, text in rows)}]".encode())
 
     async def stream(self, since: int) -> None:
         """Send changes as they come, until the program goes, or may not read them any more."""

@@ -22,7 +22,7 @@ class ListsHandler(ApiHandler):
         """My lists, in my order"""
         rows, digest = await self.app.lookups(lists.all_with_digest, self.current_user)
         if not self.not_modified(digest):
-            self.send_slice([list_object(access) for access in rows])
+            await self.send_slice([list_object(access) for access in rows])
 
     @operation(201, "List", "name", "name")
     async def post(self) -> None:
@@ -32,7 +32,7 @@ class ListsHandler(ApiHandler):
             list_id = lists.create(self.current_user, name)
             return list_object(lists.get_for(self.current_user, list_id))
 
-        self.send_created(await self.commit(create, **self.body))
+        await self.send_created(await self.commit(create, **self.body))
 
 
 class ListHandler(OfListHandler):
@@ -47,7 +47,7 @@ class ListHandler(OfListHandler):
         """A list"""
         version, thing = await self.app.read(self.current_state)
         if not self.not_modified(version):
-            self.send_json(self.encode(thing))
+            await self.send_json(self.encode(thing))
 
     @operation(200, "List", "name")
     async def patch(self, list_id: str) -> None:
@@ -60,7 +60,7 @@ class ListHandler(OfListHandler):
 
         thing = await self.commit(rename)
         self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
-        self.send_json(self.encode(thing))
+        await self.send_json(self.encode(thing))
 
     @operation(204)
     async def delete(self, list_id: str) -> None:

@@ -13,13 +13,13 @@ class MembersHandler(OfListHandler):
         """The members of a list"""
         access, rows = await self.app.read(members.every, self.current_user, self.list_id)
         if not self.not_modified(f"{access.id}-{access.version}"):
-            self.send_slice(rows)
+            await self.send_slice(rows)
 
     @operation(201, "Member", "username role", "username role")
     async def post(self, list_id: str) -> None:
         """Add a member, or change their role"""
         member = await self.commit(members.put, self.current_user, self.list_id, **self.body)
-        self.send_created(member, f"{self.base}{self.request.path}/{member['username']}")
+        await self.send_created(member, f"{self.base}{self.request.path}/{member['username']}")
 
 
 class MemberHandler(OfListHandler):
