@@ -27,8 +27,10 @@ TITLES = (
     "buy note:book",
     "اتصل بأمي",
     "a\tb",
+    "x;=1+1;y",
+    'x;  "@y"\t+1',
 )
-NOTES = "two lines\n=and a formula, 100 %"
+NOTES = "two lines\n=and a formula, 100 %;\t-1\n\n'@"
 
 
 def send(visitor: Visitor, name: str, data: bytes, **fields: str) -> Any:
@@ -160,11 +162,13 @@ def test_everything_as_a_zip(full: Visitor) -> None:
 
 
 def test_cells_are_safe_in_a_spreadsheet(full: Visitor) -> None:
-    """None begins like a formula (OWASP, CSV injection)."""
+    """None begins like a formula (OWASP, CSV injection), wherever its program sees cells."""
     words = full.get(f"/lists/{full.list}.csv").content.decode()
-    table = [*csv.reader(io.StringIO(words, newline=""))]
-    assert table[0] == ["title", "notes", "completed", "order", "created", "completed_at"]
-    assert not [cell for line in table for cell in line if re.match(r"[=+\-@\t\r]", cell)]
+    assert words.startswith("title,notes,completed,order,created,completed_at\r\n")
+    for separator in (",", ";", "\t", "|"):  # what a spreadsheet takes for one
+        table = csv.reader(io.StringIO(words, newline=""), delimiter=separator)
+        cells = [cell for line in table for cell in line]
+        assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == [], separator
 
 
 def test_what_is_not_understood_is_told(ann: Visitor) -> None:
