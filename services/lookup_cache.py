@@ -9,6 +9,8 @@ from models.database import SqliteStore
 
 T = TypeVar("T")
 
+KEYS_LIMIT = 10_000
+
 
 class LookupCache:
     """Looks things up by key, on the event loop itself, and remembers them until anyone commits.
@@ -38,6 +40,8 @@ class LookupCache:
                     self.as_of = now
             key = (unit, args)
             if key not in self.known:
+                if len(self.known) >= KEYS_LIMIT:  # all may be someone's made-up tokens
+                    self.known.clear()
                 self.known[key] = unit(*args, lookup=self.store.lookup)
             return self.known[key]  # type: ignore[no-any-return]
         except Exception:  # after which a new connection counts commits from the start
