@@ -122,9 +122,8 @@ class ListPageHandler(PageHandler):
             if self.check_etag_header():
                 self.set_status(304)
             else:
-                await self.finish_large(
-                    b"".join((await self.draw_elements(page, editing)).values())
-                )
+                elements = await self.draw_elements(page, editing)
+                await self.finish_large(b"".join(elements.values()))
         elif editing or self.error or self.request.query_arguments:
             await self.finish_large(await self.draw_page(page, editing))
         else:

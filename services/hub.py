@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -73,12 +73,9 @@ class Hub:
 
     def is_full(self, person: Person, address: str | None) -> bool:
         """Say whether a person, or an address, has as many connections for news as they may."""
-        every = [*self.sockets, *self.streams]
-        theirs = [each for each in every if each.person.id == person.id]
-        return (
-            len(theirs) >= PER_PERSON
-            or len([each for each in every if each.address == address]) >= PER_ADDRESS
-        )
+        every = (*self.sockets, *self.streams)
+        count = Counter(key for each in every for key in (each.person.id, each.address))
+        return count[person.id] >= PER_PERSON or count[address] >= PER_ADDRESS
 
     def connect(self, watcher: Watcher) -> None:
         """Add a watcher to those of its session."""

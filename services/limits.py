@@ -7,7 +7,6 @@ from tornado.log import app_log
 from models.errors import TooMany
 
 PEOPLE_LIMIT = 10_000  # whose tokens are remembered
-REASONS_LIMIT = 100  # that are remembered, the last
 MINUTE, HOUR = 60, 3600  # seconds
 
 
@@ -26,8 +25,8 @@ class RateLimitedLog:
             return
         more = f", and {count} times more since the last line" if count else ""
         app_log.error("%s: %s%s", where, reason, more)
-        recent = [item for item in self.logged.items() if now - item[1][0] < HOUR]
-        self.logged = {**dict(recent[-REASONS_LIMIT:]), reason: (now, 0)}
+        recent = [each for each in self.logged.items() if now - each[1][0] < HOUR]
+        self.logged = dict(recent[-100:]) | {reason: (now, 0)}
 
 
 class TokenBucket:

@@ -8,8 +8,7 @@ from models.clock import clock
 from models.database import SqliteStore
 
 T = TypeVar("T")
-
-KEYS_LIMIT = 10_000
+KEYS_LIMIT = 10_000  # that are remembered: tokens that are none, too
 
 
 class LookupCache:
@@ -35,13 +34,11 @@ class LookupCache:
                 self.asked = True
                 asyncio.get_running_loop().call_soon(self.begin_turn)
                 now = self.store.commits(), int(clock.seconds())  # by which sessions end, too
-                if now != self.as_of:
+                if now != self.as_of or len(self.known) > KEYS_LIMIT:
                     self.known.clear()
                     self.as_of = now
             key = (unit, args)
             if key not in self.known:
-                if len(self.known) >= KEYS_LIMIT:  # all may be someone's made-up tokens
-                    self.known.clear()
                 self.known[key] = unit(*args, lookup=self.store.lookup)
             return self.known[key]  # type: ignore[no-any-return]
         except Exception:  # after which a new connection counts commits from the start
