@@ -88,8 +88,8 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
     table.writerow(NAMES)
     for row in rows:
         done = "true" if row["completed"] else "false"
-        cells = (row["title"], row["notes"], done, str(row["order"]), row["created"])
-        cells += (row["completed_at"] or "",)
+        cells = [row["title"], row["notes"], done, str(row["order"]), row["created"]]
+        cells.append(row["completed_at"] or "")
         table.writerow([UNSAFE.sub("'", cell) for cell in cells])
     yield lines.getvalue()
 
