@@ -73,6 +73,7 @@ from models.postgres import PostgresStore
 from models.sqlite_file import SqliteFile, signing_key
 from services import backups, jobs, link_titles, login_limits, metrics, oidc, presence, redis_pubsub
 from services.app_base import BaseApp
+from services.heavy_requests import HeavyRequests
 from services.jobs import HOUR, PeriodicJob
 from services.lookup_cache import LookupCache
 from services.postgres_lookup_cache import PostgresLookupCache
@@ -203,6 +204,7 @@ CHECKS: list[Any] = [backups.check, oidc.check, redis_pubsub.check, models.quota
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [
     metrics.Metrics,
+    HeavyRequests,
     redis_pubsub.RedisPubSub,
     presence.Presence,
     login_limits.LoginLimits,

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -28,6 +29,7 @@ REQUEST_WITHIN = 30  # seconds until the headers of a request have come; as many
 SPARE = 64  # file descriptors for the database, the log and the like
 SETTLE = 0.5  # seconds that a new connection has to ask when the server stops
 LAST_WAIT = 8  # seconds that active requests have when the server stops
+LOG_LIMIT, TRACEBACK_LIMIT = 2_000, 20_000  # characters
 log = logging.getLogger(__name__)
 PROXY_WARNING = (
     "X-Forwarded-For from %s is ignored, so limits count all who come through it as one address. "
@@ -181,6 +183,22 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
+class ShortLines(logging.Filter):
+    """Cuts what is logged: what requests and errors hold may be as long as anyone likes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say that every record is logged."""
+        message = record.getMessage()
+        if len(message) > LOG_LIMIT:
+            record.msg, record.args = f"{message[:LOG_LIMIT]}... ({len(message)} characters)", None
+        if record.exc_info:
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            if len(text) > TRACEBACK_LIMIT:
+                half = TRACEBACK_LIMIT // 2
+                record.exc_text = f"{text[:half]}\n...\n{text[-half:]}"
+        return True
+
+
 def reopen_log() -> None:
     """Write on in the file of that name, as the one before was moved away."""
     for handler in logging.getLogger().handlers:
@@ -236,6 +254,8 @@ def main(make_app: Callable[[Config], Any], commands: Mapping[str, Callable[[Any
     httputil.set_parse_body_config(httputil.ParseBodyConfig(urlencoded=forms, multipart=files))
     try:
         config = read(sys.argv, os.environ)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(ShortLines())
         app = make_app(config)
         for option, command in commands.items():
             if getattr(config, option):

@@ -27,8 +27,10 @@ TITLES = (
     "buy note:book",
     "اتصل بأمي",
     "a\tb",
+    "x;=1+1;y",
+    'x;  "@y"\t+1',
 )
-NOTES = "two lines\n=and a formula, 100 %"
+NOTES = "two lines\n=and a formula, 100 %;\t-1\n\n'@"
 
 
 def send(visitor: Visitor, name: str, data: bytes, **fields: str) -> Any:
@@ -160,11 +162,13 @@ def test_everything_as_a_zip(full: Visitor) -> None:
 
 
 def test_cells_are_safe_in_a_spreadsheet(full: Visitor) -> None:
-    """None begins like a formula (OWASP, CSV injection)."""
+    """None begins like a formula (OWASP, CSV injection), wherever its program sees cells."""
     words = full.get(f"/lists/{full.list}.csv").content.decode()
-    table = [*csv.reader(io.StringIO(words, newline=""))]
-    assert table[0] == ["title", "notes", "completed", "order", "created", "completed_at"]
-    assert not [cell for line in table for cell in line if re.match(r"[=+\-@\t\r]", cell)]
+    assert words.startswith("title,notes,completed,order,created,completed_at\r\n")
+    for separator in (",", ";", "\t", "|"):  # what a spreadsheet takes for one
+        table = csv.reader(io.StringIO(words, newline=""), delimiter=separator)
+        cells = [cell for line in table for cell in line]
+        assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == [], separator
 
 
 def test_what_is_not_understood_is_told(ann: Visitor) -> None:
@@ -202,10 +206,17 @@ def bomb(method: int = zipfile.ZIP_DEFLATED) -> bytes:
         ("none.json", b"[]", 422),
         ("none.txt", b"\n\n", 422),
         ("numbers.json", b"[" + b"0," * 100_000 + b"0]", 413),
+        ("nested.json", b"[" + b"[]," * 1_600_000 + b"[]]", 413),
+        ("names.json", b"{" + b",".join(b'"%d":0' % n for n in range(400_001)) + b"}", 413),
+        ("lists.json", b"[" + b'{"todos":[]},' * 501 + b'{"todos":[]}]', 413),
+        ("entries.zip", b"PK\3\4" + b"PK\1\2" * 1001, 413),
+        ("empty lines.txt", b"\n" * 4_900_000, 413),
+        ("one line.txt", b"x" * 4_900_000, 413),
+        ("columns.csv", b"title" + b"," * 4_900_000, 413),
         ("broken.json", b'{"todos": [', 422),
         ("other.json", b'{"name": "x"}', 422),
         ("deep.json", b"[" * 100_000, 422),
-        ("large.txt", b"milk\n" * 2_100_000, 413),
+        ("large.txt", b"milk\n" * 1_000_001, 413),
         ("many.txt", b"milk\n" * 20_001, 413),
         ("huge.txt", b"x" * 31_000_000, 0),
     ],

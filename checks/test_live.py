@@ -20,6 +20,7 @@ from checks.support.programs import Program
 from checks.support.servers import Server
 from checks.support.sockets import Socket, aside, play
 from checks.support.visitors import Visitor, join, version
+from checks.support.waiting import wait
 from controllers.live import LiveHandler
 from models.tables import Person
 from services.hub import AT_ONCE, Hub, message
@@ -309,6 +310,43 @@ def test_the_house_closes_with_company(start: Callable[..., Server]) -> None:
     play(scene)
 
 
+def test_streams_count_with_sockets(start: Callable[..., Server]) -> None:
+    """A person has twenty of all kinds together; who waits in another way doesn't get more."""
+    server = start("--throttle=true")
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    program = Program(server, ann.name)
+    events = f"/live/events?list={ann.list}&version=0"
+    changes = f"{server.url}/api/lists/{ann.list}/changes"
+    accept = {"Accept": "text/event-stream"}
+
+    def stream() -> requests.Response:
+        return program.http.get(changes, headers=accept, stream=True, timeout=20)
+
+    async def scene() -> None:
+        sockets = [Socket(ann) for _ in range(18)]
+        for socket in sockets:
+            await socket.__aenter__()
+        others = [await aside(ann.get, events, stream=True), await aside(stream)]
+        assert [other.status_code for other in others] == [200, 200]
+        with pytest.raises(HTTPClientError) as full:
+            await Socket(ann).__aenter__()
+        refused = [await aside(ann.get, events), await aside(stream)]
+        refused.append(await aside(ann.get, events.replace("events", "poll")))
+        assert [full.value.code, *(each.status_code for each in refused)] == [429] * 4
+        assert all(each.headers["Retry-After"] for each in refused)
+        others[0].close()
+        await aside(wait, lambda: ann.get(events.replace("events", "poll")).status_code == 200)
+        others[1].close()
+        for socket in sockets:
+            await socket.__aexit__()
+
+    play(scene)
+    ann.http.close()
+    program.http.close()
+    server.stop()
+
+
 def test_one_broken_watcher_robs_nobody() -> None:
     """Whatever it raises; and who leaves while others are told is no trouble."""
 
@@ -319,7 +357,10 @@ def test_one_broken_watcher_robs_nobody() -> None:
     async def scene() -> None:
         hub: Any = Hub(cast(Any, None))
         person = Person(1, "ann")
-        watchers = [Broken(hub, 7, person), *(Subscriber(hub, 7, person) for _ in range(300))]
+        app = SimpleNamespace(hub=hub, config=SimpleNamespace(throttle=False))
+        request = SimpleNamespace(remote_ip="127.0.0.1")
+        handler = SimpleNamespace(app=app, current_user=person, request=request)
+        watchers = [Broken(handler, 7), *(Subscriber(handler, 7) for _ in range(300))]
         hub.announce(7, 42, "todo")
         watchers[1].end()
         heard = await asyncio.gather(*(each.wait(5) for each in watchers[2:]))

@@ -3,6 +3,7 @@
 It is made of elements, each with an id. A script asks for them again when the list has changed.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,6 +18,7 @@ from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
 
+MANY = 200  # rows that take 10 ms to render; more are rendered in a thread
 WHO = (N_("added by {name}"), N_("completed by {name}"), N_("assigned to {name}"))
 TOKEN = b"\0"  # stands in a cached page for the token of its forms; no text of ours has it
 Elements = dict[str, bytes]  # HTML by the id of its element, which the script replaces
@@ -112,9 +114,10 @@ class ListPageHandler(PageHandler):
             if self.check_etag_header():
                 self.set_status(304)
             else:
-                self.finish(b"".join((await self.draw_elements(page, editing)).values()))
+                elements = await self.draw_elements(page, editing)
+                await self.finish_large(b"".join(elements.values()))
         elif editing or self.error or self.request.query_arguments:
-            self.finish(await self.draw_page(page, editing))
+            await self.finish_large(await self.draw_page(page, editing))
         else:
             key = list_id, page.digest
 
@@ -122,7 +125,7 @@ class ListPageHandler(PageHandler):
                 return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
 
             html = await self.app.render_cache.get_or_render(key, draw)
-            self.finish(html.replace(TOKEN, self.xsrf_token))
+            await self.finish_large(html.replace(TOKEN, self.xsrf_token))
 
     async def page_of(self, list_id: int, shown: str) -> PageContext:
         """Return what the page depends on, all of it looked up by key. Raises NotFound."""
@@ -181,7 +184,8 @@ class ListPageHandler(PageHandler):
                 up, down = found.around(place)
                 typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
                 values |= {"editing": editing, "up": up, "down": down} | typed
-        return self.render_string("todos/rows.html", **values)
+        draw = partial(self.render_string, "todos/rows.html", **values)
+        return await asyncio.to_thread(draw) if len(found.rows) > MANY else draw()
 
     def credit(self, who: tuple[str | None, ...]) -> str:
         """Return in words who added a todo, completed it and has it to do."""

@@ -21,7 +21,6 @@ from models.tables import Person
 from services.hub import Message, message
 from services.limits import TokenBucket
 
-PER_PERSON, PER_ADDRESS = 20, 100  # sockets
 RATE, BURST = 20, 100  # frames that a socket may send in a second, and at once
 READS = 3  # of the stream, for a frame: its head, its mask, its content
 LISTS = 50  # that one socket may watch
@@ -34,7 +33,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
     SUPPORTED_METHODS = ("GET",)
 
     async def prepare(self) -> None:
-        """Raise HTTPError 401 without a session, 429 for too many sockets.
+        """Raise HTTPError 401 without a session, 429 for too many connections.
 
         Tornado refuses other origins after this.
         """
@@ -44,11 +43,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
             raise HTTPError(401)
         self.person: Person = self.current_user
         self.hub = self.app.hub
-        if self.app.config.throttle:
-            same_person = [s for s in self.hub.sockets if s.person.id == self.person.id]
-            same_address = [s for s in self.hub.sockets if s.address == self.request.remote_ip]
-            if len(same_person) >= PER_PERSON or len(same_address) >= PER_ADDRESS:
-                raise HTTPError(429)
+        if self.app.config.throttle and self.hub.is_full(self.person, self.request.remote_ip):
+            raise HTTPError(429)
         self.key = self.session_key()
         self.address = self.request.remote_ip
         self.watched: set[int] = set()

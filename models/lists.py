@@ -142,7 +142,10 @@ def record_change(
     facts = {"list": seen.id, "version": version, "user": person.id, "verb": verb, "kind": kind}
     facts |= {"title": names[-1], "former": names[0] if before and after else None}
     facts |= {"touched": len(before or after), "at": at or now()}
-    facts |= {"before": compact(before), "after": compact(after)}
+    # Row by row, as no other thread goes on while json encodes one value.
+    facts |= {
+        k: f"[{','.join(map(compact, v))}]" for k, v in (("before", before), ("after", after))
+    }
     RECORD(**facts)
     there = [sum(not row.get("invited") for row in rows) for rows in (before, after)]
     more = {"open": opened, "todo": 0, "member": 0, kind: there[1] - there[0]}

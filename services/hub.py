@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +16,7 @@ from services.lookup_cache import LookupCache
 
 ALIVE = 20  # seconds between two messages that say no more than that the line is alive
 AT_ONCE = 25  # watchers that are sent to before the event loop turns: it is held for half a ms
+PER_PERSON, PER_ADDRESS = 20, 100  # sockets, event streams and long polls together
 SESSION_ENDED = 4401  # the close code of a socket; up to 4999 they are free (RFC 6455, 7.4.2)
 
 
@@ -57,6 +58,7 @@ class Hub:
     def __init__(self, lookups: LookupCache) -> None:
         self.lookups = lookups
         self.sockets: set[Any] = set()
+        self.streams: set[Any] = set()  # which wait in the place of sockets
         self.sessions: defaultdict[str, set[Watcher]] = defaultdict(set)
         # By list: who watches it, and whether they have it open.
         self.watchers: defaultdict[int, dict[Watcher, bool]] = defaultdict(dict)
@@ -68,6 +70,12 @@ class Hub:
         self.beating: asyncio.Task[None] | None = None
         self.as_of: object = None  # the snapshot of the database when sessions were checked
         self.closed = False
+
+    def is_full(self, person: Person, address: str | None) -> bool:
+        """Say whether a person, or an address, has as many connections for news as they may."""
+        every = (*self.sockets, *self.streams)
+        count = Counter(key for each in every for key in (each.person.id, each.address))
+        return count[person.id] >= PER_PERSON or count[address] >= PER_ADDRESS
 
     def connect(self, watcher: Watcher) -> None:
         """Add a watcher to those of its session."""

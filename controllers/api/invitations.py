@@ -20,4 +20,4 @@ class AcceptHandler(ApiHandler):
             invitations.accept(self.current_user, int(list_id))
             return list_object(lists.get_for(self.current_user, int(list_id)))
 
-        self.send_created(await self.commit(accept))
+        await self.send_created(await self.commit(accept))

@@ -30,7 +30,7 @@ class ListsHandler(ApiHandler):
         invited = [access for found in more for access, _ in found]
         if not self.not_modified(f"{digest}-{hash_of(repr(invited))[:16]}" if invited else digest):
             mine = [list_object(access) for access in rows]
-            self.send_slice(mine + [list_object(access, invited=True) for access in invited])
+            await self.send_slice(mine + [list_object(access, invited=True) for access in invited])
 
     @operation(201, "List", "name", "name")
     async def post(self) -> None:
@@ -40,7 +40,7 @@ class ListsHandler(ApiHandler):
             list_id = lists.create(self.current_user, name)
             return list_object(lists.get_for(self.current_user, list_id))
 
-        self.send_created(await self.commit(create, **self.body))
+        await self.send_created(await self.commit(create, **self.body))
 
 
 class ListHandler(OfListHandler):
@@ -55,7 +55,7 @@ class ListHandler(OfListHandler):
         """A list"""
         version, thing = await self.app.read(self.current_state)
         if not self.not_modified(version):
-            self.send_json(self.encode(thing))
+            await self.send_json(self.encode(thing))
 
     @operation(200, "List", "name")
     async def patch(self, list_id: str) -> None:
@@ -68,7 +68,7 @@ class ListHandler(OfListHandler):
 
         thing = await self.commit(rename)
         self.set_header("ETag", f'"{thing["version"]}-{thing["role"]}"')
-        self.send_json(self.encode(thing))
+        await self.send_json(self.encode(thing))
 
     @operation(204)
     async def delete(self, list_id: str) -> None:

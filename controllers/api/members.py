@@ -29,14 +29,14 @@ class MembersHandler(OfListHandler):
         """The members of a list"""
         access, rows = await self.app.read(everyone, self.current_user, self.list_id)
         if not self.not_modified(f"{access.id}-{access.version}"):
-            self.send_slice(rows)
+            await self.send_slice(rows)
 
     @operation(201, "Member", "username role", "username role")
     async def post(self, list_id: str) -> None:
         """Add or invite someone, or change a role"""
         member = await self.commit(members.put, self.current_user, self.list_id, **self.body)
         url = f"{self.base}{self.request.path}/{member['username']}"
-        self.send_created(NOT_INVITED | member, url)
+        await self.send_created(NOT_INVITED | member, url)
 
 
 class MemberHandler(OfListHandler):

@@ -36,7 +36,7 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without their secrets"""
-        self.send_slice(await self.app.read(api_tokens.mine, self.current_user))
+        await self.send_slice(await self.app.read(api_tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
@@ -48,7 +48,7 @@ class TokensHandler(ApiHandler):
         token = await self.app.write(
             api_tokens.create, person, **self.body, stored=self.verified_hash
         )
-        self.send_created(token, f"{self.base}/api/tokens/{token['id']}")
+        await self.send_created(token, f"{self.base}/api/tokens/{token['id']}")
 
 
 class TokenHandler(ApiHandler):
