@@ -16,7 +16,7 @@ class Subscriber:
         self.hub = hub
         self.person = person
         self.key = key
-        self.watched: set[int] = set()
+        self.watched: dict[int, int] = {}
         self.in_company = False
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
