@@ -457,14 +457,13 @@ def test_the_answer_comes_before_the_news(changed: int) -> None:
         async def lookup(unit: Any, person: Person, list_id: int) -> Any:
             if handler.watched:
                 hub.announce(list_id, changed, "todo")
-                while hub.sending:
-                    await asyncio.sleep(0)
+                await asyncio.gather(*filter(None, [hub.sending]))
             return SimpleNamespace(version=42)
 
         handler.application = SimpleNamespace(lookups=lookup)
         await handler.watch(7, opens=True)
-        for version in (changed, 44):
-            await hub.send(message("changed", 7, version=version), [handler])
+        for number in (changed, 44):
+            await hub.send(message("changed", 7, version=number), [handler])
             writes[-1].set_result(None)
             await asyncio.sleep(0)
 

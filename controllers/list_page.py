@@ -71,7 +71,7 @@ def read_rows(
     access, found = todos.rows(person, list_id, shown)
     linked_titles = [row for row in found.rows if "://" in row.title]
     known = todos.address_titles(list_id) if linked_titles else {}
-    return access, found, {row.id: label(row.title, known) for row in linked_titles}
+    return access, found, {row.id: linked(row.title, known) for row in linked_titles}
 
 
 def read_last(
@@ -79,14 +79,6 @@ def read_last(
 ) -> tuple[history.ChangeRecord | None, history.ChangeRecord | None]:
     """Return a reader's last change of a list, and the last one by others."""
     return history.last(person, access), history.last(person, access, history.BY_OTHERS)
-
-
-def label(words: str, known: dict[str, str]) -> bytes:
-    """Return `linked`; where it shows known titles, what was written is in `title`, for scripts."""
-    html = linked(words, known)
-    if known.keys().isdisjoint(text.ADDRESS.findall(words)):
-        return html
-    return b'<span title="%b">%b</span>' % (xhtml_escape(words).encode(), html)
 
 
 def linked(words: str, known: dict[str, str]) -> bytes:
