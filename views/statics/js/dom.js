@@ -64,7 +64,8 @@ function patchChildren(old, fresh) {
 
 // Children with an id are found by it, others by their name, first class and order.
 const key = (node) => node.id || `${node.nodeName} ${node.classList?.[0]}`;
-const children = ({ childNodes }) => [...childNodes].filter((node) => node.data?.trim() !== "");
+const children = ({ childNodes }) =>
+  [...childNodes].filter(({ data }) => !/^\s*\n\s*$/.test(data)); // a space between words stays
 
 let quiet = 0; // ms until which keys do nothing to rows
 export const isQuiet = () => Date.now() < quiet;

@@ -74,6 +74,7 @@ function showGone(answer) {
   const page = parse(answer.html);
   const texts = typedTexts();
   $("[role=alert]", page).textContent = words.gone;
+  $(".editing")?.classList.remove("editing"); // or leaving its field would save it
   $("aside")?.remove();
   $("main").replaceWith($("main", page));
   showKept(words.gone, texts);
