@@ -97,10 +97,7 @@ class Hub:
             self.versions.pop(list_id, None)
 
     def know(self, watcher: Watcher, list_id: int, version: int) -> int:
-        """Return the version of a list to tell who begins to watch it: later ones are announced.
-
-        It is a newer one when they were told of that while it was looked up.
-        """
+        """Return what to tell who begins to watch: this, or a newer one they were told meanwhile."""
         if list_id in watcher.watched:
             self.versions.setdefault(list_id, version)
             watcher.watched[list_id] = max(version, watcher.watched[list_id])
@@ -145,10 +142,7 @@ class Hub:
             self.sending = None
 
     async def send(self, news: Message, watchers: list[Watcher]) -> None:
-        """Send a message to many, in slices, so that others have their turn in between.
-
-        A version that isn't newer than what a watcher knows was overtaken on the way.
-        """
+        """Send a message to many, in slices that let others have their turn; no overtaken version."""
         version = news.fields.get("version")
         for begin in range(0, len(watchers), AT_ONCE):
             for watcher in watchers[begin : begin + AT_ONCE]:
