@@ -97,7 +97,7 @@ class Hub:
             self.versions.pop(list_id, None)
 
     def know(self, watcher: Watcher, list_id: int, version: int) -> int:
-        """Return what to tell who begins to watch: this, or a newer one they were told meanwhile."""
+        """Return the version to tell who begins to watch: this, or a newer one told meanwhile."""
         if list_id in watcher.watched:
             self.versions.setdefault(list_id, version)
             watcher.watched[list_id] = max(version, watcher.watched[list_id])
@@ -142,7 +142,7 @@ class Hub:
             self.sending = None
 
     async def send(self, news: Message, watchers: list[Watcher]) -> None:
-        """Send a message to many, in slices that let others have their turn; no overtaken version."""
+        """Send to many, in slices that let others have their turn; no overtaken version."""
         version = news.fields.get("version")
         for begin in range(0, len(watchers), AT_ONCE):
             for watcher in watchers[begin : begin + AT_ONCE]:
