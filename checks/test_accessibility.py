@@ -105,6 +105,7 @@ def test_axe_finds_nothing(browser: Any, bea: Visitor, axe: str, scheme: str, wi
     page.goto(address(bea, "/lists/LIST"))
     page.click(".list-menu summary")
     page.click(".several summary")
+    page.evaluate("scrollTo(0, 0)")  # what is half below the new todo can be scrolled
     check(page, "everything open")
     page.focus(".todo-list > li:first-child .toggle")
     page.keyboard.press("?")
@@ -245,7 +246,7 @@ def twenty(server: Server) -> Iterator[Visitor]:
 def test_the_page_is_light(browser: Any, twenty: Visitor) -> None:
     """First visit at most 40 KB in 14 requests with the socket, later ones 6 KB in one.
 
-    Of these the scripts are 12.5 KB, and the style 8 KB.
+    Of these the scripts are 18 KB, and the style 8 KB.
     """
     page = opened(browser, twenty, viewport={"width": 360, "height": 700})
     wire = Wire(page)
@@ -253,7 +254,7 @@ def test_the_page_is_light(browser: Any, twenty: Visitor) -> None:
     page.goto(place, wait_until="networkidle")
     statics = ROOT / "views/statics"
     scripts = [len(gzip.compress(file.read_bytes(), 6)) for file in statics.glob("js/*.js")]
-    assert sum(scripts) <= 12.5 * 1024, scripts
+    assert sum(scripts) <= 18 * 1024, scripts
     assert len(gzip.compress((statics / "css/app.css").read_bytes(), 6)) <= 8 * 1024
     files = {file.name for file in statics.glob("js/*.js")}
     assert files < wire.sizes.keys() and wire.sockets == 1

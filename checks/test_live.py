@@ -399,7 +399,7 @@ class Reader:
     key = "a session"
 
     def __init__(self, sent: list[str]) -> None:
-        self.watched: set[int] = set()
+        self.watched: dict[int, int] = {}
         self.sent = sent
 
     def send(self, news: Any) -> None:
@@ -483,29 +483,50 @@ def test_a_socket_that_dies(caplog: pytest.LogCaptureFixture) -> None:
     assert len(sent) == 1 and not caplog.records
 
 
-def test_the_answer_comes_before_the_news() -> None:
-    """What happens to a list while its version is looked up is said after that."""
+@pytest.mark.parametrize("changed", [41, 43])
+def test_the_answer_comes_before_the_news(changed: int) -> None:
+    """What happens to a list while it is looked up is a part of that; versions never go back."""
     sent: list[bytes] = []
 
     async def scene() -> None:
         handler, writes = a_socket(sent)
-        handler.person, handler.watched = Person(1, "ann"), set()
+        handler.person, handler.watched = Person(1, "ann"), {}
         handler.hub = hub = Hub(cast(Any, None))
         hub.sockets.add(handler)
 
         async def lookup(unit: Any, person: Person, list_id: int) -> Any:
             if handler.watched:
-                handler.send(message("changed", list_id, version=43))
-            await asyncio.sleep(0)
+                hub.announce(list_id, changed, "todo")
+                await asyncio.gather(*filter(None, [hub.sending]))
             return SimpleNamespace(version=42)
 
         handler.application = SimpleNamespace(lookups=lookup)
         await handler.watch(7, opens=True)
-        writes[0].set_result(None)
-        await asyncio.sleep(0)
+        for number in (changed, 44):
+            await hub.send(message("changed", 7, version=number), [handler])
+            writes[-1].set_result(None)
+            await asyncio.sleep(0)
 
     play(scene)
-    assert [json.loads(data)["type"] for data in sent] == ["watching", "changed"]
+    told = [(each["type"], each["version"]) for each in map(json.loads, sent)]
+    assert told == [("watching", max(42, changed)), ("changed", 44)]
+
+
+def test_who_waits_is_never_told_an_older_version() -> None:
+    """What is said to many in slices may have been overtaken; who stopped watching hears none."""
+
+    async def scene() -> None:
+        hub = Hub(cast(Any, None))
+        one, two = (Subscriber(hub, 7, Person(number, "ann")) for number in (1, 2))
+        await hub.send(message("changed", 7, version=43), [one])
+        await hub.send(message("changed", 7, version=42), [one, two])
+        two.end()
+        await hub.send(message("changed", 7, version=43), [one, two])
+        heard = [[news.fields["version"] for news in await each.wait(1)] for each in (one, two)]
+        assert heard == [[43], [42]]
+        assert hub.know(one, 7, 41) == 43 and hub.know(two, 7, 41) == 41
+
+    play(scene)
 
 
 def test_who_only_listens() -> None:
@@ -534,9 +555,10 @@ def test_who_only_listens() -> None:
 def test_news_that_were_missed() -> None:
     """May have been of who may read the list: that is looked at again."""
     hub = Hub(None)  # type: ignore[arg-type]
-    hub.watchers[7][cast(Any, "someone")] = True
+    someone: Any = Reader([])
+    hub.subscribe(someone, 7, opens=True)
     hub.schedule_broadcast = hub.broadcast = lambda *news: None  # type: ignore[method-assign]
-    hub.know(7, 41)
+    hub.know(someone, 7, 41)
     hub.announce(7, 42, "todo")
     assert not hub.unchecked
     hub.announce(7, 44, "todo")

@@ -159,6 +159,9 @@ class PageHandler(BaseHandler):
         posted = self.request.body_arguments if self.request.method == "POST" else ()
         self.typed = {name: self.single_field(name) for name in posted}
         self.current_user = await self.find_person()
+        drawn_for = self.request.headers.get("X-User")  # who is logged in may be another by now
+        if self.current_user and drawn_for not in (None, str(self.current_user.id)):
+            self.current_user = None
         if self.current_user:
             last = self.app.bridge.last.get(self.current_user.id)
             if last and self.request.method == "GET":  # who reloads at once sees what they did
@@ -172,7 +175,8 @@ class PageHandler(BaseHandler):
 
     def ask_to_log_in(self, status: int) -> None:
         """Redirect to the log-in page, which leads back here."""
-        query = urlencode({"next": self.request.uri})
+        ended = {"ended": 1} if self.get_cookie(self.cookie("session")) else {}
+        query = urlencode({"next": self.request.uri} | ended)
         self.redirect(f"{self.get_login_url()}?{query}", status=status)
 
     async def find_person(self) -> Person | None:

@@ -43,6 +43,7 @@ ERROR_TEXTS = {  # by status: the heading of an error page, and a sentence
         N_("Temporarily unavailable, and nothing was changed. Please try again in a moment."),
     ),
 }
+STORAGE_FULL = N_("The server's storage is full, and nothing was changed. Please tell its owner.")
 UNCERTAIN = N_("We don't know whether this was saved. Check before you try again.")
 INTERNAL_ERROR = (
     N_("Something went wrong"),
@@ -103,6 +104,8 @@ class ErrorHandler(SecureHandler):
             sentence = error.message(translate)
         if isinstance(error, errors.Conflict):
             sentence, title = map(translate, (*error.args, texts[0])[:2])
+        if getattr(error, "code", "") == "storage_full":
+            sentence = translate(STORAGE_FULL)
         if isinstance(error, errors.Uncertain):
             sentence = translate(UNCERTAIN)
         self.show_error(error, status, title, sentence)

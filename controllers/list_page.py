@@ -72,15 +72,7 @@ def read_rows(
     access, found = todos.rows(person, list_id, shown)
     linked_titles = [row for row in found.rows if "://" in row.title]
     known = todos.address_titles(list_id) if linked_titles else {}
-    return access, found, {row.id: label(row.title, known) for row in linked_titles}
-
-
-def label(words: str, known: dict[str, str]) -> bytes:
-    """Return `linked`; where it shows known titles, what was written is in `title`, for scripts."""
-    html = linked(words, known)
-    if known.keys().isdisjoint(text.ADDRESS.findall(words)):
-        return html
-    return b'<span title="%b">%b</span>' % (xhtml_escape(words).encode(), html)
+    return access, found, {row.id: linked(row.title, known) for row in linked_titles}
 
 
 def linked(words: str, known: dict[str, str]) -> bytes:

@@ -47,7 +47,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
             raise HTTPError(429)
         self.key = self.session_key()
         self.address = self.request.remote_ip
-        self.watched: set[int] = set()
+        self.watched: dict[int, int] = {}
         self.starting: set[int] = set()  # lists of which the page doesn't know the version yet
         self.mistakes = 0
         self.pace = TokenBucket(READS * RATE, READS * BURST)
@@ -127,8 +127,9 @@ class LiveHandler(WebSocketHandler, PageHandler):
             self.hub.subscribe(self, list_id, opens=opens)
             await asyncio.sleep(0)  # and look it up again, in another turn: no change is missed
             access = await self.app.lookups(lists.get_for, self.person, list_id)
-            self.hub.know(list_id, access.version)
-            answer = message("watching", list_id, version=access.version)
+            version = self.hub.know(self, list_id, access.version)
+            answer = message("watching", list_id, version=version)
+            self.pending.pop((list_id, "changed"), None)  # which is no newer
         except (NotFound, Unavailable) as error:
             self.hub.unsubscribe(self, list_id)
             answer = message("error", list_id, status=ERROR_STATUS[type(error)])

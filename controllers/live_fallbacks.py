@@ -56,7 +56,8 @@ class WaitingHandler(PageHandler):
         except BaseException:
             self.subscriber.end()
             raise
-        hub.know(list_id, version)
+        version = hub.know(self.subscriber, list_id, version)
+        self.subscriber.news.pop("changed", None)  # which is no newer
         news = message("changed", list_id, version=version) if version != int(known) else None
         return self.subscriber, news
 

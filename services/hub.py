@@ -45,7 +45,7 @@ class Watcher(Protocol):
 
     person: Person
     key: str
-    watched: set[int]
+    watched: dict[int, int]  # lists, and the last version of each that it was told
 
     def send(self, news: Message) -> None: ...  # now or later: the last of a kind is enough
     def wake(self) -> None: ...  # check whether it may go on
@@ -93,21 +93,23 @@ class Hub:
     def subscribe(self, watcher: Watcher, list_id: int, *, opens: bool) -> None:
         """Send a watcher what happens to a list, which its person may read, and has open or not."""
         self.watchers[list_id][watcher] = opens
-        watcher.watched.add(list_id)
+        watcher.watched.setdefault(list_id, 0)
 
     def unsubscribe(self, watcher: Watcher, list_id: int) -> None:
         """Undo `subscribe`; nothing happens when that was never called."""
-        watcher.watched.discard(list_id)
+        watcher.watched.pop(list_id, None)
         here = self.watchers.get(list_id, {})
         here.pop(watcher, None)
         if not here:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
 
-    def know(self, list_id: int, version: int) -> None:
-        """Remember at which version someone began to watch a list: later ones are announced."""
-        if list_id in self.watchers:
+    def know(self, watcher: Watcher, list_id: int, version: int) -> int:
+        """Return the version to tell who begins to watch: this, or a newer one told meanwhile."""
+        if list_id in watcher.watched:
             self.versions.setdefault(list_id, version)
+            watcher.watched[list_id] = max(version, watcher.watched[list_id])
+        return watcher.watched.get(list_id, version)
 
     def announce(self, list_id: int, version: int, kind: str) -> None:
         """Tell the watchers of a list that it has a new version; of many at once, the last.
@@ -148,9 +150,14 @@ class Hub:
             self.sending = None
 
     async def send(self, news: Message, watchers: list[Watcher]) -> None:
-        """Send a message to many, in slices, so that others have their turn in between."""
+        """Send to many, in slices that let others have their turn; no overtaken version."""
+        version = news.fields.get("version")
         for begin in range(0, len(watchers), AT_ONCE):
             for watcher in watchers[begin : begin + AT_ONCE]:
+                if version is not None:
+                    if version <= watcher.watched.get(news.list, version):
+                        continue
+                    watcher.watched[news.list] = version
                 try:
                     watcher.send(news)
                 except Exception:  # whatever is wrong with one watcher must not rob the others

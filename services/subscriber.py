@@ -24,7 +24,7 @@ class Subscriber:
         if handler.app.config.throttle and hub.is_full(self.person, self.address):
             raise TooMany(SLOT_WITHIN)
         self.key = key
-        self.watched: set[int] = set()
+        self.watched: dict[int, int] = {}
         self.in_company = False
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}

@@ -54,7 +54,7 @@ class ChangesHandler(OfListHandler):
         changes = partial(api_resources.changes_since, self.current_user, self.list_id)
         try:
             access, rows = await self.app.read(changes, since, PAGE_LIMIT)
-            self.app.hub.know(access.id, access.version)
+            self.app.hub.know(subscriber, access.id, access.version)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.streaming = True
