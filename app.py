@@ -1,4 +1,4 @@
-"""The application: its tables of addresses, services and jobs, its settings and its parts."""
+"""The application: its table of addresses, its settings and its parts; `extras.py` has the rest."""
 
 import asyncio
 import logging
@@ -14,25 +14,7 @@ from tornado.log import access_log
 from tornado.template import Loader
 from tornado.web import RequestHandler, url
 
-import models.account_closing
-import models.accounts
-import models.cleanup
-import models.history
-import models.idempotency
-import models.invitations
-import models.invites
-import models.links
-import models.lists
-import models.members
-import models.messages
-import models.password_resets
-import models.presence
-import models.quota
-import models.rate_limits
-import models.sqlite_to_postgres
-import models.todo_page
-import models.todos
-import models.usernames
+import extras
 import server
 from config import Config
 from controllers import (
@@ -43,7 +25,6 @@ from controllers import (
     history,
     invitations,
     invites,
-    list_page,
     lists,
     live,
     live_fallbacks,
@@ -51,7 +32,6 @@ from controllers import (
     messages,
     password_resets,
     sso,
-    static,
     todo_page,
     todos,
     undo_steps,
@@ -65,16 +45,13 @@ from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
-from controllers.base import NOTICES, ONCE, MissingHandler
-from controllers.errors import ERROR_STATUS, path_without_key
+from controllers.base import MissingHandler
+from controllers.errors import path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from models.sqlite_file import SqliteFile, signing_key
-from services import backups, jobs, link_titles, login_limits, metrics, oidc, presence, redis_pubsub
 from services.app_base import BaseApp
-from services.heavy_requests import HeavyRequests
-from services.jobs import HOUR, PeriodicJob
 from services.lookup_cache import LookupCache
 from services.postgres_lookup_cache import PostgresLookupCache
 
@@ -159,77 +136,6 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
     "sqlite": (lambda c: SqliteStore(c.database_path, SqliteFile), LookupCache),
     "postgresql": (lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
-# What extras add to the core, and to each other: see there.
-list_page.PARTS[:] = [messages.PART, undo_steps.PART]
-NOTICES[:] = [login_attempts.notice, invitations.notice]
-lists.LISTS_PARTS[:] = [invitations.draw]
-lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
-account.SECTIONS[:] = [sso.account_section]
-models.todos.ADDRESS_TITLES[:] = [models.links.known]
-ERROR_STATUS[models.todo_page.EditConflict] = 409
-models.members.ASK[:] = [models.invitations.ask]
-models.members.END[:] = [models.invitations.end]
-models.members.AFTER_ROLE_CHANGE[:] = [
-    models.invitations.follow,
-    models.invites.end_links,
-    models.messages.skip_earlier,
-]
-models.accounts.AFTER_PASSWORD_CHANGE[:] = [
-    models.password_resets.delete_all,
-    models.rate_limits.forget,
-]
-models.lists.AFTER_CHANGE[:] = [models.quota.charge]
-models.quota.TEXTS[:] = [models.messages.Message.text]
-models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
-models.messages.BEFORE_HOLD[:] = [models.quota.check]
-models.history.SENTENCES |= models.invitations.SENTENCES
-models.history.SENTENCES |= models.invites.SENTENCES
-models.history.SENTENCES |= models.messages.SENTENCES
-models.history.SENTENCES |= models.usernames.SENTENCES
-models.usernames.AFTER[:] = [models.rate_limits.delete_of]
-models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.delete_of]
-models.links.TEXTS[1:] = [models.messages.Message.text]
-models.cleanup.EXPIRED[:] = [
-    models.links.expired,
-    models.rate_limits.expired,
-    models.idempotency.expired,
-]
-ONCE[:] = [models.idempotency.once]
-models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
-# Whether a path on the way to signing up comes from an invitation.
-INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
-# What is checked of the options before anything is opened: each raises StartupError or Error.
-CHECKS: list[Any] = [backups.check, oidc.check, redis_pubsub.check, models.quota.configure]
-# What runs beside requests: each is made with the App, opened after the database, in this order,
-# and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
-SERVICES: list[Any] = [
-    metrics.Metrics,
-    HeavyRequests,
-    redis_pubsub.RedisPubSub,
-    presence.Presence,
-    login_limits.LoginLimits,
-    oidc.Provider,
-    link_titles.LinkTitles,
-    jobs.Jobs,
-]
-# What is done again and again, by whichever process claims it first.
-JOBS = [
-    PeriodicJob(
-        "send delayed messages", jobs.units(models.messages.due, models.messages.send), every=1
-    ),
-    jobs.follow_changes("find links in changes", models.links.collect),
-    PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1, option="fetch_titles"),
-    PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
-    PeriodicJob("back up", backups.back_up_nightly, backups.until_night, option="backup_folder"),
-]
-# What `python app.py --option=...` does instead of serving: it returns what is printed.
-COMMANDS = {
-    "migrate_to": models.sqlite_to_postgres.migrate,
-    "backup": backups.back_up_once,
-    "reset_password": models.password_resets.print_link,
-}
-# Who serves the stylesheet, the scripts and the icons, if not Tornado's own handler.
-STATIC: dict[str, Any] = {"static_handler_class": static.StaticHandler}
 VIEWS = Path(__file__).parent / "views"
 TEMPLATES = Loader(str(VIEWS / "templates"))
 
@@ -262,10 +168,10 @@ class App(BaseApp):
             xsrf_cookies=True,
             cross_origin_protection=True,
             xsrf_cookie_kwargs=cookie_rules(config, 30 * DAY),
-            **STATIC,
+            **extras.STATIC,
         )
-        self.invitations, self.checks, self.jobs = INVITATIONS, CHECKS, JOBS
-        for kind in SERVICES:
+        self.invitations, self.checks, self.jobs = extras.INVITATIONS, extras.CHECKS, extras.JOBS
+        for kind in extras.SERVICES:
             self.services[kind] = kind(self)
         self.opening: asyncio.Task[None] | None = None
 
@@ -325,4 +231,4 @@ class App(BaseApp):
 
 
 if __name__ == "__main__":
-    sys.exit(server.main(App, COMMANDS))
+    sys.exit(server.main(App, extras.COMMANDS))

@@ -14,7 +14,8 @@ from checks.test_architecture import EXTRAS, module_of
 
 pytestmark = pytest.mark.sqlite
 ALL = "all of them"
-PROGRAM = ("app.py", "config.py", "server.py", "controllers", "services", "models", "views")
+PROGRAM = ("app.py", "extras.py", "config.py", "server.py")
+PACKAGES = ("controllers", "services", "models", "views")
 
 
 def taken_along(name: str) -> set[str]:
@@ -26,11 +27,11 @@ def taken_along(name: str) -> set[str]:
 
 
 class Without(ast.NodeTransformer):
-    """Takes modules out of app.py: their imports, and each row or statement that names them."""
+    """Takes modules out of a file: their imports, and each row or statement that names them."""
 
     def __init__(self, modules: set[str]) -> None:
         self.modules = modules
-        self.gone: set[str] = set()  # names that app.py no longer has
+        self.gone: set[str] = set()  # names that it no longer has
 
     def names(self, node: ast.AST) -> bool:
         """Say whether a node mentions what is gone: `sso`, or `models.messages` in full."""
@@ -88,10 +89,10 @@ class Without(ast.NodeTransformer):
 
 @pytest.fixture
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of the program without an extra, its rows in app.py, and what needs it."""
+    """A copy of the program without an extra, its rows in tables, and what needs it."""
     copy, modules = tmp_path / "copy", set()
     copy.mkdir()
-    for name in PROGRAM:
+    for name in (*PROGRAM, *PACKAGES):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -102,8 +103,9 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             file, gone = ROOT / name, copy / name
             modules |= {module_of(each) for each in (file, *file.rglob("*.py"))}
             shutil.rmtree(gone) if gone.is_dir() else gone.unlink(missing_ok=True)
-    app = copy / "app.py"
-    app.write_text(ast.unparse(Without(modules).visit(ast.parse(app.read_text()))))
+    for name in ("app.py", "extras.py"):
+        text = (copy / name).read_text()
+        (copy / name).write_text(ast.unparse(Without(modules).visit(ast.parse(text))))
     return copy
 
 

@@ -11,7 +11,7 @@ from models.text import N_
 SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "CrOS", "Linux")
 BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari", "curl", "python-requests")
 WRONG_PASSWORD = N_("Wrong password. If you have none, log out, log in again, and come back here.")
-# What extras add to the account page, filled by app.py: each returns HTML.
+# What extras add to the account page, filled by extras.py: each returns HTML.
 SECTIONS: list[Callable[[PageHandler], Awaitable[bytes]]] = []
 
 

@@ -24,9 +24,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ID = re.compile("[1-9][0-9]{0,17}")
-# What runs a unit of work once for the `op` of a form: see app.py.
+# What runs a unit of work once for the `op` of a form: see extras.py.
 ONCE: list[Callable[..., Any]] = []
-# HTML that extras add to the top of each page, for who is logged in; `app.py` fills it.
+# HTML that extras add to the top of each page, for who is logged in; `extras.py` fills it.
 NOTICES: list[Callable[[Any], Awaitable[bytes]]] = []
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port

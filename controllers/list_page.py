@@ -25,7 +25,7 @@ Elements = dict[str, bytes]  # HTML by the id of its element, which the script r
 
 
 class PagePart(NamedTuple):
-    """What an extra adds to the page of a list; `app.py` puts it into PARTS.
+    """What an extra adds to the page of a list; `extras.py` puts it into PARTS.
 
     `state` tells what `draw` depends on beside the list's version and its reader; it is asked for
     each request, so it should only look up by key. `badges` are HTML beside lists in the side bar.

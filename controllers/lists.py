@@ -8,7 +8,7 @@ from models import lists, members, users
 from models.text import N_
 
 ROLES = {"editor": N_("Can edit"), "viewer": N_("Can view"), "owner": N_("Owner")}
-# HTML that extras add to the page of members; `app.py` fills it.
+# HTML that extras add to the page of members; `extras.py` fills it.
 MEMBERS_PARTS: list[Callable[[Any, lists.ListAccess], Awaitable[bytes]]] = []
 LISTS_PARTS: list[Callable[[Any], Awaitable[bytes]]] = []  # and to the page of all lists
 

@@ -7,7 +7,7 @@ from models import lists, members, todos, users
 from models.database import unit
 from models.tables import LONG_AGO, List, Member, Person, Todo, User, with_column
 
-# In the same transaction, after it, and before rows of a table are emptied: see app.py.
+# In the same transaction, after it, and before rows of a table are emptied: see extras.py.
 AFTER: list[Callable[[Person], None]] = []
 BEFORE: list[Callable[[Any, Any], None]] = []
 

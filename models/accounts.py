@@ -13,7 +13,7 @@ from models.tables import Person, Session, User
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
 SUDO = timedelta(minutes=10)
-# What extras do in the same transaction after a new password; filled by app.py.
+# What extras do in the same transaction after a new password; filled by extras.py.
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
 # And if they are asked to: end what programs log in with. The API fills it.
 END_TOKENS: list[Callable[[Person], None]] = []

@@ -11,7 +11,7 @@ from models.errors import Conflict, NotFound
 from models.tables import CALLED, Change, Person, User
 
 N_, Ns_ = text.N_, text.Ns_
-# By verb and kind: for one todo or list, and for several todos. app.py adds those of extras.
+# By verb and kind: for one todo or list, and for several todos. extras.py adds more.
 SENTENCES = {
     "add todo": Ns_("Added “{title}”", "Added {count} todos"),
     "complete todo": Ns_("Completed “{title}”", "Completed {count} todos"),

@@ -56,7 +56,7 @@ CALLED_BY = {"todo": "title", "list": "name", "member": "username", "message": "
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Described = dict[str, Any]  # a todo or a list as change rows hold it
-# What extras do in the same transaction: filled by app.py. Each takes who did it, the columns of
+# What extras do in the same transaction: filled by extras.py. Each takes who did it, the columns of
 # the change, its rows before and after, and the name of the field that was typed in, if known.
 AFTER_CHANGE: list[Callable[..., None]] = []
 Lookup = Callable[..., list[Any]]  # runs a prepared query: its call, or that of a LookupCache

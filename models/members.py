@@ -13,7 +13,7 @@ from models.text import N_
 
 MEMBERS_LIMIT = 200
 # What extras do in the same transaction when someone has joined, got another role or left: filled
-# by app.py. Each takes who did that, the ids of list and user, and the roles before and after.
+# by extras.py. Each takes who did that, the ids of list and user, and the roles before and after.
 AFTER_ROLE_CHANGE: list[Callable[[Person, int, int, str | None, str | None], None]] = []
 # Who asks people before they are members: returns how they are invited, None to add them at once.
 ASK: list[Callable[[Person, lists.ListAccess, str, str], lists.Described | None]] = []

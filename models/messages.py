@@ -17,7 +17,7 @@ from models.text import N_
 TEXT_LIMIT = 4000
 UNREAD_LIMIT = 100  # unread messages of a list are counted up to here
 DELAY, RETRY = timedelta(seconds=10), timedelta(hours=1)
-BEFORE_HOLD: list[Callable[[Person, str], None]] = []  # raises Quota for a field: see app.py
+BEFORE_HOLD: list[Callable[[Person, str], None]] = []  # raises Quota for a field: see extras.py
 SENTENCES = {  # for `history.SENTENCES`
     "say message": (N_("Sent “{title}”"), ""),
     "delete message": (N_("Deleted a message"), ""),

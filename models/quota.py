@@ -41,11 +41,11 @@ CHARGE = PreparedQuery(  # at each change: 15 us
 WRITER: Any = fn.COALESCE(Todo.written_by, Todo.added_by)
 OF_TODO = (Todo.title, Todo.notes)
 KEPT = fn.NULLIF(Change.before, "[]")  # of history
-TEXTS: list[Any] = []  # columns of tables with `user`, for which that one is charged: see app.py
+TEXTS: list[Any] = []  # columns of tables with `user`, for which that one is charged: see extras.py
 
 
 def configure(config: Any) -> None:
-    """Set the limit that the options have; see `app.CHECKS`. Raises StartupError."""
+    """Set the limit that the options have; see `extras.CHECKS`. Raises StartupError."""
     if config.quota < 1:
         raise StartupError(f"--quota must be 1 or more, not {config.quota}.")
     global limit

@@ -20,7 +20,7 @@ FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
     "completed": lambda person, completed, assigned: bool(completed),
     "mine": lambda person, completed, assigned: assigned == person.id,
 }
-# Where titles of the addresses in a list's texts come from, by address: filled by app.py.
+# Where titles of the addresses in a list's texts come from, by address: filled by extras.py.
 ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 
 NAMES = (
@@ -229,7 +229,7 @@ def clean_assigned(person: Person, todo: Columns, name: str) -> Columns:
     return columns
 
 
-# By the name that forms, programs and change rows use. Extras add theirs in app.py.
+# By the name that forms, programs and change rows use. Extras add theirs in extras.py.
 FIELDS = {
     "title": Field("rename", lambda who, todo, to: {"title": text.line("title", to, TITLE_LIMIT)}),
     "completed": Field("complete", clean_completed, unset="reopen"),

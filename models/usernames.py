@@ -15,7 +15,7 @@ from models.text import N_
 
 A_DAY = 5  # each is a change of every list that the person is in
 SENTENCES = {"rename member": (N_("Changed the username {before} to {title}"), "")}
-# What extras do in the same transaction, with the person as they were; filled by app.py.
+# What extras do in the same transaction, with the person as they were; filled by extras.py.
 AFTER: list[Callable[[Person], None]] = []
 
 

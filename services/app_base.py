@@ -85,7 +85,7 @@ class BaseApp(Application):
         return name in self.wildcard_router.named_rules
 
     def service(self, kind: type[T]) -> T:
-        """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""
+        """Return the service of that class. Raises KeyError when `extras.SERVICES` has none."""
         service: T = self.services[kind]
         return service
 
