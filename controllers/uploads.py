@@ -51,7 +51,7 @@ class UploadHandler(HeavyHandler):
     body_limit = 0
     public = True  # to answer those who aren't logged in, their form must be read first
     gone = False
-    refusal: TooMany | None = None  # why the form is read, but not kept
+    refusal: TooMany | HTTPError | None = None  # why the form is read, but not kept
     received = held = 0  # bytes of the form
     speed_check: asyncio.TimerHandle | None = None
 
@@ -67,8 +67,9 @@ class UploadHandler(HeavyHandler):
                 self.begin_heavy()
             except TooMany as refusal:
                 self.refusal = refusal
-            if self.request.headers.get("Content-Type", "").startswith("multipart/form-data"):
-                connection.set_max_body_size(self.body_limit)
+            if not self.request.headers.get("Content-Type", "").startswith("multipart/form-data"):
+                self.refusal = HTTPError(415)
+            connection.set_max_body_size(self.body_limit)
             connection.set_body_timeout(120)
             self.check_speed()
 
