@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import shutil
 import socket
 import sqlite3
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,15 +20,12 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.options import Error
 from tornado.testing import AsyncHTTPTestCase
-from tornado.web import URLSpec
 
-import app as app_module
 from app import TEMPLATES, App
 from checks.support.database import ask
 from checks.support.servers import NEWEST, ROOT, Server, refused
 from checks.support.visitors import Visitor
 from config import Config, read
-from controllers import list_page, lists
 from models import migrations, sqlite_file, todos, users
 from models.database import SqliteStore
 from models.errors import StartupError, Unavailable
@@ -476,41 +471,6 @@ class SignUpTest(AsyncHTTPTestCase):
             return answer.code
 
         assert self.io_loop.run_sync(scene, timeout=30) == 303
-
-
-def test_the_core_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pages are whole without the addresses of the extras, and lead to none of them."""
-    core = ("auth", "history", "lists", "live", "todos")
-    rules = [each for each in app_module.ADDRESSES if isinstance(each, URLSpec)]
-    kept = [each for each in rules if each.handler_class.__module__.partition(".")[2] in core]
-    assert len(rules) > len(kept) > 10
-    monkeypatch.setattr(app_module, "ADDRESSES", kept)
-    monkeypatch.setattr(app_module, "INVITATIONS", [])
-    for module, name in ((list_page, "PARTS"), (lists, "MEMBERS_PARTS"), (todos, "ADDRESS_TITLES")):
-        monkeypatch.setattr(module, name, [])
-
-    def visit(ann: Visitor) -> None:
-        ann.sign_up()
-        ann.add("milk https://example.org/milk")
-        page = f"/lists/{ann.list}"
-        pages = (page, f"{page}/completed", "/lists", f"{page}/members", f"{page}/history")
-        for each in (*pages, f"{page}/trash", f"{page}?edit=1", "/todos/1"):
-            answer = ann.get(each)
-            assert answer.status_code == 200, each
-            shown = re.sub(r"<template.*?</template>", "", answer.text, flags=re.S)
-            for link in re.findall(r'(?:href|action)="(/[^"?]*)', shown):
-                assert "/static/" in link or any(each.regex.match(link) for each in kept), link
-        assert ann.get(page, headers={"X-Fragment": "rows"}).status_code == 200
-        ann.http.close()
-
-    async def scene() -> None:
-        app = App(Config(port=0, database=str(tmp_path / "people.db"), throttle=False))
-        running = await start_server(app)
-        ann = Visitor(SimpleNamespace(url=f"http://127.0.0.1:{running.port}"), "ann")  # type: ignore[arg-type]
-        await asyncio.to_thread(visit, ann)
-        await stop_server(running)
-
-    asyncio.run(scene())
 
 
 def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: Path) -> None:
