@@ -335,7 +335,8 @@ def test_streams_count_with_sockets(start: Callable[..., Server]) -> None:
         refused.append(await aside(ann.get, events.replace("events", "poll")))
         assert [full.value.code, *(each.status_code for each in refused)] == [429] * 4
         assert all(each.headers["Retry-After"] for each in refused)
-        others[0].close()
+        for each in (*refused, others[0]):
+            each.close()
         await aside(wait, lambda: ann.get(events.replace("events", "poll")).status_code == 200)
         others[1].close()
         for socket in sockets:
@@ -347,6 +348,13 @@ def test_streams_count_with_sockets(start: Callable[..., Server]) -> None:
     server.stop()
 
 
+def asker(hub: Hub, number: int) -> Any:
+    """Return a handler of a request by the person of that id."""
+    app = SimpleNamespace(hub=hub, config=SimpleNamespace(throttle=False))
+    request = SimpleNamespace(remote_ip="127.0.0.1")
+    return SimpleNamespace(app=app, current_user=Person(number, "ann"), request=request)
+
+
 def test_one_broken_watcher_robs_nobody() -> None:
     """Whatever it raises; and who leaves while others are told is no trouble."""
 
@@ -356,10 +364,7 @@ def test_one_broken_watcher_robs_nobody() -> None:
 
     async def scene() -> None:
         hub: Any = Hub(cast(Any, None))
-        person = Person(1, "ann")
-        app = SimpleNamespace(hub=hub, config=SimpleNamespace(throttle=False))
-        request = SimpleNamespace(remote_ip="127.0.0.1")
-        handler = SimpleNamespace(app=app, current_user=person, request=request)
+        handler = asker(hub, 1)
         watchers = [Broken(handler, 7), *(Subscriber(handler, 7) for _ in range(300))]
         hub.announce(7, 42, "todo")
         watchers[1].end()
@@ -517,7 +522,7 @@ def test_who_waits_is_never_told_an_older_version() -> None:
 
     async def scene() -> None:
         hub = Hub(cast(Any, None))
-        one, two = (Subscriber(hub, 7, Person(number, "ann")) for number in (1, 2))
+        one, two = (Subscriber(asker(hub, number), 7) for number in (1, 2))
         await hub.send(message("changed", 7, version=43), [one])
         await hub.send(message("changed", 7, version=42), [one, two])
         two.end()
