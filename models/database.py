@@ -28,8 +28,8 @@ from peewee import (
     ProgrammingError,
     SqliteDatabase,
     Value,
+    sqlite3,  # type: ignore[attr-defined]
 )
-from peewee import sqlite3  # type: ignore[attr-defined]
 
 from models.errors import Unavailable
 
