@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
+import peewee
 from peewee import (
     DatabaseProxy,
     DataError,
@@ -28,7 +29,6 @@ from peewee import (
     ProgrammingError,
     SqliteDatabase,
     Value,
-    sqlite3,  # type: ignore[attr-defined]
 )
 
 from models.errors import Unavailable
@@ -40,7 +40,8 @@ Answer = Callable[[Any, Exception | None], None]
 Work = tuple[Callable[[], Any], Answer]
 Commits = Callable[[list[tuple[int, int, str]]], None]  # takes list, version and kind of changes
 
-ENGINE_ERRORS = (PeeweeException, sqlite3.Error)  # the latter where rows are fetched
+# The latter where rows are fetched, which peewee doesn't wrap.
+ENGINE_ERRORS = (PeeweeException, peewee.sqlite3.Error)  # type: ignore[attr-defined]
 SQLITE_ERROR = 1  # SQLite's result code for a mistake in SQL
 log = logging.getLogger(__name__)
 db = DatabaseProxy()

@@ -118,6 +118,7 @@ async function showRefused(action, answer) {
   if ($("#login", page)) return queue.leave(queue.LOGIN); // it is sent after that
   etag = ""; // what is shown is not what the server drew
   await refresh();
+  if (queue.left) return; // somebody else is logged in by now: its writer's next page sends it
   let reason = $("[role=alert]", page)?.textContent || words.failed;
   if (answer?.status === 404) reason = words.gone;
   if (!answer) reason = words.old;

@@ -4,10 +4,11 @@
 
 import { $, clearError, make, messagesVisible, pageAddress, parse, rowAt, words } from "./dom.js";
 import { addRow } from "./optimistic.js";
-import { forget, keep, placeOf, read, user } from "./storage.js";
+import { forget, keep, keepAtOnce, placeOf, read, user } from "./storage.js";
 
-const queue = []; // not answered yet: {key, address, body, form, row, shown}
+const queue = []; // not answered yet: {key, address, body, form, row, shown; values, kept}
 export let sending = false;
+export let left = false; // for another page
 export let enqueued = 0; // how many until now, to know an answer that is older than the last
 let delayed = false; // there was no answer, and the first of the queue is tried again
 let reason = ""; // what the server said of that, if it did
@@ -37,8 +38,8 @@ export function enqueue(action) {
   last = Math.max(Date.now(), last + 1);
   action.key = ["action", last, body.get("op")];
   const fields = [...body].filter(([name]) => !["_xsrf", "back"].includes(name));
-  const values = { address, body: String(new URLSearchParams(fields)) };
-  keep(action.key, values, "strict").then((key) => tell((action.kept = Boolean(key))));
+  action.values = { address, body: String(new URLSearchParams(fields)) };
+  keep(action.key, action.values, "strict").then((key) => tell((action.kept = Boolean(key))));
   for (const place of form.elements) if (place.matches(".new-todo, textarea")) forget(placeOf(place));
   if (row) row.acted = true;
   if (!delayed && !isUndo(action) && !body.has("text")) $(".said")?.remove(); // it's older
@@ -117,6 +118,7 @@ export function press(button) {
 
 // Goes to another page, or reloads this one. What waits and what was typed is kept for that.
 export function leave(href) {
+  left = true;
   queue.length = 0;
   href ? location.assign(href) : location.reload();
 }
@@ -150,6 +152,7 @@ document.addEventListener("input", () => (afterwards = null));
 addEventListener("beforeunload", (event) => isKept() || event.preventDefault());
 addEventListener("pagehide", () => {
   const options = { method: "POST", keepalive: true, redirect: "manual", headers: { "X-User": user } };
+  for (const { key, values, kept } of queue) if (values && !kept) keepAtOnce(key, values);
   for (const { address, body } of queue) fetch(address, { ...options, body }).catch(() => {});
 });
 takeUp();

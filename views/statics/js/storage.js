@@ -41,7 +41,30 @@ export const keep = (key, values, durability) =>
   run("readwrite", (store) => store.put({ ...values, key: [user, ...key], at: Date.now() }), durability);
 export const forget = (key) => run("readwrite", (store) => store.delete([user, ...key]));
 
+// Leaving the page ends what is still being written: this is done at once, but reaches the disk
+// only after seconds.
+const LATE = `late ${user} `;
+export function keepAtOnce(key, values) {
+  try {
+    localStorage.setItem(LATE + key[2], JSON.stringify([key, values]));
+  } catch {
+    // It is full, or forbidden.
+  }
+}
+
+async function takeLate() {
+  try {
+    for (const name of Object.keys(localStorage).filter((each) => each.startsWith(LATE))) {
+      const [key, values] = JSON.parse(localStorage[name]);
+      if (await keep(key, values, "strict")) localStorage.removeItem(name);
+    }
+  } catch {
+    // It is forbidden.
+  }
+}
+
 export async function read(kind) {
+  await takeLate();
   const range = () => IDBKeyRange.bound([user, kind], [user, kind, []]);
   const found = (await run("readonly", (store) => store.getAll(range()))) ?? [];
   const all = found.map((each) => ({ ...each, key: each.key.slice(1) }));
