@@ -1,8 +1,10 @@
-"""The application: its tables of addresses, services and jobs, its settings and its parts."""
+"""The application: its table of addresses, its settings and its parts; `extras.py` has the rest."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,7 @@ from tornado.log import access_log
 from tornado.template import Loader
 from tornado.web import RequestHandler, url
 
-import models.account_closing
-import models.accounts
-import models.cleanup
-import models.history
-import models.idempotency
-import models.invites
-import models.links
-import models.members
-import models.messages
-import models.password_resets
-import models.presence
-import models.rate_limits
-import models.sqlite_to_postgres
-import models.todos
+import extras
 import server
 from config import Config
 from controllers import (
@@ -34,34 +23,35 @@ from controllers import (
     files,
     health,
     history,
+    invitations,
     invites,
-    list_page,
     lists,
     live,
     live_fallbacks,
+    login_attempts,
     messages,
     password_resets,
     sso,
-    static,
+    todo_page,
     todos,
+    undo_steps,
 )
 from controllers.api import base as api
 from controllers.api import changes as api_changes
+from controllers.api import invitations as api_invitations
 from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
-from controllers.base import ONCE, MissingHandler
+from controllers.base import MissingHandler
 from controllers.errors import path_without_key
 from controllers.security import DAY, cookie_rules
 from models.database import SqliteStore
 from models.postgres import PostgresStore
 from models.sqlite_file import SqliteFile, signing_key
-from services import backups, jobs, link_titles, login_limits, metrics, oidc, presence, redis_pubsub
 from services.app_base import BaseApp
-from services.jobs import HOUR, PeriodicJob
 from services.lookup_cache import LookupCache
 from services.postgres_lookup_cache import PostgresLookupCache
 
@@ -82,10 +72,13 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/invites", invites.InvitesHandler, name="invites"),
     url(rf"/lists/{ID}/invites/{ID}/revoke", invites.RevokeHandler, name="revoke"),
     url(r"/join/([\w-]{22})", invites.JoinHandler, name="join"),
+    url(rf"/lists/{ID}/accept", invitations.AcceptHandler, name="accept"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
+    url(r"/undo", undo_steps.StepHandler, name="steps"),
     url(r"/undo", history.UndoHandler, name="undo"),
     # todos
-    url(rf"/todos/{ID}", todos.TodoHandler, name="todo"),
+    url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
+    url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
     # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
@@ -97,6 +90,7 @@ ADDRESSES: list[Any] = [
     # accounts
     url(r"/account", account.AccountHandler, name="account"),
     url(r"/account/password", account.PasswordHandler, name="password"),
+    url(r"/account/attempts", login_attempts.AttemptsHandler, name="attempts"),
     url(r"/account/sessions", account.SessionsHandler, name="sessions"),
     url(r"/account/tokens", api_tokens.TokensPageHandler, name="tokens"),
     url(rf"/account/tokens/{ID}/end", api_tokens.RevokePageHandler, name="end-token"),
@@ -124,6 +118,8 @@ API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (rf"/api/lists/{ID}/messages", api_messages.MessagesHandler),
     (rf"/api/lists/{ID}/members", api_members.MembersHandler),
     (rf"/api/lists/{ID}/members/{NAME}", api_members.MemberHandler),
+    (rf"/api/lists/{ID}/accept", api_invitations.AcceptHandler),
+    (rf"/api/lists/{ID}/leave", api_members.LeaveHandler),
     (rf"/api/lists/{ID}/changes", api_changes.ChangesHandler),
     (r"/api/tokens", api_tokens.TokensHandler),
     (rf"/api/tokens/{ID}", api_tokens.TokenHandler),
@@ -140,60 +136,6 @@ ENGINES: dict[str, tuple[Callable[[Config], Any], Callable[[Any], Any]]] = {
     "sqlite": (lambda c: SqliteStore(c.database_path, SqliteFile), LookupCache),
     "postgresql": (lambda c: PostgresStore(c.database), PostgresLookupCache),
 }
-# What extras add to the core, and to each other: see there.
-list_page.PARTS[:] = [messages.PART]
-lists.MEMBERS_PARTS[:] = [invites.draw]
-account.SECTIONS[:] = [sso.account_section]
-models.todos.ADDRESS_TITLES[:] = [models.links.known]
-models.members.AFTER_ROLE_CHANGE[:] = [models.invites.end_links, models.messages.skip_earlier]
-models.accounts.AFTER_PASSWORD_CHANGE[:] = [
-    models.password_resets.delete_all,
-    models.rate_limits.forget,
-]
-models.history.SENTENCES |= models.invites.SENTENCES
-models.history.SENTENCES |= models.messages.SENTENCES
-models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.forget]
-models.links.TEXTS[1:] = [models.messages.Message.text]
-models.cleanup.EXPIRED[:] = [
-    models.links.expired,
-    models.rate_limits.expired,
-    models.idempotency.expired,
-]
-ONCE[:] = [models.idempotency.once]
-models.cleanup.FUTURE[:] = [models.presence.fix_future, models.links.fix_future]
-# Whether a path on the way to signing up comes from an invitation.
-INVITATIONS: list[Callable[[str], bool]] = [invites.admits]
-# What is checked of the options before anything is opened: each raises StartupError or Error.
-CHECKS: list[Callable[[Config], None]] = [backups.check, oidc.check, redis_pubsub.check]
-# What runs beside requests: each is made with the App, opened after the database, in this order,
-# and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
-SERVICES: list[Any] = [
-    metrics.Metrics,
-    redis_pubsub.RedisPubSub,
-    presence.Presence,
-    login_limits.LoginLimits,
-    oidc.Provider,
-    link_titles.LinkTitles,
-    jobs.Jobs,
-]
-# What is done again and again, by whichever process claims it first.
-JOBS = [
-    PeriodicJob(
-        "send delayed messages", jobs.units(models.messages.due, models.messages.send), every=1
-    ),
-    jobs.follow_changes("find links in changes", models.links.collect),
-    PeriodicJob("fetch link titles", link_titles.fetch_waiting, every=1, option="fetch_titles"),
-    PeriodicJob("delete expired rows", jobs.clean_up, lambda: HOUR, first=2 * HOUR),
-    PeriodicJob("back up", backups.back_up_nightly, backups.until_night, option="backup_folder"),
-]
-# What `python app.py --option=...` does instead of serving: it returns what is printed.
-COMMANDS = {
-    "migrate_to": models.sqlite_to_postgres.migrate,
-    "backup": backups.back_up_once,
-    "reset_password": models.password_resets.print_link,
-}
-# Who serves the stylesheet, the scripts and the icons, if not Tornado's own handler.
-STATIC: dict[str, Any] = {"static_handler_class": static.StaticHandler}
 VIEWS = Path(__file__).parent / "views"
 TEMPLATES = Loader(str(VIEWS / "templates"))
 
@@ -225,26 +167,26 @@ class App(BaseApp):
             # that sends it (ASVS 3.5.1).
             xsrf_cookies=True,
             cross_origin_protection=True,
-            xsrf_cookie_name="__Host-xsrf" if config.secure else "_xsrf",
             xsrf_cookie_kwargs=cookie_rules(config, 30 * DAY),
-            **STATIC,
+            **extras.STATIC,
         )
-        self.invitations, self.checks, self.jobs = INVITATIONS, CHECKS, JOBS
-        for kind in SERVICES:
+        self.invitations, self.checks, self.jobs = extras.INVITATIONS, extras.CHECKS, extras.JOBS
+        for kind in extras.SERVICES:
             self.services[kind] = kind(self)
         self.opening: asyncio.Task[None] | None = None
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Set the client that a trusted proxy tells, before anything is counted or logged."""
-        if request.remote_ip in self.config.proxies:
-            server.apply_forwarded_headers(request, self.config.proxies)
+        server.apply_forwarded_headers(self, request)
         return super().find_handler(request, **kwargs)
 
     async def open(self) -> None:
         """Open the database and the services, once. Raises StartupError, nothing left open."""
         if self.opening is None:
             self.opening = asyncio.create_task(self.open_parts())
-        await asyncio.shield(self.opening)
+        if not self.opening.done():
+            await asyncio.shield(self.opening)
+        self.opening.result()
 
     async def open_parts(self) -> None:
         """Open one after another; what fails closes the database again."""
@@ -252,9 +194,10 @@ class App(BaseApp):
             TEMPLATES.load(str(path.relative_to(TEMPLATES.root)))
         await asyncio.to_thread(self.store.open)
         try:
-            secret = self.config.cookie_secret
-            path = self.config.database_path
-            self.settings["cookie_secret"] = secret or signing_key(path)
+            key = self.config.cookie_secret or signing_key(self.config.database_path)
+            name = f"{'__Host-' * self.config.secure}{{}}-{sha256(key.encode()).hexdigest()[:8]}"
+            xsrf = name.format("xsrf" if self.config.secure else "_xsrf")
+            self.settings |= {"cookie_secret": key, "cookie_name": name, "xsrf_cookie_name": xsrf}
             await self.change_feed.open()
             await self.hub.open()
             for service in self.services.values():
@@ -279,6 +222,8 @@ class App(BaseApp):
         Faults of the server have lines of their own; see `ErrorHandler.log_exception`.
         """
         self.on_request(handler)
+        if not access_log.isEnabledFor(logging.INFO):
+            return
         request = handler.request
         what = handler.get_status(), request.method, path_without_key(request.path)
         who = getattr(handler.current_user, "username", "-"), request.remote_ip
@@ -286,4 +231,4 @@ class App(BaseApp):
 
 
 if __name__ == "__main__":
-    sys.exit(server.main(App, COMMANDS))
+    sys.exit(server.main(App, extras.COMMANDS))

@@ -34,6 +34,7 @@ def check_url(name: str, address: str, scheme: str, path: str, model: str) -> No
         raise Error(f"--{name} must look like {model}, not {redacted(address)!r}")
 
 
+SITE = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^][\s/?#@:\\]+)(:[1-9][0-9]{0,4})?/?")
 POSTGRESQL = ("postgresql", "/.+", "postgresql://user:password@host:port/name")
 
 
@@ -49,6 +50,7 @@ class Config:
     public_url: str = option("", "public URL of the site, https behind TLS")
     trusted_proxies: str = option("", "trusted reverse proxies, comma-separated IPs")
     throttle: bool = option(True, "rate limits per user and per IP address; false for tests")
+    quota: int = option(100, "MB of text one account may store")
     signup: str = option("open", "open, or closed: by invitation only")
     reset_password: str = option("", "print a password reset link for this user, and exit")
     oidc_issuer: str = option("", "OpenID Connect provider, like https://id.example.org")
@@ -81,10 +83,9 @@ class Config:
             raise Error(f"--signup must be open or closed, not {self.signup!r}")
         if self.cookie_secret and len(self.cookie_secret) < 32:
             raise Error("--cookie_secret needs at least 32 characters")
-        url = self.public_url
-        parts = urlsplit(url)
-        if url and not (parts.scheme in ("http", "https") and parts.netloc):
-            raise Error(f"--public_url must look like https://todo.example.org, not {url!r}")
+        if self.public_url and not SITE.fullmatch(self.public_url):
+            told = redacted(self.public_url)
+            raise Error(f"--public_url must look like https://todo.example.org, no path: {told!r}")
 
     @property
     def engine(self) -> str:

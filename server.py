@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -28,6 +29,12 @@ REQUEST_WITHIN = 30  # seconds until the headers of a request have come; as many
 SPARE = 64  # file descriptors for the database, the log and the like
 SETTLE = 0.5  # seconds that a new connection has to ask when the server stops
 LAST_WAIT = 8  # seconds that active requests have when the server stops
+LOG_LIMIT, TRACEBACK_LIMIT = 2_000, 20_000  # characters
+log = logging.getLogger(__name__)
+PROXY_WARNING = (
+    "X-Forwarded-For from %s is ignored, so limits count all who come through it as one address. "
+    "If that is your reverse proxy, set --trusted_proxies=%s"
+)
 NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 
 
@@ -84,12 +91,18 @@ class Server(HTTPServer):
                     await asyncio.sleep(0.01)
 
 
-def apply_forwarded_headers(request: httputil.HTTPServerRequest, proxies: list[str]) -> None:
-    """Set the client's address and protocol as a proxy of ours tells them.
+def apply_forwarded_headers(app: Any, request: httputil.HTTPServerRequest) -> None:
+    """Set the client's address and protocol as a proxy of ours tells them; warn of one that isn't.
 
     The client is the last address in X-Forwarded-For that isn't a proxy's. Tornado's `xheaders`
     believes X-Real-Ip from anyone, so that a client could choose its own address.
     """
+    peer, proxies = request.remote_ip, app.config.proxies
+    if peer not in proxies:
+        if "X-Forwarded-For" in request.headers and not app.untrusted_proxy:
+            app.untrusted_proxy = peer
+            log.warning(PROXY_WARNING, peer, peer)
+        return
     for address in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
         if not is_valid_ip(address.strip()):
             break
@@ -170,6 +183,22 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
+class ShortLines(logging.Filter):
+    """Cuts what is logged: what requests and errors hold may be as long as anyone likes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say that every record is logged."""
+        message = record.getMessage()
+        if len(message) > LOG_LIMIT:
+            record.msg, record.args = f"{message[:LOG_LIMIT]}... ({len(message)} characters)", None
+        if record.exc_info:
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            if len(text) > TRACEBACK_LIMIT:
+                half = TRACEBACK_LIMIT // 2
+                record.exc_text = f"{text[:half]}\n...\n{text[-half:]}"
+        return True
+
+
 def reopen_log() -> None:
     """Write on in the file of that name, as the one before was moved away."""
     for handler in logging.getLogger().handlers:
@@ -225,6 +254,8 @@ def main(make_app: Callable[[Config], Any], commands: Mapping[str, Callable[[Any
     httputil.set_parse_body_config(httputil.ParseBodyConfig(urlencoded=forms, multipart=files))
     try:
         config = read(sys.argv, os.environ)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(ShortLines())
         app = make_app(config)
         for option, command in commands.items():
             if getattr(config, option):

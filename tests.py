@@ -30,7 +30,17 @@ from checks.support.servers import (
     start_engine,
     stop_engine,
 )
-from checks.support.visitors import PASSWORD, Row, Visitor, alerts, bare, join, rows
+from checks.support.visitors import (
+    PASSWORD,
+    Form,
+    Row,
+    Visitor,
+    alerts,
+    bare,
+    join,
+    password_owner,
+    rows,
+)
 
 TITLES = [
     "Buy milk",
@@ -48,6 +58,27 @@ TITLES = [
     "'; DROP TABLE todo; --",
     "\u202eright to left",
     "x" * 1000,
+]
+# Nobody can see or press one of these: from Default_Ignorable_Code_Point, and blank symbols.
+UNSEEN = [
+    *("\u3164", "\uffa0", "\u115f\u1160", "\u2800", "\u034f", "\ufe0f", "\u17b4", "\u180b\u180f"),
+    *("\u2065", "\ufff0", "\U0001d159", "\U0001d173", "\U000e0100", "\U000e0fff", "\u061c\u200e"),
+]
+LINKS = [  # a title, and the links in it
+    ("see https://en.wikipedia.org/wiki/Foo_(bar).", "https://en.wikipedia.org/wiki/Foo_(bar)"),
+    ("(https://x.org/a_(b(c)), no)", "https://x.org/a_(b(c))"),
+    ("https://x.org/?a[x]=1, and http://[::1]/!", "https://x.org/?a[x]=1", "http://[::1]/"),
+    ("[https://x.org](https://x.org/a)", "https://x.org", "https://x.org/a"),
+    ("HTTPS://X.org/A and Http://x.org", "HTTPS://X.org/A", "Http://x.org"),
+    (
+        "看「https://x.org/佐々木」。好 https://x.org/b、好",
+        "https://x.org/佐々木",
+        "https://x.org/b",
+    ),
+    ("\uff08https://x.org/b\uff09\uff0c", "https://x.org/b"),
+    ("“https://x.org/a…” «https://x.org/b»", "https://x.org/a", "https://x.org/b"),
+    ("https://x.org/a) b", "https://x.org/a"),
+    ("https:// http://… http://(",),
 ]
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -228,11 +259,29 @@ class TitlesTest(Tour):
 
     def test_nothing_typed_adds_nothing(self) -> None:
         """And is no mistake either."""
-        for title in ("", "   ", "\u3000\u2003", "\u200b\ufeff", "\u2060 \u00ad"):
+        for title in ("", "   ", "\u3000\u2003", "\u200b\ufeff", "\u2060 \u00ad", *UNSEEN):
             with self.subTest(ascii(title)):
                 answer = self.ann.post(f"/lists/{self.ann.list}", title=title)
                 self.assertEqual(answer.status_code, 303)
                 self.assertTitles(self.ann)
+
+    def test_an_emoji_is_something(self) -> None:
+        """Also one that ends in a character that shows nothing, which chooses its colours."""
+        titles = ("\u2764\ufe0f", "1\ufe0f\u20e3", "\u3131\u3164", "\u2801", "\U0001d158")
+        self.ann.add(*titles)
+        self.assertTitles(self.ann, *titles)
+
+    def test_addresses_are_links(self) -> None:
+        """With the brackets that belong to them, and without what is around them."""
+        for title, *addresses in LINKS:
+            with self.subTest(title):
+                self.ann.post(f"/lists/{self.ann.list}", title=title)
+                page = self.ann.get(f"/lists/{self.ann.list}").text
+                label = re.findall('<li id="todo-.*?(<label.*?</label>)', page, re.S)[-1]
+                self.assertEqual(
+                    [unescape(a) for a in re.findall('href="(.*?)"', label)], addresses
+                )
+                self.assertEqual(unescape(re.sub("<.*?>", "", label)), title)
 
     def test_a_refused_title_is_not_lost(self) -> None:
         """The page comes again, under the same filter, with what was typed and what is wrong."""
@@ -292,10 +341,119 @@ class TitlesTest(Tour):
 
     def test_a_blank_name_of_a_list(self) -> None:
         """Is refused where it was typed."""
-        self.assertRefused(self.ann.post("/lists", name=" "), 422, "Please enter something here.")
+        for name in (" ", *UNSEEN):
+            refused = self.ann.post("/lists", name=name)
+            self.assertRefused(refused, 422, "Please enter something here.")
         answer = self.ann.post(f"/lists/{self.ann.list}/rename", name="x" * 201)
         self.assertRefused(answer, 422)
         self.assertIn("x" * 201, answer.text)
+
+
+class TwoOnATodoTest(Tour):
+    """Each changes what they changed in their form of it, and nothing of the other's."""
+
+    def opened(self, visitor: Visitor, title: str) -> tuple[str, dict[str, str]]:
+        """Return the address of a todo's page, and its form."""
+        address = f"/todos/{visitor.find(title)}"
+        return address, Form(visitor.get(address).text, address).fields
+
+    def shown(self, address: str) -> dict[str, str]:
+        """Return what the todo is now."""
+        fields = Form(self.ann.get(address).text, address).fields
+        return {name: fields[name] for name in ("title", "notes", "assigned")}
+
+    def test_each_saves_something_else(self) -> None:
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk", notes="two bottles", assigned=self.bob.name)
+        self.ann.post(f"{address}/complete")
+        self.ann.post(f"{address}/move", after="")
+        answer = self.bob.post(address, **form | {"assigned": self.ann.name})
+        self.assertRefused(answer, 409)  # the one thing that both have changed
+        self.assertEqual(self.bob.post(address, **form).status_code, 303)
+        answer = self.bob.post(address, **form | {"notes": form["notes"] + "\r\n"})
+        self.assertEqual(answer.status_code, 303)
+        now = {"title": "oat milk", "notes": "two bottles", "assigned": self.bob.name}
+        self.assertEqual(self.shown(address), now)
+        _, form = self.opened(self.bob, "oat milk")
+        self.ann.post(address, title="almond milk")
+        self.bob.post(address, **form | {"notes": "three\r\nbottles", "assigned": ""})
+        now = {"title": "almond milk", "notes": "three\nbottles", "assigned": ""}
+        self.assertEqual(self.shown(address), now)
+        self.assertEqual(self.ann.rows()[0].completed, True)
+
+    def test_both_texts_are_shown(self) -> None:
+        """Nothing is stored until one was chosen, for each field that both have changed."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk", notes="from Ann")
+        mine = form | {"title": "rice milk", "notes": "from Bob", "assigned": self.bob.name}
+        answer = self.bob.post(address, **mine)
+        reason = "Someone else has changed this since you opened it. Which one to keep?"
+        self.assertRefused(answer, 409, reason)
+        self.assertIn(">Changed in the meantime</h1>", answer.text)
+        for text in ("oat milk", "from Ann", ">Save mine<", ">Keep theirs<"):
+            self.assertIn(text, answer.text)
+        again = Form(answer.text, address).fields
+        self.assertEqual(again | {"seen": form["seen"]}, mine)
+        now = {"title": "oat milk", "notes": "from Ann", "assigned": ""}
+        self.assertEqual(self.shown(address), now)
+
+        keep = answer.text.split('name="keep" value="')[1].split('"')[0]
+        self.assertEqual({*keep.split()}, {"title", "notes"})
+        self.assertEqual(self.bob.post(address, **again, keep=keep).status_code, 303)
+        self.assertEqual(self.shown(address), now | {"assigned": self.bob.name})
+        self.ann.post(address, notes="Ann again")
+        self.assertRefused(self.bob.post(address, **again), 409)  # it has changed once more
+        again = Form(self.bob.post(address, **again).text, address).fields
+        self.assertEqual(self.bob.post(address, **again).status_code, 303)
+        saved = {"title": "rice milk", "notes": "from Bob", "assigned": self.bob.name}
+        self.assertEqual(self.shown(address), saved)
+
+    def test_what_only_the_other_changed_is_shown_as_it_is_now(self) -> None:
+        """In the form that a conflict leaves, so that sending it again undoes nothing."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk", notes="from Ann")
+        answer = self.bob.post(address, **form | {"title": "rice milk"})
+        again = Form(answer.text, address).fields
+        self.assertEqual((again["title"], again["notes"]), ("rice milk", "from Ann"))
+        self.bob.post(address, **again)
+        now = {"title": "rice milk", "notes": "from Ann", "assigned": ""}
+        self.assertEqual(self.shown(address), now)
+
+    def test_an_empty_title_against_another_one(self) -> None:
+        """Deletes what was read, not what someone has written since."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="oat milk")
+        answer = self.bob.post(address, **form | {"title": " "})
+        self.assertRefused(answer, 409)
+        self.assertTitles(self.ann, "oat milk")
+        again = Form(answer.text, address).fields
+        self.assertEqual(self.bob.post(address, **again).status_code, 303)
+        self.assertTitles(self.ann)
+
+    def test_the_trash_in_between(self) -> None:
+        """What it was before can't be told then: whatever differs is asked."""
+        self.ann.add("milk")
+        address, form = self.opened(self.bob, "milk")
+        self.ann.post(address, title="", notes="cream")
+        answer = self.bob.post(address, **form | {"notes": "Bob's"})
+        self.assertRefused(answer, 404)
+        self.assertIn("Bob&#x27;s", answer.text)
+        self.ann.post(f"{address}/restore")
+        self.assertRefused(self.bob.post(address, **form), 409)
+        self.assertEqual(self.shown(address)["notes"], "cream")
+
+    def test_a_field_that_is_not_sent_stays(self) -> None:
+        self.ann.add("milk")
+        address = f"/todos/{self.ann.find('milk')}"
+        for fields in ({"notes": "x"}, {"assigned": ""}, {}, {"seen": "1"}):
+            self.assertEqual(self.ann.post(address, **fields).status_code, 303, fields)
+        self.assertTitles(self.ann, "milk")
+        self.assertIn(">\nx</textarea>", self.ann.get(address).text)
+        self.assertRefused(self.ann.post(address, notes="y", seen="x"), 422, "Invalid ID.")
 
 
 class ListPageTest(Tour):
@@ -319,7 +477,56 @@ class ListPageTest(Tour):
         page = self.ann.get(f"{address}/active").text
         self.assertIn("<strong>0</strong> items left", page)
         self.assertIn("All done.", page)
+        self.assertIn('aria-checked="false" hidden>Complete all', page)
+        self.assertNotIn("Clear completed", page)
+        page = self.ann.get(address).text
         self.assertIn('role="checkbox" aria-checked="true">Complete all', page)
+
+    def test_all_means_what_is_shown(self) -> None:
+        """Each filter's own rows are completed, reopened and cleared, and no others."""
+        ann, bob, address = self.ann, self.bob, f"/lists/{self.ann.list}"
+        ann.add("one", "two", "three", "four")
+        for title in ("one", "two"):
+            ann.post(f"/todos/{ann.find(title)}", assigned=ann.name)
+        ann.post(f"/todos/{ann.find('two')}/complete")
+        ann.post(f"/todos/{ann.find('four')}/complete")
+
+        def completed() -> list[str]:
+            return [row.title for row in ann.rows() if row.completed]
+
+        # Nothing is Bob's.
+        self.assertIn("hidden>Complete all", bob.get(f"{address}/mine").text)
+        self.assertNotIn("Clear completed", bob.get(f"{address}/mine").text)
+        for verb in ("toggle-all", "clear-completed"):
+            bob.post(f"{address}/{verb}", completed="true", shown="mine")
+        self.assertEqual(completed(), ["two", "four"])
+        fields = Form(ann.get(f"{address}/mine").text, address).fields
+        self.assertEqual(fields["shown"], "mine")
+        ann.post(f"{address}/toggle-all", completed="true", shown="mine")
+        self.assertEqual(completed(), ["one", "two", "four"])
+        self.assertIn('aria-checked="true">Complete all', ann.get(f"{address}/mine").text)
+        ann.post(f"{address}/clear-completed", shown="active")
+        self.assertEqual(completed(), ["one", "two", "four"])
+        ann.post(f"{address}/clear-completed", shown="mine")
+        self.assertTitles(ann, "three", "four")
+        ann.post(f"{address}/toggle-all", completed="true", shown="completed")
+        self.assertEqual(completed(), ["four"])
+        ann.post(f"{address}/toggle-all", completed="false", shown="completed")
+        ann.post(f"{address}/toggle-all", completed="true", shown="active")
+        self.assertEqual(completed(), ["three", "four"])
+        for verb in ("toggle-all", "clear-completed"):
+            answer = ann.post(f"{address}/{verb}", completed="false", shown="theirs")
+            self.assertRefused(answer, 422, "There is no such filter.")
+        self.assertEqual(completed(), ["three", "four"])
+
+    def test_what_is_added_under_mine_is_mine(self) -> None:
+        """It would vanish at once, if it were nobody's."""
+        mine = f"/lists/{self.ann.list}/mine"
+        self.ann.post(f"/lists/{self.ann.list}", title="milk", back=mine)
+        self.ann.post(f"/lists/{self.ann.list}", lines="bread\nhoney", back=mine)
+        self.ann.add("jam")
+        titles = [row.title for row in rows(self.ann.get(mine).text)]
+        self.assertEqual(titles, ["milk", "bread", "honey"])
 
     def test_an_action_stays_where_it_was(self) -> None:
         """The filter is kept, and only an address of ours is."""
@@ -428,9 +635,9 @@ class SentTwiceTest(Tour):
             self.assertEqual(answer.status_code, 303)
             self.assertIn(f">{name}</a>", ann.get("/lists").text)
         for _ in range(2):
-            copy = ann.http.cookies["session"]
+            copy = {ann.http.cookies.full("session"): ann.http.cookies["session"]}
             ann.post("/logout", op="2" * 32)
-            self.assertEqual(ann.get("/lists", cookies={"session": copy}).status_code, 302)
+            self.assertEqual(ann.get("/lists", cookies=copy).status_code, 302)
             ann.log_in()
         with inside(server.database) as run:
             for (answer,) in run("SELECT answer FROM idempotency_key"):
@@ -606,6 +813,37 @@ class AddressesTest(Tour):
                 self.assertEqual(self.ann.get(path).status_code, 404)
         self.assertEqual(self.ann.post("/nothing").status_code, 404)
 
+    def test_error_pages_keep_the_navigation(self) -> None:
+        """Of whoever it is; a forged form is refused before that is known, but leads on as well."""
+        nobody = self.nobody.get("/nothing").text
+        self.assertNotIn("/logout", nobody)
+        self.assertNotIn('href="/lists"', nobody)
+        pages = [self.ann.get("/nothing"), self.ann.get("/lists/999999")]
+        pages += [self.ann.post("/nothing"), self.ann.post("/undo", change="999999")]
+        for page in pages:
+            self.assertEqual(page.status_code, 404)
+            self.assertIn(f">{self.ann.name}</a>", page.text)
+            self.assertIn('action="/logout"', page.text)
+        forged = self.ann.http.post(f"{server.url}/lists", {"name": "x"}, timeout=20)
+        self.assertEqual(forged.status_code, 403)
+        self.assertIn('<a href="/lists">', forged.text)
+
+    def test_conflicts_are_headed_by_what_happened(self) -> None:
+        ann, address = self.ann, f"/lists/{self.ann.list}"
+        ann.add("milk")
+        change = ann.get(address).text.split('name="change" value="')[1].split('"')[0]
+        ann.post(f"/todos/{ann.find('milk')}/complete")
+        op = str(uuid.uuid4())
+        ann.post(address, title="bread", op=op)
+        for answer, heading in (
+            (ann.post("/undo", change=change), "Changed in the meantime"),
+            (ann.post("/lists", name="honey", op=op), "Already sent"),
+            (ann.post(f"{address}/leave"), "A list needs an owner"),
+            (ann.post("/messages/held/999/delete"), "Already sent"),
+        ):
+            self.assertRefused(answer, 409)
+            self.assertIn(f"<h1>{heading}</h1>", answer.text)
+
     def test_unknown_methods(self) -> None:
         """405, which says what can be done."""
         for method, path, allowed in [
@@ -674,6 +912,22 @@ class SigningUpTest(Tour):
         self.assertEqual(self.ann.get("/lists").status_code, 200)
 
 
+class PasswordManagerTest(Tour):
+    def test_it_learns_whose_password_it_is(self) -> None:
+        """Each form with a password has the username, before it."""
+        ann, name = self.ann, self.ann.name
+        new = ann.post("/account", username=f"{name}-2")
+        for page, value in [
+            (self.nobody.get("/login"), ""),
+            (self.nobody.get("/signup"), ""),
+            (ann.get("/account/password"), name),
+            (ann.get("/account/close"), name),
+            (new, f"{name}-2"),
+        ]:
+            with self.subTest(page.url):
+                self.assertEqual(password_owner(page.text), value)
+
+
 class LoggingInTest(Tour):
     def test_a_name_is_found_however_it_is_spelt(self) -> None:
         """Phones write a capital first."""
@@ -724,24 +978,26 @@ class LoggingInTest(Tour):
     def test_logging_out_ends_the_session(self) -> None:
         """Also for someone who kept a copy of the cookie."""
         ann = self.ann
-        copy = ann.http.cookies["session"]
+        copy = {ann.http.cookies.full("session"): ann.http.cookies["session"]}
         self.assertEqual(ann.get(f"/lists/{ann.list}").headers["Cache-Control"], "no-store")
         answer = ann.post("/logout")
         self.assertLeadsTo(answer, "/login")
         self.assertNotIn("session", ann.http.cookies)
-        self.assertEqual(answer.headers["Clear-Site-Data"], '"cache", "storage"')
-        answer = ann.get(f"/lists/{ann.list}", cookies={"session": copy})
+        # To clear "cache" takes seconds where it is full, and pages are never in it.
+        self.assertEqual(answer.headers["Clear-Site-Data"], '"storage"')
+        answer = ann.get(f"/lists/{ann.list}", cookies=copy)
         self.assertEqual(answer.status_code, 302)
 
     def test_logging_in_again_changes_the_key(self) -> None:
         """And the key before it opens nothing any more."""
         ann = self.ann
-        before = ann.http.cookies["session"]
+        name = ann.http.cookies.full("session")
+        before = ann.http.cookies[name]
         ann.log_in()
-        self.assertNotEqual(ann.http.cookies["session"], before)
+        self.assertNotEqual(ann.http.cookies[name], before)
         self.assertEqual(ann.get("/lists").status_code, 200)
-        ann.http.cookies.set("session", None)
-        self.assertEqual(ann.get("/lists", cookies={"session": before}).status_code, 302)
+        ann.http.cookies.set(name, None)
+        self.assertEqual(ann.get("/lists", cookies={name: before}).status_code, 302)
 
 
 class ForgedRequestsTest(Tour):
@@ -749,14 +1005,16 @@ class ForgedRequestsTest(Tour):
         """Read as none, are taken away, and never break a page."""
         server.expected += ["Invalid cookie signature", "Malformed cookie"]
         ann = self.ann
-        good = ann.http.cookies["session"]
+        name, token = map(ann.http.cookies.full, ("session", "_xsrf"))
+        good = ann.http.cookies[name]
         ann.http.cookies.clear()
         for cookie in (good[:-1] + "0", good.replace("|", "!"), "x" * 4000, "2|1:0|", "%ff\\", "é"):
             with self.subTest(cookie[:40]):
-                answer = ann.get("/lists", headers={"Cookie": f"session={cookie}".encode()})
+                answer = ann.get("/lists", headers={"Cookie": f"{name}={cookie}".encode()})
                 self.assertEqual(answer.status_code, 302)
-                self.assertIn('session=""', answer.headers["Set-Cookie"])
-        answer = ann.get("/login", headers={"Cookie": b"session=\xff\xfe; _xsrf=\xff"})
+                self.assertIn(f'{name}=""', answer.headers["Set-Cookie"])
+        wrong = name.encode() + b"=\xff\xfe; " + token.encode() + b"=\xff"
+        answer = ann.get("/login", headers={"Cookie": wrong})
         self.assertEqual(answer.status_code, 200)
 
     def test_forged_posts_change_nothing(self) -> None:
@@ -895,9 +1153,28 @@ class EveryAnswerTest(Tour):
         for name, cookie in zip(("_xsrf", "session", "device"), cookies, strict=True):
             with self.subTest(name):
                 parts = cookie.split("; ")
-                self.assertTrue(parts[0].startswith(f"{name}="), cookie)
+                self.assertRegex(parts[0], rf"^{name}-\w{{8}}=")
                 self.assertLessEqual({"HttpOnly", "SameSite=Lax", "Path=/"}, set(parts))
                 self.assertNotRegex(cookie, "; (Secure|Domain)")
+
+    def test_two_instances_on_one_host(self) -> None:
+        """One browser is logged in at both, whatever their ports: these don't part cookies."""
+        key = f"--cookie_secret={'t' * 64}"  # on PostgreSQL none is generated
+        first, second = self.start(), Server(self.database.with_name("other.db"), key)
+        self.addCleanup(second.release)
+        ann = Visitor(first, "ann")
+
+        for ann.server in (first, second):
+            form = {"username": "ann", "password": PASSWORD}
+            page = ann.get("/signup").text
+            form["_xsrf"] = page.split('name="_xsrf" value="')[1].split('"')[0]
+            url = f"{ann.server.url}/signup"
+            self.assertLeadsTo(ann.http.post(url, form, allow_redirects=False, timeout=20), "/")
+        self.assertEqual(len(ann.http.cookies), 2 * 3)
+        first.stop()
+        for ann.server in (self.start(), second):
+            self.assertRegex(ann.get("/").headers["Location"], "^/lists/")
+            ann.server.stop()
 
     def test_behind_tls(self) -> None:
         """With an https --public_url, cookies are Secure and bound to this host; HSTS is on."""
@@ -907,19 +1184,19 @@ class EveryAnswerTest(Tour):
         hsts = answer.headers["Strict-Transport-Security"]
         self.assertTrue(hsts.startswith("max-age=31536000"), hsts)
         cookie = answer.headers["Set-Cookie"]
-        self.assertTrue(cookie.startswith("__Host-xsrf="), cookie)
+        self.assertRegex(cookie, r"^__Host-xsrf-\w{8}=")
         self.assertIn("Secure", cookie)
         self.assertNotIn("Domain", cookie)
-        token = cookie.split("=", 1)[1].split(";")[0]
+        pair = cookie.split(";")[0]
         answer = ann.http.post(  # a browser sends Secure cookies over TLS only; requests too
             f"{own.url}/signup",
-            {"username": "ann", "password": PASSWORD, "_xsrf": token},
-            headers={"Cookie": f"__Host-xsrf={token}"},
+            {"username": "ann", "password": PASSWORD, "_xsrf": pair.partition("=")[2]},
+            headers={"Cookie": pair},
             allow_redirects=False,
             timeout=20,
         )
         cookie = answer.headers["Set-Cookie"]
-        self.assertTrue(cookie.startswith("__Host-session="), cookie)
+        self.assertRegex(cookie, r"^__Host-session-\w{8}=")
         self.assertIn("Secure", cookie)
         self.assertIn("HttpOnly", cookie)
         own.stop()

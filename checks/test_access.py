@@ -10,7 +10,7 @@ import requests
 from app import ADDRESSES, API_ADDRESSES
 from checks.support.programs import Program
 from checks.support.servers import Server, inside
-from checks.support.visitors import PASSWORD, Visitor
+from checks.support.visitors import PASSWORD, Visitor, join
 from controllers.security import POLICY
 
 pytestmark = pytest.mark.engine
@@ -169,7 +169,7 @@ def test_members_do_what_they_may(
     """A viewer and a token that reads change nothing; an editor nothing that is the owner's."""
     page, tries = f"/lists/{ann.list}", 0
     read = Program(server, ann.name, scope="read")
-    ann.post(f"{page}/members", username=cy.name, role="viewer")
+    join(ann, cy, "viewer")
     before = dump(server, [ann.list])
     for path in addresses(ids):
         if path in (f"{page}/leave", f"{page}/members/{ann.name}/remove"):
@@ -181,7 +181,7 @@ def test_members_do_what_they_may(
             look_over(ask(who, method, path))
             tries += 1
     assert tries > 100 and dump(server, [ann.list]) == before
-    ann.post(f"{page}/members", username=cy.name, role="editor")
+    join(ann, cy, "editor")
     for end in ("rename", "delete", "members", "invites", f"invites/{ids['invites']}/revoke"):
         assert ask(cy, "POST", f"{page}/{end}").status_code == 403
     assert ask(cy, "POST", f"{page}/members/{ann.name}/remove").status_code == 403

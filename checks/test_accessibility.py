@@ -4,6 +4,7 @@ Screenshots are written to the folder that SCREENSHOTS names, for a person to lo
 """
 
 import gzip
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,7 @@ def test_axe_finds_nothing(browser: Any, bea: Visitor, axe: str, scheme: str, wi
     page.goto(address(bea, "/lists/LIST"))
     page.click(".list-menu summary")
     page.click(".several summary")
+    page.evaluate("scrollTo(0, 0)")  # what is half below the new todo can be scrolled
     check(page, "everything open")
     page.focus(".todo-list > li:first-child .toggle")
     page.keyboard.press("?")
@@ -180,15 +182,24 @@ SMALL = """(least) => [...document.querySelectorAll('button, summary, a, input, 
     .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect().toJSON()])"""
 
 
+FINE_PRINT = """[...document.querySelectorAll('input, select, textarea')]
+    .filter((e) => !['checkbox', 'hidden'].includes(e.type))
+    .filter((e) => parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)"""
+
+
 @pytest.mark.parametrize("touch", [False, True])
 def test_what_can_be_pressed_is_large_enough(browser: Any, bea: Visitor, touch: bool) -> None:
-    """24 px for a mouse (WCAG 2.5.8), 44 for a finger (2.5.5), which is our own rule."""
+    """24 px for a mouse (WCAG 2.5.8), 44 for a finger (2.5.5), which is our own rule.
+
+    And text of 16 px in fields on phones: into anything smaller Safari zooms.
+    """
     page = opened(
         browser, bea, viewport={"width": 360, "height": 700}, has_touch=touch, is_mobile=touch
     )
     for name in PAGES:
         page.goto(address(bea, name))
         assert page.evaluate(SMALL, [44, 44] if touch else [24, 24]) == [], name
+        assert not touch or page.evaluate(FINE_PRINT) == [], name
     page.context.close()
 
 
@@ -235,7 +246,7 @@ def twenty(server: Server) -> Iterator[Visitor]:
 def test_the_page_is_light(browser: Any, twenty: Visitor) -> None:
     """First visit at most 40 KB in 14 requests with the socket, later ones 6 KB in one.
 
-    Of these the scripts are 12.5 KB, and the style 8 KB.
+    Of these the scripts are 18 KB, and the style 8 KB.
     """
     page = opened(browser, twenty, viewport={"width": 360, "height": 700})
     wire = Wire(page)
@@ -243,7 +254,7 @@ def test_the_page_is_light(browser: Any, twenty: Visitor) -> None:
     page.goto(place, wait_until="networkidle")
     statics = ROOT / "views/statics"
     scripts = [len(gzip.compress(file.read_bytes(), 6)) for file in statics.glob("js/*.js")]
-    assert sum(scripts) <= 12.5 * 1024, scripts
+    assert sum(scripts) <= 18 * 1024, scripts
     assert len(gzip.compress((statics / "css/app.css").read_bytes(), 6)) <= 8 * 1024
     files = {file.name for file in statics.glob("js/*.js")}
     assert files < wire.sizes.keys() and wire.sockets == 1
@@ -307,7 +318,7 @@ def test_motion_is_opted_into(browser: Any, twenty: Visitor) -> None:
 
 
 def test_it_can_be_installed(browser: Any, twenty: Visitor) -> None:
-    """The manifest is found, read without a complaint, and has an icon."""
+    """The manifest is found, read without a complaint, and has icons; iOS finds one of its own."""
     page = opened(browser, twenty)
     page.goto(f"{twenty.server.url}/lists/{twenty.list}")
     session = page.context.new_cdp_session(page)
@@ -315,4 +326,12 @@ def test_it_can_be_installed(browser: Any, twenty: Visitor) -> None:
     assert told["errors"] == [] and '"start_url": "/"' in told["data"]
     icon = twenty.get("/static/icons/icon.svg")
     assert icon.headers["Content-Type"] == "image/svg+xml"
+    touch = page.locator("link[rel=apple-touch-icon]").get_attribute("href")
+    answer = twenty.get(touch)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Cache-Control"].endswith("immutable")
+    size = "async (url) => { const i = new Image(); i.src = url; await i.decode();"
+    assert page.evaluate(f"{size} return [i.width, i.height] }}", touch) == [180, 180]
+    for icon in json.loads(told["data"])["icons"]:
+        assert twenty.get(f"/static/icons/{icon['src']}").headers["Content-Type"] == icon["type"]
     page.context.close()

@@ -4,19 +4,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from html import unescape
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import requests
 
+import app  # noqa: F401  for what is done when a name or a list goes
 from checks.support.database import BROWSER, Database
 from checks.support.programs import Program
 from checks.support.servers import ROOT, Server, address, dump, inside
-from checks.support.sockets import Socket, play
-from checks.support.visitors import PASSWORD, Visitor, alerts
+from checks.support.sockets import Socket, aside, play
+from checks.support.visitors import PASSWORD, Form, Visitor, alerts, at, join, password_owner
 from controllers.account import device
 from controllers.errors import path_without_key
 from models import (
@@ -29,11 +32,13 @@ from models import (
     rate_limits,
     sessions,
     todos,
+    usernames,
     users,
 )
 from models.errors import Conflict, Forbidden, Invalid, TooMany
 from models.rate_limits import RateLimit
-from models.tables import Member, Session
+from models.tables import Change, Member, Session
+from models.users import NO_ACCENTS, NO_NAME
 
 OTHER = "four louder badgers"
 
@@ -87,22 +92,23 @@ def test_five_wrong_passwords(start: Callable[..., Server], strict: Server) -> N
     assert answer.status_code == 429 and answer.json()["type"].endswith("#throttled")
     assert int(answer.headers["Retry-After"]) <= 60
     old = person(again)
-    forgotten = old.http.cookies["device"]
+    name = old.http.cookies.full("device")
+    forgotten = old.http.cookies[name]
     change = {"current_password": PASSWORD, "new_password": OTHER}
     assert old.post("/account/password", **change).status_code == 303
     for _ in range(5):
         guess(Visitor(again, "x"), old.name)
     past = Visitor(again, "x")
-    past.http.cookies["device"] = forgotten
+    past.http.cookies[name] = forgotten
     assert guess(past, old.name, OTHER).status_code == 429  # it knew another password
     # The owner's own browser, which has logged in before, has tries of its own.
     mine = Visitor(again, "ann")
-    mine.http.cookies.update({"device": ann.http.cookies["device"]})
+    mine.http.cookies[name] = ann.http.cookies[name]
     assert guess(mine, ann.name, PASSWORD).status_code == 303
     for _ in range(5):  # which frees the name, too
         assert guess(Visitor(again, "x"), ann.name).status_code == 403
     forged = Visitor(again, "forger")
-    forged.http.cookies["device"] = ann.http.cookies["device"][:-4] + "0000"
+    forged.http.cookies[name] = ann.http.cookies[name][:-4] + "0000"
     assert guess(forged, ann.name, PASSWORD).status_code == 429
 
 
@@ -121,13 +127,66 @@ def test_an_address_has_thirty(strict: Server) -> None:
 
 
 def test_ten_accounts_an_hour(strict: Server) -> None:
-    """From one address; a form that was refused doesn't count."""
+    """From one address; a form that was refused doesn't count as one."""
     for number in range(10):
         assert Visitor(strict, "x").sign_up(email="no").status_code == 422, number
         person(strict)
     late = Visitor(strict, "late").sign_up()
     assert late.status_code == 429 and 3500 < int(late.headers["Retry-After"]) <= 3600
     assert alerts(late.text)[0].startswith("Too many attempts")
+
+
+def test_refused_sign_ups_count(strict: Server) -> None:
+    """As attempts of their address, or anyone could find out which names are taken."""
+    ann = person(strict)
+    words = {"username": ann.name, "password": PASSWORD}
+    forms = (words, words | {"username": "no name"}, words | {"username": "x", "password": "x"})
+    for number in range(30):
+        refused = Visitor(strict, "x").post("/signup", **forms[number % 3])
+        assert refused.status_code == 422, number
+    for form in (*forms, {"username": "free", "password": PASSWORD}):
+        refused = Visitor(strict, "x").post("/signup", **form)
+        assert refused.status_code == 429 and 800 < int(refused.headers["Retry-After"]) <= 900
+        assert f'value="{form["username"]}"' in refused.text
+    assert guess(Visitor(strict, "x"), ann.name, PASSWORD).status_code == 429
+
+
+@pytest.mark.engine
+def test_the_owner_is_told_of_failed_attempts(start: Callable[..., Server]) -> None:
+    """At their next log-in, until they have seen it; the hundredth leaves one attempt a day."""
+    server = start("--throttle=true")
+    ann = person(server)
+    stranger = Visitor(server, "stranger")
+    assert guess(stranger, ann.name).status_code == 403
+    wait = "UPDATE rate_limit SET until = '2020-01-01T00:00:00.000Z', total = 99"
+    with inside(server.database) as run:
+        run(f"{wait} WHERE key = ?", f"name:{ann.name}")
+    assert guess(stranger, ann.name).status_code == 403  # the hundredth
+    late = guess(stranger, ann.name, PASSWORD)
+    assert late.status_code == 429 and 86_000 < int(late.headers["Retry-After"]) <= 86_401
+    assert "one attempt a day, the next in 24 hours." in alerts(late.text)[0]
+    assert "failed login" not in ann.get("/account").text
+    ann.post("/logout")
+    assert ann.log_in().status_code == 303  # a browser that was let in before
+    for page in (ann.get("/account").text, ann.get(f"/lists/{ann.list}").text):
+        assert "100 failed login attempts" in page
+    assert "100 times" in ann.get("/account/attempts").text
+    assert ann.post("/account/attempts").status_code == 303
+    assert "failed login" not in ann.get("/account").text
+    assert guess(stranger, ann.name, PASSWORD).status_code == 303  # forgotten with the log-in
+    assert "failed login" not in stranger.get("/account").text
+
+
+def test_a_proxy_that_isnt_trusted(start: Callable[..., Server]) -> None:
+    """Is told of once in the log, with the option; one that is, never."""
+    far = {"X-Forwarded-For": "203.0.113.9"}
+    server, trusting = start(), start("--trusted_proxies=127.0.0.1")
+    for each in (server, server, trusting):
+        assert requests.get(f"{each.url}/login", headers=far, timeout=9).status_code == 200
+    trusting.stop()
+    assert server.log.read_text().count("--trusted_proxies=127.0.0.1") == 1
+    server.expected.append("--trusted_proxies=127.0.0.1")
+    server.stop()
 
 
 def test_writing_too_fast(strict: Server) -> None:
@@ -140,7 +199,7 @@ def test_writing_too_fast(strict: Server) -> None:
 
 @pytest.mark.engine
 def test_the_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then none; success forgets."""
+    """One try after 1, 2, 4, 8, 15 minutes; a hundred in a row, then one a day; success forgets."""
     clock = datetime.now(UTC)
     monkeypatch.setattr(rate_limits, "moment", lambda: clock)
     monkeypatch.setattr(rate_limits, "now", lambda: rate_limits.instant(clock))
@@ -161,9 +220,15 @@ def test_the_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> Non
     while database.do(lambda: RateLimit.get(key="name:ann").total) < rate_limits.IN_A_ROW:
         clock += timedelta(minutes=16)
         assert refused("name:ann") == 0
-    clock += timedelta(days=300)
-    assert refused("name:ann") > 0
+    for _ in range(3):
+        assert refused("name:ann") == 86_400
+        clock += timedelta(hours=23, minutes=59)
+        assert refused("name:ann") == 60
+        clock += timedelta(minutes=2)
+        assert refused("name:ann") == 0
+    assert database.do(rate_limits.failed, database.ann) == 0
     database.do(rate_limits.give_back, "name:ann")
+    assert database.do(rate_limits.failed, database.ann) == 103
     assert refused("name:ann") == 0
     assert [refused("address:1") for _ in range(31)] == [0] * 30 + [900]
     for minutes, free in ((16, 30), (13, 0), (3, 30)):
@@ -261,6 +326,110 @@ def test_another_address(ann: Visitor) -> None:
     assert bad.status_code == 422 and "e-mail" in alerts(bad.text)[0]
 
 
+def test_another_username(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """All that is someone's stays theirs, everyone sees the new name, and the old one is free."""
+    shared, old, new = f"/lists/{ann.list}", ann.name, ann.name.replace("ann", "maria")
+    join(ann, cy)
+    ann.add("milk")
+    todo = ann.find("milk")
+    cy.post(f"/todos/{todo}", title="milk", assigned=ann.name)
+    ann.post(f"{shared}/messages", text="Hello")
+    other, program, follower = at(ann, server), Program(server, old), Program(server, cy.name)
+    tags = {
+        path: follower.get(path).headers["ETag"]
+        for path in (f"{shared}/todos", f"{shared}/members")
+    }
+    page = {"language": "", "shortcuts": "on", "presence": "on"}
+    assert ann.post("/account", **page, username=old.upper()).status_code == 303
+    asked = ann.post("/account", **page, username=new)
+    assert asked.status_code == 403 and f'value="{new}"' in asked.text
+    assert 'name="current_password"' in asked.text and ann.get("/account").status_code == 200
+    for wrong, reason in ((cy.name, "That username is taken."), ("é", NO_ACCENTS), ("", NO_NAME)):
+        refused = ann.post("/account", **page, username=wrong, current_password=PASSWORD)
+        assert refused.status_code == 422 and alerts(refused.text) == [reason]
+    assert ann.get("/").headers["Location"] == shared
+
+    async def change() -> None:
+        async with Socket(ann) as mine, Socket(cy) as theirs:
+            for window in (mine, theirs):
+                await window.watch(ann.list)
+            while (await theirs.hear("present"))["people"] != sorted([old, cy.name]):
+                pass
+            fields = page | {"username": new, "current_password": PASSWORD}
+            changed = await aside(ann.post, "/account", **fields)
+            assert changed.status_code == 303
+            while (await theirs.hear("present"))["people"] != sorted([new, cy.name]):
+                pass
+
+    play(change)
+    for mine in (ann, other):
+        assert f">{new}</h1>" in mine.get("/account").text
+    assert program.get("/todos").json()[0]["assigned"] == new
+    for path, tag in tags.items():
+        answer = follower.get(path, headers={"If-None-Match": tag})
+        assert answer.status_code == 200 and new in answer.text and old not in answer.text
+    (said,) = follower.get(f"{shared}/messages").json()
+    told = follower.get(f"{shared}/changes").json()
+    assert said["user"] == new and {change["user"] for change in told} == {new, cy.name}
+    (before,), (after,) = told[-1]["before"], told[-1]["after"]
+    assert (before, after) == (
+        {"username": old, "role": "owner"},
+        {"username": new, "role": "owner"},
+    )
+    assert f"assigned to {new}" in cy.get(shared).text
+    assert f"Changed the username {old} to {new}" in unescape(cy.get(f"{shared}/history").text)
+    heir = Visitor(server, "heir")
+    heir.name = old
+    assert heir.log_in().status_code == 403 and heir.sign_up().status_code == 303
+    assert heir.get(shared).status_code == 404
+    ann.name = new
+    assert ann.log_in().status_code == 303 and ann.find("milk") == todo
+
+
+@pytest.mark.engine
+def test_names_are_not_changed_all_day(database: Database) -> None:
+    """Each change is one of up to 500 lists; and who takes the old name begins with no attempts."""
+    database.do(rate_limits.count, "name:ann")
+    for number in range(usernames.A_DAY):
+        database.do(usernames.change, database.ann, f"ann-{number}")
+        database.ann = database.ann._replace(username=f"ann-{number}")
+    assert database.do(lambda: RateLimit.select().count()) == 0
+    with pytest.raises(Invalid, match="At most"):
+        database.do(usernames.change, database.ann, "ann")
+    with pytest.raises(Invalid, match="taken"):
+        database.do(usernames.change, database.cy, "bob")
+    with pytest.raises(Forbidden):
+        database.do(usernames.change, database.cy, "cyan", "another hash")
+    database.do(lambda: Change.update(at="2026-01-01T00:00:00.000Z").execute())
+    assert database.do(usernames.change, database.ann, "Ann") == "ann"
+
+
+def test_two_windows_of_one_account(ann: Visitor) -> None:
+    """Each form of the account writes what was changed in it, and asks again with all of that."""
+
+    def stored() -> dict[str, str]:
+        return Form(ann.get("/account").text, "/account").fields
+
+    before = stored()
+    assert before["shortcuts"] == before["presence"] == "on"
+    unchecked = {name: value for name, value in before.items() if name != "presence"}
+    assert ann.post("/account", **unchecked | {"email": "a@example.org"}).status_code == 403
+    assert "presence" in stored()
+    given = {"email": "a@example.org", "current_password": PASSWORD}
+    assert ann.post("/account", **unchecked | given).status_code == 303
+    assert ann.post("/account", **before | {"language": "fr"}).status_code == 303  # the other one
+    after = stored()
+    assert (after["email"], after["language"]) == ("a@example.org", "fr")
+    assert after["shortcuts"] == "on" and "presence" not in after
+    refused = ann.post("/account", **unchecked | {"email": "b@example.org"})
+    again = Form(refused.text, "/account").fields
+    assert again == unchecked | {"email": "b@example.org", "current_password": ""}
+    ann.post("/account", language="")
+    ann.post("/account", delay_messages="on")
+    fields = {"email": "a@example.org", "language": "", "shortcuts": "on", "delay_messages": "on"}
+    assert stored() | {"seen": ""} == fields | {"username": ann.name, "seen": ""}
+
+
 def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
     """Are made on a page that shows them once, and ended there."""
     made = ann.post("/account/tokens", name="my <b>laptop", scope="read", expires="7")
@@ -279,6 +448,54 @@ def test_tokens(ann: Visitor, cy: Visitor, server: Server) -> None:
     assert program.get("/todos").status_code == 401
     for wrong in ({"name": ""}, {"name": "x", "scope": "all"}, {"name": "x", "expires": "soon"}):
         assert ann.post("/account/tokens", **wrong).status_code == 422
+
+
+@pytest.mark.engine
+def test_a_stolen_session_gains_no_token(ann: Visitor, server: Server) -> None:
+    """Minutes after the log-in, the password is asked for; and the form is kept."""
+    assert "current_password" not in ann.get("/account/tokens").text
+    assert ann.post("/account/tokens", name="at once").status_code == 201
+    age(ann, server)
+    assert 'name="current_password"' in ann.get("/account/tokens").text
+    form = {"name": "my laptop", "scope": "read", "expires": "30"}
+    for password in ({}, {"current_password": "wrong"}):
+        refused = ann.post("/account/tokens", **form, **password)
+        assert refused.status_code == 403 and "Wrong password" in alerts(refused.text)[0]
+        assert 'value="my laptop"' in refused.text and "todo_" not in refused.text
+        assert refused.text.count(" selected") == 2
+    assert ann.post("/account/tokens", **form, current_password=PASSWORD).status_code == 201
+    assert "my laptop" in ann.get("/account/tokens").text
+
+
+def age(visitor: Visitor, server: Server) -> None:
+    """Let all log-ins of someone have been eleven minutes ago."""
+    past = (datetime.now(UTC) - timedelta(minutes=11)).isoformat(timespec="milliseconds")
+    ours = "(SELECT user_id FROM member WHERE list_id = ?)"
+    with inside(server.database) as run:
+        ago = past.replace("+00:00", "Z")
+        run(f"UPDATE session SET created = ? WHERE user_id IN {ours}", ago, visitor.list)
+
+
+@pytest.mark.engine
+def test_a_new_password_may_end_tokens(ann: Visitor, server: Server) -> None:
+    """If that is wanted; by a reset link it always does, and what is streamed to them ends."""
+    program, change = Program(server, ann.name), {"current_password": PASSWORD}
+    assert "Also end my API tokens" in ann.get("/account/password").text
+    assert ann.post("/account/password", **change, new_password=PASSWORD).status_code == 303
+    assert program.get("/todos").status_code == 200
+    streaming = {"Accept": "text/event-stream"}
+    url = f"{program.url}/lists/{ann.list}/changes?since=1"
+    with closing(program.http.get(url, headers=streaming, stream=True, timeout=20)) as stream:
+        change |= {"new_password": PASSWORD, "end_tokens": "on"}
+        assert ann.post("/account/password", **change).status_code == 303
+        assert program.get("/todos").status_code == 401
+        assert all(line != b"data" for line in stream.iter_lines())  # to its end
+    again = Program(server, ann.name)
+    link = re.findall(r"/reset/[\w-]{43}", reset(server, ann.name).stdout)[0]
+    assert "API tokens will end" in ann.get(link).text
+    assert again.get("/todos").status_code == 200
+    assert ann.post(link, new_password=OTHER).status_code == 303
+    assert again.get("/todos").status_code == 401
 
 
 # -------------------------------------------------------------------------------- ways in and out
@@ -304,7 +521,7 @@ def test_a_forgotten_password(start: Callable[..., Server]) -> None:
     link, newer = (re.findall(r"/reset/[\w-]{43}", one.stdout)[0] for one in (first, second))
     mine = Visitor(server, "mine")
     assert mine.get(link).status_code == 404  # the newer one took its place
-    assert ann.name in mine.get(newer).text
+    assert password_owner(mine.get(newer).text) == ann.name
     assert mine.post(newer, new_password="short").status_code == 422
     assert mine.post(newer, new_password=OTHER).status_code == 303
     assert mine.get("/account").status_code == 200 and ann.get("/account").status_code == 302
@@ -346,6 +563,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     shared = ann.post("/lists", name="Casa").headers["Location"]
     ann.post(shared, title="milk")
     ann.post(f"{shared}/members", username=cy.name, role="viewer")
+    cy.post(f"{shared}/accept")
     ann.post(f"{shared}/messages", text="Hello")
     program = Program(server, ann.name)
     page = ann.get("/account/close").text
@@ -353,7 +571,7 @@ def test_closing_an_account(ann: Visitor, cy: Visitor, server: Server) -> None:
     wrong = ann.post("/account/close", current_password="no")
     assert wrong.status_code == 403 and ann.get("/account").status_code == 200
     closed = ann.post("/account/close", current_password=PASSWORD)
-    assert closed.status_code == 303 and "Clear-Site-Data" in closed.headers
+    assert closed.status_code == 303 and closed.headers["Clear-Site-Data"] == '"storage"'
     assert ann.get("/account").status_code == 302
     assert ann.log_in().status_code == 403 and program.get("/todos").status_code == 401
     mine = cy.get(f"{shared}/members").text

@@ -62,6 +62,21 @@ def test_a_todos_life(ann: Visitor, program: Program) -> None:
     assert program.get("/todos").json() == []
 
 
+def test_a_number_is_written_one_way(ann: Visitor, program: Program) -> None:
+    """Whole ones without a fraction: made, changed, read, in changes and in files."""
+    made = program.post("/todos", {"title": "milk", "order": 15})
+    url = made.json()["url"]
+    answers = [made, program.get(url), program.patch(url, {"title": "oat milk"}), program.get(url)]
+    answers += [program.patch(url, {"order": 15.0}), program.get("/todos")]
+    answers += [program.get(f"/lists/{ann.list}/changes"), ann.get(f"/lists/{ann.list}.json")]
+    for answer in answers:
+        assert re.findall(r'"order": ?([^,}]*)', answer.text)[-1] == "15", answer.text
+    assert ",15," in ann.get(f"/lists/{ann.list}.csv").text
+    for order, written in ((-0.0, "0"), (1e3, "1000"), (2**53, str(2**53)), (0.5, "0.5")):
+        assert f'"order":{written},' in program.patch(url, {"order": order}).text
+        assert f'"order":{written},' in program.get(url).text
+
+
 def test_lists_members_and_messages(ann: Visitor, cy: Visitor, program: Program) -> None:
     """A list is made, renamed, shared, talked about, left, deleted; rights are the pages' own."""
     made = program.post("/lists", {"name": "Casa"})
@@ -72,7 +87,15 @@ def test_lists_members_and_messages(ann: Visitor, cy: Visitor, program: Program)
     other = Program(cy.server, cy.name)
     assert other.get(path).status_code == other.get(f"{path}/todos").status_code == 404
     shared = program.post(f"{path}/members", {"username": cy.name.upper(), "role": "viewer"})
-    assert shared.status_code == 201 and shared.json() == {"username": cy.name, "role": "viewer"}
+    asked = {"username": cy.name, "role": "viewer", "invited": True}
+    assert shared.status_code == 201 and shared.json() == asked
+    assert program.get(f"{path}/members").json()[1:] == [asked]
+    offered = [each for each in other.get("/lists").json() if each["invited"]]
+    assert [(each["id"], each["role"]) for each in offered] == [(casa["id"], "viewer")]
+    assert other.get(path).status_code == other.get(f"{path}/members").status_code == 404
+    accepted = other.post(f"{path}/accept", {})
+    assert accepted.status_code == 201 and accepted.json()["invited"] is False
+    assert accepted.headers["Location"].endswith(f"/api{path}")
     assert other.get(path).json()["role"] == "viewer"
     assert other.post(f"{path}/todos", {"title": "no"}).status_code == 403
     assert other.post(f"{path}/messages", {"text": "no"}).status_code == 403
@@ -83,20 +106,20 @@ def test_lists_members_and_messages(ann: Visitor, cy: Visitor, program: Program)
     said = other.post(f"{path}/messages", {"text": "hello\n<b>there</b>"}).json()
     assert program.get(f"{path}/messages").json() == [said] and said["user"] == cy.name
     members = program.get(f"{path}/members").json()
-    owner = {"username": ann.name, "role": "owner"}
-    assert members == [owner, {"username": cy.name, "role": "editor"}]
+    owner = {"username": ann.name, "role": "owner", "invited": False}
+    assert members == [owner, {"username": cy.name, "role": "editor", "invited": False}]
     nobody = program.post(f"{path}/members", {"username": "no such person", "role": "editor"})
     assert nobody.status_code == 422 and nobody.json()["errors"][0]["field"] == "username"
     assert program.delete(f"{path}/members/{ann.name}").status_code == 409
     demoted = program.post(f"{path}/members", {"username": ann.name, "role": "viewer"})
     assert demoted.status_code == 409
     assert other.delete(f"{path}/members/{ann.name}").status_code == 403
-    assert other.delete(f"{path}/members/{cy.name}").status_code == 204
+    assert other.post(f"{path}/leave", {}).status_code == 204
     assert other.get(path).status_code == 404
     assert program.delete(f"{path}/members/{cy.name}").status_code == 404
     kinds = [c["kind"] + " " + c["verb"] for c in program.get(f"{path}/changes").json()]
     assert kinds == [
-        *("list create", "list rename", "member invite", "member role"),
+        *("list create", "list rename", "member invite", "member accept", "member role"),
         *("todo add", "message say", "member leave"),
     ]
     assert program.delete(path).status_code == 204
@@ -312,10 +335,9 @@ def test_a_repeat_does_nothing_twice(program: Program, list_url: str) -> None:
 def replay(state: dict[int, Any], change: dict[str, Any]) -> None:
     """Do to a copy what was done to the list."""
     if change["kind"] == "todo":
-        for row in change["before"]:
-            state.pop(row["id"], None)
+        was = {row["id"]: state.pop(row["id"], {}) for row in change["before"]}
         for row in change["after"]:
-            state[row["id"]] = row
+            state[row["id"]] = was.get(row["id"], {}) | {"updated": change["at"]} | row
 
 
 def events(answer: requests.Response) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -410,6 +432,7 @@ def test_a_stream_ends_with_the_right_to_it(ann: Visitor, cy: Visitor, program: 
     path = f"/lists/{ann.list}"
     program.post(f"{path}/members", {"username": cy.name, "role": "viewer"})
     other = Program(cy.server, cy.name)
+    other.post(f"{path}/accept", {})
     live = {"Accept": "text/event-stream"}
     version = program.get(path).json()["version"]
     assert program.get(f"{path}/changes?since={version}").json() == []

@@ -55,6 +55,7 @@ class Window:
         self.request = HTTPRequest(address, headers=headers, request_timeout=60)
         self.list = visitor.list
         self.version, self.told, self.live, self.met = 0, 0, False, 0
+        self.open = False
         self.wrong: list[Any] = []  # what it should not have heard
 
     async def stay(self, coming: asyncio.Semaphore) -> None:
@@ -64,6 +65,7 @@ class Window:
             try:
                 async with coming:
                     connection = await websocket_connect(self.request)
+                    self.open = True
                     watch = {"type": "watch", "list": self.list, "version": self.version}
                     await connection.write_message(json.dumps(watch))
                     self.take(await connection.read_message())
@@ -77,6 +79,8 @@ class Window:
                 self.live = False
                 if connection:
                     connection.close()
+                    while self.open:  # or the loop that ends meanwhile would leave it so
+                        self.take(await connection.read_message())
             await asyncio.sleep(random.uniform(0, 0.5))
 
     def take(self, text: Any) -> None:
@@ -85,7 +89,7 @@ class Window:
         What was answered may already be the version of news that are still on their way.
         """
         if text is None:
-            self.live = False
+            self.live = self.open = False
             return
         message = json.loads(text)
         kind, version = message["type"], message.get("version", 0)

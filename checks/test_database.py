@@ -181,8 +181,8 @@ def test_what_was_committed_is_told(store: SqliteStore) -> None:
 def break_commit() -> None:
     """Leave a foreign key that leads nowhere, which SQLite finds at COMMIT only."""
     db.execute_sql("PRAGMA defer_foreign_keys = 1")
-    columns = "list_id, user_id, role, position, last_read_message"
-    db.execute_sql(f'INSERT INTO "member" ({columns}) VALUES (9, 9, "x", 1, 0)')
+    columns = "list_id, user_id, role, position, last_read_message, accepted"
+    db.execute_sql(f'INSERT INTO "member" ({columns}) VALUES (9, 9, "x", 1, 0, 1)')
 
 
 def break_transaction() -> None:

@@ -27,8 +27,10 @@ TITLES = (
     "buy note:book",
     "اتصل بأمي",
     "a\tb",
+    "x;=1+1;y",
+    'x;  "@y"\t+1',
 )
-NOTES = "two lines\n=and a formula, 100 %"
+NOTES = "two lines\n=and a formula, 100 %;\t-1\n\n'@"
 
 
 def send(visitor: Visitor, name: str, data: bytes, **fields: str) -> Any:
@@ -88,6 +90,48 @@ def test_a_list_comes_back_identical(full: Visitor, suffix: str) -> None:
     assert again.headers["Location"] == made.headers["Location"]
 
 
+def test_todo_txt_as_others_write_it(ann: Visitor) -> None:
+    """The priority first, then the day of completion, whatever was changed since, then creation."""
+    lines = [
+        "(A) 2026-05-09 call",
+        "x (B) 2026-05-11 2026-05-09 pay",
+        "x 2026-05-11 2026-05-10 done",
+        "2026-05-09 (a) lower letter",
+    ]
+    page = send(ann, "todo.txt", "\n".join(lines).encode())
+    number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+    for row in rows(ann.get(f"/lists/{number}").text):
+        ann.post(f"/todos/{row.id}", title=row.title, notes="changed today")
+    for suffix in ("txt", "json", "csv"):
+        page = send(ann, f"again.{suffix}", ann.get(f"/lists/{number}.{suffix}").content)
+        number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+        written = ann.get(f"/lists/{number}.txt").text.splitlines()
+        assert written == [f"{line} note:changed%20today" for line in lines], suffix
+
+
+@pytest.mark.parametrize(
+    ("line", "title", "created", "completed_at"),
+    [
+        ("(A) Vanilla", "(A) Vanilla", "", ""),
+        ("(B) 2026-05-09 dated", "(B) dated", "2026-05-09", ""),
+        ("x 2026-05-11 done", "done", "", "2026-05-11"),
+        ("x (A) 2026-05-16 2026-05-10 both", "(A) both", "2026-05-10", "2026-05-16"),
+        ("2026-02-30 no such day", "2026-02-30 no such day", "", ""),
+        ("x 2026-05-11 2026-02-30 a day", "2026-02-30 a day", "", "2026-05-11"),
+        ("2026-05-09 2026-05-10 one day", "2026-05-10 one day", "2026-05-09", ""),
+        ("X not done", "X not done", "", ""),
+        ("(a) lower letter", "(a) lower letter", "", ""),
+    ],
+)
+def test_a_line_of_todo_txt(line: str, title: str, created: str, completed_at: str) -> None:
+    """What is no date, no mark and no priority is a part of the title."""
+    (sheet,) = files.read("todo.txt", line.encode()).sheets
+    (row,) = sheet.todos
+    assert row["title"] == title and row["completed"] is line.startswith("x ")
+    days = [row.get(name, "")[:10] for name in ("created", "completed_at")]
+    assert days == [created, completed_at]
+
+
 def test_into_a_list_that_is_there(full: Visitor) -> None:
     """At its end, as one change, which one undo takes back."""
     page = send(full, "todo.txt", b"x 2026-01-02 2026-01-01 old\nnew\n\n")
@@ -118,11 +162,13 @@ def test_everything_as_a_zip(full: Visitor) -> None:
 
 
 def test_cells_are_safe_in_a_spreadsheet(full: Visitor) -> None:
-    """None begins like a formula (OWASP, CSV injection)."""
+    """None begins like a formula (OWASP, CSV injection), wherever its program sees cells."""
     words = full.get(f"/lists/{full.list}.csv").content.decode()
-    table = [*csv.reader(io.StringIO(words, newline=""))]
-    assert table[0] == ["title", "notes", "completed", "order", "created"]
-    assert not [cell for line in table for cell in line if re.match(r"[=+\-@\t\r]", cell)]
+    assert words.startswith("title,notes,completed,order,created,completed_at\r\n")
+    for separator in (",", ";", "\t", "|"):  # what a spreadsheet takes for one
+        table = csv.reader(io.StringIO(words, newline=""), delimiter=separator)
+        cells = [cell for line in table for cell in line]
+        assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == [], separator
 
 
 def test_what_is_not_understood_is_told(ann: Visitor) -> None:
@@ -160,10 +206,17 @@ def bomb(method: int = zipfile.ZIP_DEFLATED) -> bytes:
         ("none.json", b"[]", 422),
         ("none.txt", b"\n\n", 422),
         ("numbers.json", b"[" + b"0," * 100_000 + b"0]", 413),
+        ("nested.json", b"[" + b"[]," * 1_600_000 + b"[]]", 413),
+        ("names.json", b"{" + b",".join(b'"%d":0' % n for n in range(400_001)) + b"}", 413),
+        ("lists.json", b"[" + b'{"todos":[]},' * 501 + b'{"todos":[]}]', 413),
+        ("entries.zip", b"PK\3\4" + b"PK\1\2" * 1001, 413),
+        ("empty lines.txt", b"\n" * 4_900_000, 413),
+        ("one line.txt", b"x" * 4_900_000, 413),
+        ("columns.csv", b"title" + b"," * 4_900_000, 413),
         ("broken.json", b'{"todos": [', 422),
         ("other.json", b'{"name": "x"}', 422),
         ("deep.json", b"[" * 100_000, 422),
-        ("large.txt", b"milk\n" * 2_100_000, 413),
+        ("large.txt", b"milk\n" * 1_000_001, 413),
         ("many.txt", b"milk\n" * 20_001, 413),
         ("huge.txt", b"x" * 31_000_000, 0),
     ],
@@ -245,7 +298,7 @@ def test_what_is_written_is_read(hypothesis: Any) -> None:
                 sound.append(files.checked(todo))
         hypothesis.assume(sound)
         for suffix, write in (("csv", files.write_csv), ("txt", files.write_txt)):
-            text = "".join(write([row | {"updated": row["created"]} for row in sound]))
+            text = "".join(write([row | {"completed_at": row["created"]} for row in sound]))
             (sheet,) = files.read(f"a.{suffix}", text.encode()).sheets
             kept = ("title", "notes", "completed", *(["order"] if suffix == "csv" else []))
             found = [{name: row[name] for name in kept} for row in sheet.todos]

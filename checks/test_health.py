@@ -71,18 +71,50 @@ def test_what_is_counted(start: Callable[..., Server]) -> None:
     server.stop()
 
 
+FORWARDED = (
+    ("X-Forwarded-For", "203.0.113.9"),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("X-Forwarded-For", "unknown"),
+    ("X-Forwarded-For", "203.0.113.9:1234"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Real-IP", "127.0.0.1"),
+    ("Forwarded", "for=203.0.113.9"),
+    ("Via", "1.1 proxy"),
+)
+
+
 def test_who_may_see_it(start: Callable[..., Server]) -> None:
     """This machine, and who has the token; nobody who comes through a proxy."""
     server = start("--trusted_proxies=127.0.0.1", "--metrics_token=a long secret")
     url, far = f"{server.url}/metrics", {"X-Forwarded-For": "203.0.113.9"}
     assert requests.get(url, timeout=9).status_code == 200
-    assert requests.get(url, headers=far, timeout=9).status_code == 403
+    for name, value in FORWARDED:
+        headers = {name: value}
+        assert requests.get(url, headers=headers, timeout=9).status_code == 403, headers
+        health = requests.get(f"{server.url}/healthz", headers=headers, timeout=9)
+        assert (health.status_code, health.text) == (200, "ok\n")  # which says so to anyone
     for token, status in (("a long secret", 200), ("another", 403), ("", 403)):
         headers = far | {"Authorization": f"Bearer {token}"}
         assert requests.get(url, headers=headers, timeout=9).status_code == status
     server.stop()
     untold = start()
-    assert requests.get(f"{untold.url}/metrics", headers=far, timeout=9).status_code == 403
+    for name, value in FORWARDED:
+        answer = requests.get(f"{untold.url}/metrics", headers={name: value}, timeout=9)
+        assert answer.status_code == 403, name
+
+
+def test_lines_of_the_log_are_short(start: Callable[..., Server]) -> None:
+    """However long a method, a path or a name is, and whatever a proxy says."""
+    server = start("--logging=info")
+    ann = Visitor(server, "ann")
+    ann.log_in(username="n" * 300_000)
+    long = "é" * 700
+    ann.http.request("M" * 20_000, f"{server.url}/{long}", headers={"X-Forwarded-For": "f" * 3_000})
+    ann.http.get(f"{server.url}/join/{long}", headers={"Host": "h" * 9_000})
+    lines = server.log.read_text().splitlines()
+    assert len(lines) > 3 and max(map(len, lines)) < 2_500
+    server.expected += ["[I ", "[W "]
+    server.stop()
 
 
 def fake_app() -> Any:
@@ -204,8 +236,8 @@ def test_too_many_connections(tmp_path: Path) -> None:
         assert process.stdout and process.stderr
         url = process.stdout.readline().rpartition(" ")[2].strip().rstrip("/")
         port = int(url.rpartition(":")[2])
-        ann = Visitor.__new__(Visitor)
-        ann.server, ann.name, ann.http = SimpleNamespace(url=url), "ann", requests.Session()
+        server: Any = SimpleNamespace(url=url)
+        ann = Visitor(server, "ann")
         assert ann.sign_up().status_code == 303
         crowd = [socket.create_connection(("127.0.0.1", port), timeout=9) for _ in range(200)]
         ann.add("while they stand there")  # by a connection of before

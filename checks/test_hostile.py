@@ -187,6 +187,7 @@ def test_queries_and_paths(ann: Visitor, ids: dict[str, int], payload: str) -> N
 @each
 def test_headers_and_cookies(ann: Visitor, server: Server, payload: str) -> None:
     """They make nobody someone else, and nothing that leaves the site."""
+    server.expected.append("--trusted_proxies=127.0.0.1")
     safe = re.sub(r"[^\x20-\x7e]", "?", payload)[:8000]
     for header in HEADERS:
         for path in (f"/lists/{ann.list}", "/login", "/static/css/app.css"):
@@ -195,7 +196,7 @@ def test_headers_and_cookies(ann: Visitor, server: Server, payload: str) -> None
         sound(requests.post(f"{server.url}/api/tokens", "{}", headers={header: safe}, timeout=9))
     for cookie in ("session", "device", "_xsrf"):
         value = re.sub(r"[;\s,\"]", "_", safe)
-        stranger = {"Cookie": f"{cookie}={value}"}
+        stranger = {"Cookie": f"{ann.http.cookies.full(cookie)}={value}"}
         page = sound(requests.get(f"{server.url}/account", headers=stranger, timeout=9))
         assert "Log in" in page.text
         sound(requests.post(f"{server.url}/login", "a=b", headers=stranger, timeout=9))

@@ -59,12 +59,13 @@ INSERT INTO user (id, username, join_date, shortcuts, presence, delay_messages)
     VALUES (1, 'ann', '2026', 1, 1, 0), (2, 'bob', '2026', 1, 1, 0);
 INSERT INTO list (id, name, version, open, total, people, revision)
     VALUES (1, 'Casa', 3, 99, 99, 2, 0), (2, 'Work', 0, 0, 0, 1, 0);
-INSERT INTO member (id, list_id, user_id, role, position, last_read_message)
-    VALUES (1, 1, 1, 'owner', 1, 0), (2, 1, 2, 'editor', 1, 0), (3, 2, 1, 'owner', 2, 0);
-INSERT INTO change (id, list_id, version, user_id, verb, kind, before, after, at) VALUES
-    (1, 1, 1, 1, 'add', 'todo', '[]', '[{"id": 1, "completed": false}]', '2026'),
-    (2, 1, 2, 1, 'add', 'todo', '[]', '[{"id": 2, "completed": false}]', '2026'),
-    (3, 1, 3, 2, 'complete', 'todo', '[{"id": 2, "completed": false}]',
+INSERT INTO member (id, list_id, user_id, role, position, last_read_message, accepted)
+    VALUES (1, 1, 1, 'owner', 1, 0, 1), (2, 1, 2, 'editor', 1, 0, 0), (3, 2, 1, 'owner', 2, 0, 1);
+INSERT INTO change
+    (id, list_id, version, user_id, verb, kind, title, touched, before, after, at) VALUES
+    (1, 1, 1, 1, 'add', 'todo', 'tea', 1, '[]', '[{"id": 1, "completed": false}]', '2026'),
+    (2, 1, 2, 1, 'add', 'todo', 'milk', 1, '[]', '[{"id": 2, "completed": false}]', '2026'),
+    (3, 1, 3, 2, 'complete', 'todo', 'milk', 1, '[{"id": 2, "completed": false}]',
      '[{"id": 2, "completed": true}]', '2026');
 """
 TODO = (

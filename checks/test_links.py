@@ -124,7 +124,8 @@ def test_a_change_that_is_committed_late(database: Database) -> None:
         "user": database.ann.id,
         "verb": "add",
     }
-    row |= {"kind": "todo", "before": "[]", "after": json.dumps([{"title": A}]), "at": now()}
+    row |= {"kind": "todo", "title": A, "touched": 1}
+    row |= {"before": "[]", "after": json.dumps([{"title": A}]), "at": now()}
     database.do(lambda: Change.insert(row).execute())
     collect(database)
     assert kept(database) == ({A: (None, 1)} if CLUSTERS else {})  # SQLite has one writer at a time

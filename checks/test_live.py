@@ -19,7 +19,8 @@ from tornado.iostream import StreamClosedError
 from checks.support.programs import Program
 from checks.support.servers import Server
 from checks.support.sockets import Socket, aside, play
-from checks.support.visitors import Visitor, version
+from checks.support.visitors import Visitor, join, version
+from checks.support.waiting import wait
 from controllers.live import LiveHandler
 from models.tables import Person
 from services.hub import AT_ONCE, Hub, message
@@ -97,7 +98,7 @@ def test_other_processes_are_heard(start: Callable[..., Server]) -> None:
 def test_who_is_removed_hears_no_more(ann: Visitor, cy: Visitor) -> None:
     """At once, and so when the list is deleted."""
     program = Program(ann.server, ann.name)
-    program.post(f"/lists/{ann.list}/members", {"username": cy.name, "role": "viewer"})
+    join(ann, cy, "viewer")
 
     async def scene() -> None:
         gone = {"type": "gone", "list": ann.list}
@@ -120,8 +121,7 @@ def test_who_knocks_is_not_here(ann: Visitor, cy: Visitor, server: Server) -> No
     """Those of a list aren't told of a stranger who only asks for it."""
     bob = Visitor(server, "bob")
     bob.sign_up()
-    path = f"/lists/{ann.list}/members"
-    assert ann.post(path, username=bob.name, role="viewer").status_code == 303
+    assert join(ann, bob, "viewer") == 303
 
     async def scene() -> None:
         async with Socket(ann) as first, Socket(bob) as second:
@@ -310,6 +310,51 @@ def test_the_house_closes_with_company(start: Callable[..., Server]) -> None:
     play(scene)
 
 
+def test_streams_count_with_sockets(start: Callable[..., Server]) -> None:
+    """A person has twenty of all kinds together; who waits in another way doesn't get more."""
+    server = start("--throttle=true")
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    program = Program(server, ann.name)
+    events = f"/live/events?list={ann.list}&version=0"
+    changes = f"{server.url}/api/lists/{ann.list}/changes"
+    accept = {"Accept": "text/event-stream"}
+
+    def stream() -> requests.Response:
+        return program.http.get(changes, headers=accept, stream=True, timeout=20)
+
+    async def scene() -> None:
+        sockets = [Socket(ann) for _ in range(18)]
+        for socket in sockets:
+            await socket.__aenter__()
+        others = [await aside(ann.get, events, stream=True), await aside(stream)]
+        assert [other.status_code for other in others] == [200, 200]
+        with pytest.raises(HTTPClientError) as full:
+            await Socket(ann).__aenter__()
+        refused = [await aside(ann.get, events), await aside(stream)]
+        refused.append(await aside(ann.get, events.replace("events", "poll")))
+        assert [full.value.code, *(each.status_code for each in refused)] == [429] * 4
+        assert all(each.headers["Retry-After"] for each in refused)
+        for each in (*refused, others[0]):
+            each.close()
+        await aside(wait, lambda: ann.get(events.replace("events", "poll")).status_code == 200)
+        others[1].close()
+        for socket in sockets:
+            await socket.__aexit__()
+
+    play(scene)
+    ann.http.close()
+    program.http.close()
+    server.stop()
+
+
+def asker(hub: Hub, number: int) -> Any:
+    """Return a handler of a request by the person of that id."""
+    app = SimpleNamespace(hub=hub, config=SimpleNamespace(throttle=False))
+    request = SimpleNamespace(remote_ip="127.0.0.1")
+    return SimpleNamespace(app=app, current_user=Person(number, "ann"), request=request)
+
+
 def test_one_broken_watcher_robs_nobody() -> None:
     """Whatever it raises; and who leaves while others are told is no trouble."""
 
@@ -319,8 +364,8 @@ def test_one_broken_watcher_robs_nobody() -> None:
 
     async def scene() -> None:
         hub: Any = Hub(cast(Any, None))
-        person = Person(1, "ann")
-        watchers = [Broken(hub, 7, person), *(Subscriber(hub, 7, person) for _ in range(300))]
+        handler = asker(hub, 1)
+        watchers = [Broken(handler, 7), *(Subscriber(handler, 7) for _ in range(300))]
         hub.announce(7, 42, "todo")
         watchers[1].end()
         heard = await asyncio.gather(*(each.wait(5) for each in watchers[2:]))
@@ -359,7 +404,7 @@ class Reader:
     key = "a session"
 
     def __init__(self, sent: list[str]) -> None:
-        self.watched: set[int] = set()
+        self.watched: dict[int, int] = {}
         self.sent = sent
 
     def send(self, news: Any) -> None:
@@ -443,29 +488,50 @@ def test_a_socket_that_dies(caplog: pytest.LogCaptureFixture) -> None:
     assert len(sent) == 1 and not caplog.records
 
 
-def test_the_answer_comes_before_the_news() -> None:
-    """What happens to a list while its version is looked up is said after that."""
+@pytest.mark.parametrize("changed", [41, 43])
+def test_the_answer_comes_before_the_news(changed: int) -> None:
+    """What happens to a list while it is looked up is a part of that; versions never go back."""
     sent: list[bytes] = []
 
     async def scene() -> None:
         handler, writes = a_socket(sent)
-        handler.person, handler.watched = Person(1, "ann"), set()
+        handler.person, handler.watched = Person(1, "ann"), {}
         handler.hub = hub = Hub(cast(Any, None))
         hub.sockets.add(handler)
 
         async def lookup(unit: Any, person: Person, list_id: int) -> Any:
             if handler.watched:
-                handler.send(message("changed", list_id, version=43))
-            await asyncio.sleep(0)
+                hub.announce(list_id, changed, "todo")
+                await asyncio.gather(*filter(None, [hub.sending]))
             return SimpleNamespace(version=42)
 
         handler.application = SimpleNamespace(lookups=lookup)
         await handler.watch(7, opens=True)
-        writes[0].set_result(None)
-        await asyncio.sleep(0)
+        for number in (changed, 44):
+            await hub.send(message("changed", 7, version=number), [handler])
+            writes[-1].set_result(None)
+            await asyncio.sleep(0)
 
     play(scene)
-    assert [json.loads(data)["type"] for data in sent] == ["watching", "changed"]
+    told = [(each["type"], each["version"]) for each in map(json.loads, sent)]
+    assert told == [("watching", max(42, changed)), ("changed", 44)]
+
+
+def test_who_waits_is_never_told_an_older_version() -> None:
+    """What is said to many in slices may have been overtaken; who stopped watching hears none."""
+
+    async def scene() -> None:
+        hub = Hub(cast(Any, None))
+        one, two = (Subscriber(asker(hub, number), 7) for number in (1, 2))
+        await hub.send(message("changed", 7, version=43), [one])
+        await hub.send(message("changed", 7, version=42), [one, two])
+        two.end()
+        await hub.send(message("changed", 7, version=43), [one, two])
+        heard = [[news.fields["version"] for news in await each.wait(1)] for each in (one, two)]
+        assert heard == [[43], [42]]
+        assert hub.know(one, 7, 41) == 43 and hub.know(two, 7, 41) == 41
+
+    play(scene)
 
 
 def test_who_only_listens() -> None:
@@ -494,9 +560,10 @@ def test_who_only_listens() -> None:
 def test_news_that_were_missed() -> None:
     """May have been of who may read the list: that is looked at again."""
     hub = Hub(None)  # type: ignore[arg-type]
-    hub.watchers[7][cast(Any, "someone")] = True
+    someone: Any = Reader([])
+    hub.subscribe(someone, 7, opens=True)
     hub.schedule_broadcast = hub.broadcast = lambda *news: None  # type: ignore[method-assign]
-    hub.know(7, 41)
+    hub.know(someone, 7, 41)
     hub.announce(7, 42, "todo")
     assert not hub.unchecked
     hub.announce(7, 44, "todo")

@@ -25,6 +25,7 @@ from peewee import (
 )
 from tornado.options import Error
 
+import app  # noqa: F401  which fills what extras add
 from checks.support import cluster
 from checks.support.database import ask
 from checks.support.needs import needs_postgresql
@@ -39,6 +40,7 @@ from models import (
     account_closing,
     accounts,
     idempotency,
+    invitations,
     invites,
     lists,
     members,
@@ -284,6 +286,7 @@ def test_who_was_removed_just_now(here: cluster.Cluster, store: PostgresStore, a
     """Can't write any more, though they could when they asked; nor join by a link that ended."""
     bob = ask(store.write, users.sign_up, "bob", None, None, "His").result()
     ask(store.write, members.put, ann, 1, "bob", "editor").result()
+    ask(store.write, invitations.accept, bob, 1).result()
     held = HeldUnit(store, members.remove, ann, 1, "bob")
     with pytest.raises(NotFound):
         behind(here, held, store, todos.add, bob, 1, "milk").result()
@@ -298,6 +301,7 @@ def test_two_owners_leave_at_once(here: cluster.Cluster, store: PostgresStore, a
     """The second has become the last, and stays."""
     bob = ask(store.write, users.sign_up, "bob", None, None, "His").result()
     ask(store.write, members.put, ann, 1, "bob", "owner").result()
+    ask(store.write, invitations.accept, bob, 1).result()
     held = HeldUnit(store, members.remove, ann, 1, "ann")
     with pytest.raises(Conflict):
         behind(here, held, store, members.remove, bob, 1, "bob").result()
@@ -332,8 +336,9 @@ def test_who_is_leaving_for_good(here: cluster.Cluster, store: PostgresStore, an
     held = HeldUnit(store, account_closing.close, bob)
     with pytest.raises(Invalid):
         behind(here, held, store, members.put, ann, 1, "bob", "editor").result()
-    ask(store.write, users.sign_up, "cy", None, None, "Hers").result()
-    held = HeldUnit(store, members.put, ann, 1, "cy", "editor")
+    cy = ask(store.write, users.sign_up, "cy", None, None, "Hers").result()
+    ask(store.write, members.put, ann, 1, "cy", "editor").result()
+    held = HeldUnit(store, invitations.accept, cy, 1)
     behind(here, held, store, account_closing.close, ann).result()
     names = ask(store.read, lambda: [row.name for row in List.select().order_by(List.id)])
     assert names.result() == ["Things", "", "Hers"]

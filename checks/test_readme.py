@@ -18,7 +18,8 @@ from config import read
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted(ROOT.glob("docs/*.rst"))]
 # What is copied to try the commands: all that `git clone` gives the app, and no environment.
-APP = ("app.py", "config.py", "server.py", "controllers", "models", "services", "views")
+APP = ("app.py", "extras.py", "config.py", "server.py")
+PACKAGES = ("controllers", "models", "services", "views")
 
 
 def commands(document: Path) -> Iterator[str]:
@@ -46,7 +47,7 @@ def arguments(line: str) -> list[str]:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the app with the sample in place of its database, as the README says."""
     folder = tmp_path_factory.mktemp("afazeres")
-    for name in APP:
+    for name in (*APP, *PACKAGES):
         make = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         make(ROOT / name, folder / name)  # type: ignore[operator]
     shutil.copy(ROOT / "people.db.sample", folder / "people.db")

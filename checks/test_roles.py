@@ -8,7 +8,7 @@ import pytest
 from checks.support.programs import Program
 from checks.support.servers import Server
 from checks.support.sockets import Socket, play
-from checks.support.visitors import Visitor
+from checks.support.visitors import Visitor, join
 from models.lists import REQUIRED_ROLE, ROLES
 
 pytestmark = pytest.mark.engine
@@ -83,7 +83,7 @@ WAYS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("PATCH", "/api/lists/{list}", {"name": "y"}),
     ],
     "delete": [("POST", "/lists/{list}/delete", {}), ("DELETE", "/api/lists/{list}", {})],
-    "leave": [("POST", "/lists/{list}/leave", {})],
+    "leave": [("POST", "/lists/{list}/leave", {}), ("POST", "/api/lists/{list}/leave", {})],
 }
 
 
@@ -100,11 +100,11 @@ def prepare(ann: Visitor, other: Visitor, cy: Visitor, role: str) -> Scene:
     ann.post(f"{page}/rename", name="Home")
     renaming = changed(ann, page)
     ann.post(f"{page}/messages", text="hello")
-    ann.post(f"{page}/members", username=cy.name, role="viewer")
+    join(ann, cy, "viewer")
     ann.post(f"{page}/invites", link="viewer")
     link = int(re.findall(r"/invites/(\d+)/revoke", ann.get(f"{page}/members").text)[0])
     if role != "stranger":
-        assert ann.post(f"{page}/members", username=other.name, role=role).status_code == 303
+        assert join(ann, other, role) == 303
     return Scene(number, todo, gone, change, renaming, link, cy.name)
 
 

@@ -1,5 +1,8 @@
 """The rules of the models: who may do what, what it changes, and what it leaves to be read."""
 
+import json
+import random
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peewee import fn, sqlite3
 from playhouse.schema_diff import diff_models
 
 import app  # noqa: F401  which imports every table, and fills what extras add
@@ -19,6 +23,7 @@ from models import (
     files,
     history,
     idempotency,
+    invitations,
     invites,
     lists,
     members,
@@ -26,6 +31,7 @@ from models import (
     sessions,
     text,
     todos,
+    undo_steps,
     users,
 )
 from models.clock import instant
@@ -73,12 +79,15 @@ def test_every_change_is_told(database: Database) -> None:
     created = told[0][5]
     assert created == [{"id": database.list, "name": "Things to do", "version": 1}]
     ((before, after),) = zip(told[6][4], told[6][5], strict=True)
-    assert before | {"title": "rye bread", "updated": after["updated"], "version": 7} == after
-    assert before == told[5][5][0] and set(before) == {
+    assert before == {"id": bread, "title": "bread", "version": 6}  # only what has changed
+    assert after == {"id": bread, "title": "rye bread", "version": 7}
+    ((new,),) = told[2][4:][1:]
+    assert new.keys() == {
         *("id", "list", "title", "notes", "completed", "order", "created", "updated", "version")
     }
-    assert [row["completed"] for row in told[4][4] + told[4][5]] == [False, True]
-    assert [row["id"] for row in told[7][4]] == [milk] and told[7][5] == []
+    assert told[4][4] == [{"id": bread, "title": "bread", "version": 3, "completed": False}]
+    assert told[4][5] == [{"id": bread, "title": "bread", "version": 5, "completed": True}]
+    assert told[7][4] == [{"id": milk, "title": "milk"}] and told[7][5] == []
     assert [row["name"] for row in told[9][4] + told[9][5]] == ["Things to do", "Casa"]
 
 
@@ -323,6 +332,104 @@ def test_every_deed_can_be_undone(database: Any, deed: str) -> None:
     assert versions == list(range(1, len(versions) + 1))
 
 
+STEPS: list[Any] = [  # what one may do next, with a todo and another one of the list
+    lambda h, one, other: todos.add(h.ann, h.list, "honey", "jam"),
+    lambda h, one, other: todos.complete(h.ann, one),
+    lambda h, one, other: todos.complete(h.ed, other, False),
+    lambda h, one, other: todos.edit(h.ann, one, title="oat milk", notes="x" * 1001),
+    lambda h, one, other: todos.edit(h.ann, other, notes="", assigned="ed", completed=True),
+    lambda h, one, other: todos.edit(h.ed, one, assigned="", order=0.5),
+    lambda h, one, other: todos.delete(h.ann, one),
+    lambda h, one, other: todos.move(h.ann, one, other),
+    lambda h, one, other: todos.complete_all(h.ann, h.list, True),
+    lambda h, one, other: todos.complete_all(h.ann, h.list, False),
+    lambda h, one, other: todos.clear_completed(h.ann, h.list),
+    lambda h, one, other: api_resources.delete_todos(h.ann, h.list),
+    lambda h, one, other: todos.restore(h.ann, todos.trash(h.ann, h.list, 0, 1)[1][0].id),
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_was_done_can_be_undone(database: Database, seed: int) -> None:
+    """Step by step, there and back and there again, all fields; copies of programs follow."""
+    dice = random.Random(seed)
+    database.add("milk", "bread")
+    copy: dict[int, Any] = {}
+    version = 0
+    for _ in range(25):
+        before = database.do(everything, database)
+        ids = [todo["id"] for todo in before[1]]
+        one, other = dice.sample(ids, 2) if ids[1:] else (0, 0)
+        last = database.last()
+        with suppress(NotFound, IndexError):
+            database.do(dice.choice(STEPS), database, one, other)
+        if database.last() != last:
+            after = database.do(everything, database)
+            database.undo()
+            assert database.do(everything, database) == before
+            database.undo()
+            assert database.do(everything, database) == after
+        version = follow(database, copy, version)
+
+
+def follow(database: Database, copy: dict[int, Any], since: int) -> int:
+    """Do to a copy what changes of the list say; return their last version."""
+    seen, rows = database.do(api_resources.changes_since, database.ann, database.list, since, 99)
+    for change in [json.loads(told) for _, told in rows]:
+        gone = {row["id"] for row in change["before"]} - {row["id"] for row in change["after"]}
+        for row in change["after"] if change["kind"] == "todo" else ():
+            copy[row["id"]] = (
+                copy.get(row["id"], {}) | {"updated": change["at"]} | row | {"here": 1}
+            )
+        for number in gone:
+            copy[number]["here"] = 0
+    found = database.do(lambda: todos.described(todos.present(database.list)))
+    here = [{k: v for k, v in row.items() if v is not None} for row in copy.values() if row["here"]]
+    assert sorted(here, key=lambda row: row["id"]) == [
+        row | {"here": 1} for row in sorted(found, key=lambda row: row["id"])
+    ]
+    return int(seen.version)
+
+
+def test_a_change_of_many_is_small(database: Database) -> None:
+    """Whatever their notes; and history tells of it without reading all that it touched."""
+    new = [{"title": str(number), "notes": "x" * 5000} for number in range(400)]
+    database.do(lambda: todos.insert(database.ann, lists.get_for(database.ann, database.list), new))
+
+    def toggle() -> None:
+        for completed in (True, False):
+            todos.complete_all(database.ann, database.list, completed)
+            history.undo(database.ann, Change.select(fn.MAX(Change.id)).scalar())
+        todos.complete_all(database.ann, database.list, True)
+        todos.clear_completed(database.ann, database.list)
+        history.undo(database.ann, Change.select(fn.MAX(Change.id)).scalar())
+
+    database.do(toggle)
+    sizes = database.do(lambda: [len(c.before) + len(c.after) for c in Change if c.version > 2])
+    assert len(sizes) == 5 and max(sizes) < 400 * 200
+    tracemalloc.start()
+    _, told = database.do(history.page, database.ann, database.list, 0, 50)
+    assert tracemalloc.get_traced_memory()[1] < 400_000
+    tracemalloc.stop()
+    assert [change.touched for change in told] == [*[400] * 6, 1]
+    assert database.do(lambda: todos.present(database.list))[-1]["notes"] == "x" * 5000
+
+
+@pytest.mark.sqlite
+def test_few_bytes_are_written_for_many_todos(database: Database) -> None:
+    """10,000 completed at once take less than 4 MiB of the log of SQLite, and of memory."""
+    new = [{"title": f"todo number {number}"} for number in range(todos.TODOS_LIMIT)]
+    database.do(lambda: todos.insert(database.ann, lists.get_for(database.ann, database.list), new))
+    file, log = sqlite3.connect(database.path), database.path.with_name("people.db-wal")
+    file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    file.close()
+    tracemalloc.start()
+    database.do(todos.complete_all, database.ann, database.list, True)
+    assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+    tracemalloc.stop()
+    assert 0 < log.stat().st_size < 4 * 2**20
+
+
 @pytest.mark.parametrize("deed", DEEDS)
 def test_undo_takes_back_nothing_of_others(database: Any, deed: str) -> None:
     """What someone changed since stays theirs; it is told so, and nothing is done."""
@@ -347,6 +454,101 @@ def test_undo_takes_back_nothing_of_others(database: Any, deed: str) -> None:
     with pytest.raises(Conflict):
         database.undo(change)
     assert database.do(everything, database) == before
+
+
+def steps(database: Database, person: Person) -> list[int | None]:
+    """Return the changes that a person would undo and redo now."""
+    found = database.do(undo_steps.next_steps, person, database.page()[0])
+    return [step and step.id for step in found]
+
+
+def step(database: Database, way: int) -> None:
+    """Let Ann take a step back, or with 1 forth."""
+    database.do(undo_steps.undo, database.ann, steps(database, database.ann)[way])
+
+
+WALK: list[Any] = [
+    lambda h: todos.edit(h.ann, h.milk, title="oat milk"),
+    lambda h: todos.complete(h.ann, h.milk),
+    lambda h: todos.edit(h.ann, h.milk, notes="two bottles", assigned="ed"),
+    lambda h: todos.move(h.ann, h.milk, h.bread),
+    lambda h: todos.complete_all(h.ann, h.list, True),
+    lambda h: todos.clear_completed(h.ann, h.list),
+    lambda h: todos.restore(h.ann, h.milk),
+    lambda h: todos.delete(h.ann, h.milk),
+    lambda h: lists.rename(h.ann, h.list, "Casa"),
+    lambda h: todos.add(h.ann, h.list, "jam", "honey"),
+]
+
+
+def test_undo_goes_back_step_by_step(database: Any) -> None:
+    """Through all that was done, of the same todo too, and forth again, as often as one likes."""
+    database.milk, database.bread = database.add("milk", "bread")
+    states = [database.do(everything, database)]
+    for deed in WALK:
+        database.do(deed, database)
+        states.append(database.do(everything, database))
+    at = len(WALK)
+    for way, count in ((0, 10), (1, 4), (0, 2), (1, 8), (0, 5), (1, 3)):
+        for _ in range(count):
+            step(database, way)
+            at += 1 if way else -1
+            assert database.do(everything, database) == states[at], (way, at)
+    assert steps(database, database.ann)[1] is not None
+    database.do(todos.add, database.ann, database.list, "new")
+    assert steps(database, database.ann)[1] is None, "something else was done"
+    states[at:] = [states[at], database.do(everything, database)]
+    for number in reversed(range(at + 1)):
+        step(database, 0)
+        assert database.do(everything, database) == states[number]
+    step(database, 0)
+    step(database, 0)
+    assert database.titles() == [] and steps(database, database.ann)[0] is None
+
+
+def test_a_step_back_over_others(database: Database) -> None:
+    """What someone else did since to the same todo refuses it, until they undo that."""
+    milk, bread = database.add("milk", "bread")
+    database.do(todos.edit, database.ann, milk, title="oat milk")
+    database.do(todos.complete, database.ann, milk)
+    step(database, 0)
+    database.do(todos.edit, database.ed, bread, title="rye bread")  # is another todo
+    step(database, 0)
+    step(database, 1)
+    database.do(todos.complete, database.ed, milk)
+    theirs = database.last()
+    for way in (0, 1):
+        with pytest.raises(Conflict):
+            step(database, way)
+    assert database.titles() == ["✓oat milk", "rye bread"]
+    database.do(undo_steps.undo, database.ed, theirs)
+    step(database, 0)
+    assert database.titles() == ["milk", "rye bread"]
+    for change in (theirs, steps(database, database.ed)[1]):
+        assert change != steps(database, database.ann)[1]
+    assert steps(database, database.bob) == [None, None]
+    with pytest.raises(Conflict):
+        database.do(undo_steps.undo, database.ed, theirs)  # is undone already
+    with pytest.raises(NotFound):
+        database.do(undo_steps.undo, database.cy, theirs)
+
+
+def test_a_step_that_would_take_too_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is refused: how much is read for one is limited."""
+    milk, _ = database.add("milk", "bread")
+    database.do(todos.edit, database.ann, milk, title="oat milk")
+    database.do(todos.complete, database.ann, milk)
+    step(database, 0)
+    for name, value in (("NEAR", 1), ("READ_LIMIT", 10)):
+        with monkeypatch.context() as patch:
+            wanted = steps(database, database.ann)[0]
+            patch.setattr(undo_steps, name, value)
+            with pytest.raises(Conflict):
+                database.do(undo_steps.undo, database.ann, wanted)
+    step(database, 0)
+    assert database.titles() == ["milk", "bread"]
 
 
 def test_undo_leaves_other_todos_alone(database: Database) -> None:
@@ -402,6 +604,39 @@ def test_there_can_be_too_many_lists(database: Database, monkeypatch: pytest.Mon
         database.do(lists.create, database.ann, "third")
 
 
+def test_nobody_fills_up_someone_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What someone is invited to, or added to, takes none of the places of what they accept."""
+    monkeypatch.setattr(lists, "LISTS_LIMIT", 3)
+    ann, cy = database.ann, database.cy
+    made = [database.list, *(database.do(lists.create, ann, f"list {n}") for n in range(2))]
+    for list_id in made:
+        database.do(members.put, ann, list_id, "cy", "viewer")
+    assert len(database.do(invitations.waiting, cy)) == 3
+    database.do(lists.create, cy, "second")
+    database.do(invitations.accept, cy, made[0])
+    with pytest.raises(Quota):
+        database.do(invitations.accept, cy, made[1])
+    for list_id in made[1:]:  # they share one now
+        database.do(members.put, ann, list_id, "cy", "viewer")
+    assert len(database.do(lists.mine, cy)) == 5
+    with pytest.raises(Quota):
+        database.do(lists.create, cy, "third")
+    database.do(members.remove, cy, made[0], "cy")
+    database.do(lists.create, cy, "third")
+
+
+def test_invitations_are_limited(database: Database) -> None:
+    """By day and sender."""
+    for number in range(51):
+        database.do(users.sign_up, f"p{number}", None, None, "x")
+    put = (members.put, database.ann, database.list)
+    for number in range(50):
+        assert database.do(*put, f"p{number}", "viewer")["invited"]
+    with pytest.raises(Quota, match="invitations a day"):
+        database.do(*put, "p50", "viewer")
+    assert database.do(*put, "bob", "owner") == {"username": "bob", "role": "owner"}
+
+
 def test_history_tells_it_in_words(database: Database) -> None:
     """The last first; and what can't be taken back any more is known."""
     milk, _ = database.add("milk", "bread")
@@ -424,14 +659,14 @@ def test_ones_own_last_change(database: Database) -> None:
     """Is offered to be taken back, for ten minutes, unless much was done since."""
 
     def last(person: Person) -> str | None:
-        told = database.do(history.last, person, database.page()[0])
+        told = database.do(undo_steps.last, person, database.page()[0])
         return told and told.verb
 
     assert (last(database.ann), last(database.ed)) == ("create", None)
     (milk,) = database.add("milk")
     database.do(todos.complete, database.ed, milk)
     assert (last(database.ann), last(database.ed)) == ("add", "complete")
-    database.add(*map(str, range(history.NEAR)))
+    database.add(*map(str, range(undo_steps.NEAR)))
     assert last(database.ed) is None
     old = instant(datetime.now(UTC) - timedelta(minutes=10, seconds=1))
     database.do(lambda: Change.update(at=old).execute())
@@ -499,11 +734,11 @@ def test_lists_are_in_their_own_order_and_counted(database: Database) -> None:
 
 @pytest.mark.sqlite
 def test_more_todos_need_no_more_queries(database: Database) -> None:
-    """The page asks for the list and for its rows; an added todo asks once and writes thrice."""
+    """The page asks for the list and for its rows; adding one asks once and writes 4 times."""
     for _ in range(2):
         database.add(*"abcdefghij")
         counts = database.do(count_page_and_add, database)
-        assert counts == (2, 4)
+        assert counts == (2, 5)
 
 
 def count_page_and_add(database: Database) -> tuple[int, int]:

@@ -2,14 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
 import pytest
 
 from checks.support.browser import PRESENT, Window, until
-from checks.support.servers import Server
 from checks.support.visitors import PASSWORD, Visitor
 
 
@@ -273,7 +272,7 @@ def test_a_refusal_is_said_and_put_right(deaf: Window) -> None:
 
 
 def test_a_session_that_ended_keeps_the_text(deaf: Window) -> None:
-    """And leads through log-in back to it, by any way out."""
+    """And leads through log-in back to it: by any way out it is sent then."""
     window = deaf
     page = window.page
     copy = window.ann.http.cookies.copy()
@@ -289,11 +288,11 @@ def test_a_session_that_ended_keeps_the_text(deaf: Window) -> None:
     page.fill("[name=password]", PASSWORD)
     with window.leaving():
         page.keyboard.press("Enter")
-    until(page, "document.querySelector('.several').open")
-    assert page.input_value(".several textarea") == f"{long}\nnor this"
-    page.click(".several button")
     until(page, f"(want) => String({PRESENT}) === want", f"{long},nor this")
+    assert page.input_value(".new-todo") == ""
     window.ann.http.cookies.update(copy)
+    window.ann.log_in()
+    assert changes(window.ann)[1:] == [f"Added “{long}”", "Added “nor this”"]
 
 
 def test_undo(deaf: Window) -> None:
@@ -307,13 +306,13 @@ def test_undo(deaf: Window) -> None:
     window.said("Deleted “milk”")
     page.click(".undo")
     window.shows("milk", "bread")
-    window.said("Undid a change to “milk”")
+    window.said("Undid: deleted “milk”")
     page.focus(f"{window.row(1)} .toggle")
     page.keyboard.press("d")
     window.shows("✓milk", "bread")
     page.keyboard.press("z")
     window.shows("milk", "bread")
-    page.click(".undo")
+    page.click(".redo")
     window.shows("✓milk", "bread")
     window.ann.post(f"/todos/{window.ann.find('milk')}", title="oat milk")
     page.keyboard.press("z")
@@ -321,8 +320,92 @@ def test_undo(deaf: Window) -> None:
     window.shows("✓oat milk", "bread")
 
 
+def test_undo_goes_back_one_by_one(window: Window) -> None:
+    """z each time the one before, Shift+z forth again, and it says which; also in a hurry."""
+    page = window.page
+    window.write("milk", "bread")
+    window.shows("milk", "bread")
+    page.dblclick(f"{window.row(1)} label")
+    page.fill(".edit", "oat milk")
+    page.keyboard.press("Enter")
+    page.keyboard.press("d")
+    window.shows("✓oat milk", "bread")
+    for said, *titles in (
+        ("Undid: completed “oat milk”", "oat milk", "bread"),
+        ("Undid: renamed “milk” to “oat milk”", "milk", "bread"),
+        ("Undid: added “bread”", "milk"),
+    ):
+        page.keyboard.press("z")
+        window.said(said)
+        window.shows(*titles)
+    for said, *titles in (
+        ("Redid: added “bread”", "milk", "bread"),
+        ("Redid: renamed “milk” to “oat milk”", "oat milk", "bread"),
+    ):
+        page.keyboard.press("Shift+z")
+        window.said(said)
+        window.shows(*titles)
+    road = Roadblock(page)
+    for key in ("z", "z", "z", "Shift+z"):
+        page.keyboard.press(key)
+    road.wait()
+    road.lift()
+    window.said("Redid: added “milk”")
+    window.shows("milk")
+    page.focus(".new-todo")
+    window.write("jam")
+    window.shows("milk", "jam")
+    assert page.locator(".redo").count() == 0, "something else was done"
+    page.click(".undo")
+    window.shows("milk")
+    page.click(".redo")
+    window.shows("milk", "jam")
+
+
+def test_the_message_comes_along(window: Window) -> None:
+    """To the page that a form without the script leads to; and to no other."""
+    page = window.page
+    window.ann.add("milk", "bread")
+    window.open()
+    assert page.locator(".said").is_hidden()
+
+    def open_todo() -> None:
+        page.click(f"{window.row(1)} .rename")
+        with window.leaving():
+            page.click(".editing .more")
+
+    open_todo()
+    page.fill("#title", "oat milk")
+    with window.leaving():
+        page.click("main .primary")
+    assert page.is_visible(".said")
+    window.said("Renamed “milk” to “oat milk”")
+    open_todo()
+    with window.leaving():
+        page.click("main .cancel")
+    assert page.locator(".said").is_hidden()
+    open_todo()
+    with window.leaving():
+        page.click("main >> text=Delete")
+    assert page.is_visible(".said")
+    window.said("Deleted “oat milk”")
+    page.click(".list-menu summary")
+    with window.leaving():
+        page.click("text=Trash")
+    assert page.locator(".said").is_hidden()
+    with window.leaving():
+        page.click(".told button")
+    assert page.is_visible(".said")
+    window.said("Restored “oat milk”")
+    with window.leaving():
+        page.click(".undo")
+    assert "oat milk" in page.inner_text(".told")
+    assert page.is_visible(".said")
+    window.said("Undid: restored “oat milk”")
+
+
 def test_undo_means_what_was_done_last(window: Window) -> None:
-    """Also when that is still on its way; and twice in a hurry is not undo and redo."""
+    """Also when that is still on its way; and a button pressed twice in a hurry does it once."""
     page = window.page
     window.write("milk", "bread")
     window.shows("milk", "bread")
@@ -333,12 +416,12 @@ def test_undo_means_what_was_done_last(window: Window) -> None:
     road.wait()
     assert page.evaluate(PRESENT) == ["✓milk", "bread"]
     road.lift()
-    window.said("Undid a change to “milk”")
+    window.said("Undid: completed “milk”")
     window.shows("milk", "bread")
     page.click(f"{window.row(2)} .destroy")
     window.said("Deleted “bread”")
     page.evaluate("() => { const b = document.querySelector('.undo'); b.click(); b.click() }")
-    window.said("Undid a change to “bread”")
+    window.said("Undid: deleted “bread”")
     window.shows("milk", "bread")
     assert page.locator("[role=alert]").count() == 0
 
@@ -388,11 +471,97 @@ def test_a_draft_whose_row_goes_is_kept(window: Window) -> None:
     page.dblclick(f"{window.row(1)} label")
     page.fill(".edit", "oat milk")
     window.ann.post(f"/todos/{window.ann.find('milk')}/delete")
-    page.evaluate("document.hasFocus = () => false")  # as when another window is in front
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     until(page, "document.querySelector('.new-todo').value === 'oat milk'")
     assert window.alert().startswith("This has been deleted")
+    assert window.focus() == "new-todo", "what is typed next goes on with it"
+    page.keyboard.type(" and ")
+    window.settle()
+    assert page.input_value(".new-todo") == "oat milk and "
+    assert page.locator(".problem").count() == 1 and page.locator(".several[open]").count() == 0
+    assert not [told for told in changes(window.ann) if "Renamed" in told]
     page.fill(".new-todo", "")
+
+
+def test_keys_meant_for_a_row_that_goes(window: Window) -> None:
+    """Do nothing to its neighbour, which has the focus then; a second later they do."""
+    page = window.page
+    window.write("milk", "bread")
+    window.shows("milk", "bread")
+    page.evaluate("() => { window.now = 0; Date.now = () => window.now }")
+    page.focus(f"{window.row(1)} .toggle")
+    window.ann.post(f"/todos/{window.ann.find('milk')}/delete")
+    until(page, f"String({PRESENT}) === 'bread'")
+    assert window.focus() == "bread toggle"
+    for key in ("d", "Space", "Enter", "e", "Alt+ArrowUp"):
+        page.keyboard.press(key)
+    window.shows("bread")
+    assert window.focus() == "bread toggle"
+    page.evaluate("window.now = 1_000")
+    page.keyboard.press("d")
+    window.shows("✓bread")
+
+
+def test_keys_by_their_place(window: Window) -> None:
+    """Where a layout has no Latin letters; where it has, each letter is itself."""
+    page = window.page
+    window.write("milk")
+    window.shows("milk")
+    press = """([key, code, shiftKey]) => document.activeElement.dispatchEvent(
+        new KeyboardEvent('keydown', { key, code, shiftKey, bubbles: true, cancelable: true }))"""
+    page.focus(f"{window.row(1)} .toggle")
+    page.evaluate(press, ["в", "KeyD", False])
+    window.shows("✓milk")
+    page.evaluate(press, ["ç", "KeyD", False])
+    page.evaluate(press, ["e", "KeyD", False])
+    assert page.input_value(".edit") == "milk"
+    page.keyboard.press("Escape")
+    page.evaluate(press, ["؟", "Slash", True])
+    assert page.locator("dialog[open]").count() == 1
+    page.keyboard.press("Escape")
+    page.evaluate(press, ["й", "KeyN", False])
+    assert window.focus() == "new-todo"
+    window.shows("✓milk")
+
+
+def test_keys_that_end_a_composition(window: Window) -> None:
+    """Neither save nor cancel: in Safari they come after its end, with the code 229."""
+    page = window.page
+    window.write("milk")
+    window.shows("milk")
+    page.dblclick(f"{window.row(1)} label")
+    page.fill(".edit", "牛乳")
+    for key in ("Escape", "Enter"):
+        page.evaluate(
+            "(key) => document.activeElement.dispatchEvent(new KeyboardEvent("
+            "'keydown', { key, keyCode: 229, bubbles: true, cancelable: true }))",
+            key,
+        )
+        assert page.input_value(".edit") == "牛乳"
+    page.keyboard.press("Enter")
+    window.shows("牛乳")
+
+
+def test_a_translated_page_renames_what_was_written(window: Window) -> None:
+    """Not its translation, which the browser puts in the place of the text."""
+    page = window.page
+    window.write("milk", "bread")
+    window.shows("milk", "bread")
+    page.evaluate("""() => {
+        for (const label of document.querySelectorAll('.todo-list label')) {
+            const font = document.createElement('font');
+            font.textContent = 'leite';
+            label.replaceChildren(font);
+        }
+    }""")
+    page.dblclick(f"{window.row(1)} label")
+    assert page.input_value(".edit") == "milk"
+    page.keyboard.press("Enter")
+    page.dblclick(f"{window.row(2)} label")
+    page.keyboard.type(" and butter")
+    page.keyboard.press("Enter")
+    until(page, "!document.body.matches('[data-sending]')")
+    assert [row.title for row in window.ann.rows()] == ["milk", "bread and butter"]
+    assert len([told for told in changes(window.ann) if "Renamed" in told]) == 1
 
 
 def test_moving_among_rows_that_come_and_go(window: Window) -> None:
@@ -485,7 +654,7 @@ def test_keys(window: Window) -> None:
     page.keyboard.press("/")
     assert window.focus() == "new-todo" and page.input_value(".new-todo") == ""
 
-    window.ann.post("/account", language="")
+    window.ann.post("/account", seen="shortcuts=on")  # and no such box is checked now
     window.open()
     page.evaluate("document.activeElement.blur()")
     for key in "njd?z":
@@ -648,16 +817,34 @@ def test_two_hundred_rows_are_patched_in_place(window: Window) -> None:
     assert page.evaluate("window.touched") <= 3, "class, aria-checked and formaction"
 
 
-def test_what_is_under_way_keeps_the_page(window: Window, start: Callable[..., Server]) -> None:
-    """Leaving while something can't be sent asks first."""
+# What a finger or a mouse can press, and the status line lies over.
+COVERED = """() => {
+    const said = document.querySelector('.said').getBoundingClientRect();
+    const over = (b) => b.left < said.right && b.right > said.left
+        && b.top < said.bottom && b.bottom > said.top;
+    return [...document.querySelectorAll('main :is(button, a, input, summary):not(.said *)')]
+        .filter((e) => e.checkVisibility() && over(e.getBoundingClientRect()))
+        .map((e) => e.outerHTML.slice(0, 80));
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 375, 900, 1280, 1920])
+def test_the_status_line_covers_nothing(browser: Any, ann: Visitor, width: int) -> None:
+    """It has its own room, always in sight: rows go below it as they do below the new todo."""
+    ann.post(f"/lists/{ann.list}", lines="\n".join(f"Something, number {n}" for n in range(20)))
+    context = browser.new_context(viewport={"width": width, "height": 700})
+    window = Window(context, ann)
     page = window.page
-    page.route("**/lists/*", lambda route: route.abort())
-    window.write("milk")
-    window.said("No connection.")
-    assert page.evaluate(
-        "(() => { const e = new Event('beforeunload', { cancelable: true });"
-        " dispatchEvent(e); return e.defaultPrevented })()"
-    )
-    page.unroute("**/lists/*")
-    page.evaluate("dispatchEvent(new Event('online'))")
-    window.shows("milk")
+    page.click(f"{window.row(1)} .toggle")
+    window.said("Completed")
+    assert page.evaluate(COVERED) == []
+    line = "document.querySelector('.status').getBoundingClientRect()"
+    page.evaluate("scrollTo(0, 500)")
+    until(page, f"{line}.top === 56 && scrollY === 500")
+    assert page.locator(".said").is_visible()
+    page.focus(f"{window.row(20)} .toggle")
+    for _ in range(20):
+        page.keyboard.press("k")
+        free = "document.activeElement.getBoundingClientRect().top >= " + line + ".bottom"
+        assert page.evaluate(free), "the row that has the focus is in sight"
+    window.close()

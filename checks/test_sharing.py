@@ -37,7 +37,8 @@ def test_a_shared_list(ann: Visitor, cy: Visitor) -> None:
     assert [row.title for row in ann.rows()] == ["milk", "bread"]
     assert cy.post(f"{page}/members", username=cy.name, role="owner").status_code == 403
     history = ann.get(f"{page}/history").text
-    assert f"Shared the list with {cy.name}" in history and f"Changed {cy.name}" in history
+    assert f"Invited {cy.name}" in history and f"Changed {cy.name}" in history
+    assert "Accepted the invitation" in history
     removed = ann.post(f"{page}/members/{cy.name}/remove")
     assert removed.headers["Location"] == f"{page}/members"
     assert cy.get(page).status_code == cy.post(page, title="no").status_code == 404
@@ -99,8 +100,8 @@ def test_two_people_see_each_other(windows: list[Window], server: Server) -> Non
     theirs.page.wait_for_selector(".new-todo", state="detached")
     mine.write("bread")
     see(theirs, "✓milk", "bread")
-    with theirs.page.expect_navigation():
-        mine.ann.post(f"{page}/members/{theirs.ann.name}/remove")
+    mine.ann.post(f"{page}/members/{theirs.ann.name}/remove")
+    theirs.page.wait_for_selector(".todo-list", state="detached")
     assert "Not found" in theirs.page.inner_text("h1")
 
 
@@ -264,14 +265,14 @@ def test_who_is_here(windows: list[Window], server: Server) -> None:
     here = "document.querySelector('#talk .here').textContent"
     until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
     until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")
-    theirs.ann.post("/account", language="", shortcuts="on")  # in another tab
+    theirs.ann.post("/account", seen="presence=on")  # unchecked in another tab
     until(mine.page, f"{here} === 'Nobody else is here right now.'")
-    theirs.ann.post("/account", language="", shortcuts="on", presence="on")
+    theirs.ann.post("/account", presence="on")
     theirs.page.reload()
     until(mine.page, f"{here} === 'Here now: {theirs.ann.name}'")
     theirs.page.goto(f"{server.url}/lists")
     until(mine.page, f"{here} === 'Nobody else is here right now.'")
-    theirs.ann.post("/account", language="", shortcuts="on")
+    theirs.ann.post("/account", seen="presence=on")
     theirs.page.goto(f"{server.url}/lists/{mine.ann.list}")
     live(theirs)
     until(theirs.page, f"{here} === 'Here now: {mine.ann.name}'")
@@ -381,3 +382,112 @@ def test_another_list_calls(windows: list[Window], ann: Visitor, cy: Visitor) ->
     mine.ann.post(f"/lists/{mine.ann.list}/rename", name="Errands")
     until(theirs.page, "document.querySelector('h1').textContent === 'Errands'")
     until(theirs.page, "document.title.startsWith('Errands')")
+
+
+def invitations(visitor: Visitor) -> list[str]:
+    """Return the names of the lists that someone is invited to, as their page says."""
+    found = re.findall(r'id="w-\d+"[^>]*>(.*?)<', visitor.get("/lists").text)
+    assert (f"{len(found)} invitation" in visitor.get("/account").text) == bool(found)
+    return found
+
+
+def invite(owner: Visitor, other: Visitor, page: str = "", role: str = "editor") -> Any:
+    """Share a list of the owner's with someone; return the answer."""
+    page = page or f"/lists/{owner.list}"
+    return owner.post(f"{page}/members", username=other.name, role=role)
+
+
+@pytest.mark.engine
+def test_membership_begins_with_consent(ann: Visitor, cy: Visitor) -> None:
+    """Who is invited is no member before they accept; who shares a list is added at once."""
+    page = f"/lists/{ann.list}"
+    assert invitations(cy) == []
+    assert invite(ann, cy).status_code == invite(ann, cy, role="viewer").status_code == 303
+    assert cy.get(page).status_code == 404 and people(ann, ann.list) == [ann.name]
+    assert f'id="a-{cy.name}"' in ann.get(f"{page}/members").text
+    assert invitations(cy) == ["Things to do"]
+    shown = cy.get("/lists").text
+    assert f'action="{page}/accept"' in shown and f'action="{page}/leave"' in shown
+    assert cy.post(f"{page}/accept").headers["Location"] == page
+    assert cy.post(f"{page}/accept").status_code == 303  # a repeat
+    assert people(ann, ann.list) == [ann.name, cy.name] and invitations(cy) == []
+    assert cy.post(page, title="no").status_code == 403  # the last role that was offered
+    other = ann.post("/lists", name="Casa").headers["Location"]
+    assert invite(ann, cy, other).status_code == 303 and cy.get(other).status_code == 200
+
+
+@pytest.mark.engine
+def test_who_declines_isnt_asked_again(ann: Visitor, cy: Visitor, server: Server) -> None:
+    """By the same person; a link still lets them in, and so does someone else."""
+    page = f"/lists/{ann.list}"
+    other = ann.post("/lists", name="Casa").headers["Location"]
+    invite(ann, cy)
+    assert ann.post(f"{page}/members/{cy.name}/remove").status_code == 303  # withdrawn
+    assert cy.post(f"{page}/accept").status_code == 404
+    assert invite(ann, cy).status_code == 303
+    ann.post(f"{page}/delete")
+    assert invitations(cy) == []
+    assert ann.post("/undo", change=int(change_of(ann, page))).status_code == 303
+    assert invitations(cy) == ["Things to do"]
+    assert cy.post(f"{page}/leave").headers["Location"] == "/lists"
+    assert cy.post(f"{page}/accept").status_code == cy.post(f"{page}/leave").status_code == 404
+    for again in (invite(ann, cy), invite(ann, cy, other)):
+        assert again.status_code == 422 and "invite link" in alerts(again.text)[0]
+        assert f'value="{cy.name}"' in again.text
+    bob = Visitor(server, "bob")
+    bob.sign_up()
+    join(ann, bob, "owner")
+    assert invite(bob, cy, page).status_code == 303 and invitations(cy) == ["Things to do"]
+    assert ann.post(f"{page}/members/{bob.name}/remove").status_code == 303
+    assert invitations(cy) == []  # who has asked may not ask any more
+    assert cy.post(link_of(ann, "viewer")).status_code == 303
+    assert invite(ann, cy, other).status_code == 303  # they share a list now
+    assert cy.get(other).status_code == 200
+    assert cy.post(f"{other}/leave").status_code == 303
+    assert invite(ann, cy, other).status_code == 422 and cy.get(other).status_code == 404
+
+
+def change_of(ann: Visitor, page: str) -> str:
+    """Return the change that deleted a list, which can be restored."""
+    shown = ann.get("/lists").text.partition(f'id="l-{page.rpartition("/")[2]}"')[2]
+    return shown.partition('name="change" value="')[2].partition('"')[0]
+
+
+@pytest.mark.engine
+def test_links_end_with_who_may_have_seen_them(
+    ann: Visitor, cy: Visitor, nobody: Visitor, server: Server
+) -> None:
+    """Who is removed, or lowered, doesn't come back by one; the owner sees who came by which."""
+    page = f"/lists/{ann.list}"
+    editor, viewer = link_of(ann, "editor"), link_of(ann, "viewer")
+    assert cy.post(editor).status_code == 303
+    shown = ann.get(f"{page}/members").text
+    assert shown.count("joined by it:") == 1 and f"joined by it: {cy.name}" in shown
+    assert "When you remove someone" in shown and "ended" not in shown
+    assert "joined by it" not in cy.get(f"{page}/members").text
+    assert invite(ann, cy, role="viewer").status_code == 303  # they get a lower role
+    shown = ann.get(f"{page}/members").text
+    assert re.search(f"ended, joined by it: {cy.name}", shown)
+    assert cy.get(editor).status_code == 404 and cy.get(viewer).status_code == 200
+    assert cy.post(f"{page}/leave").status_code == 303  # by themselves: they may come back
+    assert cy.post(viewer).status_code == 303
+    assert cy.post(page, title="no").status_code == 403
+    assert ann.post(f"{page}/members/{cy.name}/remove").status_code == 303
+    assert cy.get(viewer).status_code == cy.post(viewer).status_code == 404
+    assert ann.get(f"{page}/members").text.count("ended") == 2
+    assert cy.get(page).status_code == 404
+    fresh = link_of(ann, "viewer")
+    assert cy.post(fresh).status_code == 303
+
+
+def test_invitations_are_live(browser: Any, ann: Visitor, cy: Visitor) -> None:
+    """They are counted at the top of an open page, and not any more when they were answered."""
+    window = Window(browser.new_context(), cy)
+    live(window)
+    invite(ann, cy)
+    window.page.wait_for_selector("#notices a")
+    assert window.page.inner_text("#notices").strip() == "1 invitation"
+    cy.post(f"/lists/{ann.list}/accept")
+    window.page.wait_for_selector("#notices a", state="detached")
+    window.page.wait_for_selector(f".side [data-list='{ann.list}']", state="attached")
+    window.page.context.close()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,8 +31,8 @@ from tornado.options import Error
 from tornado.web import create_signed_value
 
 from checks.support.database import ask
-from checks.support.servers import ROOT, Server, store_for
-from checks.support.visitors import Visitor, alerts
+from checks.support.servers import ROOT, Server, inside, store_for
+from checks.support.visitors import PASSWORD, Visitor, alerts
 from config import Config, read
 from models import identities, users
 from models.database import SqliteStore
@@ -180,7 +181,7 @@ def test_what_is_asked_of_the_provider(club: Server) -> None:
     visitor = Visitor(club, "asker")
     answer = visitor.get("/login/sso")
     cookie = answer.headers["Set-Cookie"]
-    assert re.match(r"sso=[^;]{200,}; HttpOnly; Max-Age=600; Path=/; SameSite=Lax$", cookie)
+    assert re.match(r"sso-\w{8}=[^;]{200,}; HttpOnly; Max-Age=600; Path=/; SameSite=Lax$", cookie)
     asked, other = begin(visitor), begin(visitor)
     assert asked["redirect_uri"] == club.url + "/oidc/callback"
     assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")
@@ -236,6 +237,27 @@ def test_nobody_links_by_following_a_link_of_somebody_else(club: Server) -> None
     assert whoami(ann) == ann.name
 
 
+@pytest.mark.engine
+def test_a_stolen_session_links_nothing(club: Server) -> None:
+    """Minutes after the log-in it takes the password to link an account to an identity."""
+    ann = Visitor(club, "ann")
+    ann.sign_up()
+    past = datetime.now(UTC) - timedelta(minutes=11)
+    with inside(club.database) as run:
+        ago = past.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        run("UPDATE session SET created = ?", ago)
+    page = ann.get("/login/sso").text
+    assert "meant=" not in page and 'name="current_password"' in page
+    refused = ann.post("/login/sso", current_password="wrong")
+    assert refused.status_code == 403 and "Wrong password" in alerts(refused.text)[0]
+    assert "meant=" not in refused.text
+    assert Visitor(club, "nobody").post("/login/sso", current_password="x").status_code == 403
+    page = ann.post("/login/sso", current_password=PASSWORD).text
+    found = re.search(r'href="(/login/sso\?meant=.*?)"', page)
+    assert found and come(ann, f"z{ann.name}", unescape(found[1])).status_code == 303
+    assert "Linked to" in ann.get("/account").text
+
+
 def test_a_session_before_has_ended(club: Server) -> None:
     """Each log-in has a key of its own, and nobody can choose it."""
     eva = Visitor(club, "eva")
@@ -272,12 +294,13 @@ def test_a_code_and_a_state_are_good_once(club: Server) -> None:
     club.expected.append("invalid_grant")
     eva = Visitor(club, "eva")
     path = at_provider(eva, eva.get("/login/sso").headers["Location"], eva.name)
-    cookie = eva.http.cookies["sso"]
+    name = eva.http.cookies.full("sso")
+    cookie = eva.http.cookies[name]
     assert eva.get(path).status_code == 303
     eva.get("/lists")
     eva.post("/logout")
     assert eva.get(path).status_code == 400
-    eva.http.cookies.set("sso", cookie)
+    eva.http.cookies.set(name, cookie)
     assert eva.get(path).status_code == 400 and whoami(eva) == ""
 
 
@@ -568,15 +591,17 @@ def test_a_way_back_that_did_not_begin_here(den: Server, liar: Liar) -> None:
     assert eva.get("/oidc/callback?code=c&state=%ff").status_code == 400
 
     begun = json.dumps(PendingLogin("s", "n", "v", "", "/"))
+    begin(eva)
+    name = eva.http.cookies.full("sso")
     values = {
-        create_signed_value("another key for cookies of 32 letters", "sso", begun): 0,
-        create_signed_value(SIGNING, "session", begun): 0,
-        create_signed_value(SIGNING, "sso", begun, clock=lambda: time.time() - 601): 0,
-        create_signed_value(SIGNING, "sso", begun, clock=lambda: time.time() - 590): 1,
+        create_signed_value("another key for cookies of 32 letters", name, begun): 0,
+        create_signed_value(SIGNING, name.replace("sso", "session"), begun): 0,
+        create_signed_value(SIGNING, name, begun, clock=lambda: time.time() - 601): 0,
+        create_signed_value(SIGNING, name, begun, clock=lambda: time.time() - 590): 1,
     }
     for value, fresh in values.items():
         eva.http.cookies.clear()
-        eva.http.cookies.set("sso", value.decode())
+        eva.http.cookies.set(name, value.decode())
         liar.asked.clear()
         answer = eva.get("/oidc/callback?code=c&state=s")
         assert answer.status_code == 400 and (alerts(answer.text) == [lost]) != fresh
@@ -781,12 +806,13 @@ def test_over_tls_the_cookie_stays_there(liar: Liar, start: Callable[..., Server
     server = start(*options(liar.issuer), "--public_url=https://todo.example.org")
     answer = Visitor(server, "eva").get("/login/sso")
     cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith("__Host-sso=") and "; Secure" in cookie
+    name = cookie.partition("=")[0]
+    assert re.fullmatch(r"__Host-sso-\w{8}", name) and "; Secure" in cookie
     asked = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
     assert asked["redirect_uri"] == "https://todo.example.org/oidc/callback" and asked["a"] == "b"
-    answer = Visitor(server, "eva").get("/oidc/callback", headers={"Cookie": "__Host-sso=x"})
+    answer = Visitor(server, "eva").get("/oidc/callback", headers={"Cookie": f"{name}=x"})
     assert answer.status_code == 400
-    assert answer.headers["Set-Cookie"].startswith('__Host-sso="";')
+    assert answer.headers["Set-Cookie"].startswith(f'{name}="";')
     assert "; Secure" in answer.headers["Set-Cookie"]
     server.stop()
 
@@ -829,7 +855,7 @@ def test_without_a_provider_there_is_nothing(nobody: Visitor, ann: Visitor) -> N
     for visitor in (nobody, ann):
         for path in ("/login/sso", "/oidc/callback", "/oidc/callback?code=c&state=s"):
             assert visitor.get(path).status_code == 404
-    assert nobody.post("/login/sso").status_code == 405
+    assert nobody.post("/login/sso").status_code == 404
 
 
 @pytest.mark.parametrize(

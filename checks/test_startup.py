@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import shutil
 import socket
 import sqlite3
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,15 +20,12 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.options import Error
 from tornado.testing import AsyncHTTPTestCase
-from tornado.web import URLSpec
 
-import app as app_module
 from app import TEMPLATES, App
 from checks.support.database import ask
 from checks.support.servers import NEWEST, ROOT, Server, refused
 from checks.support.visitors import Visitor
 from config import Config, read
-from controllers import list_page, lists
 from models import migrations, sqlite_file, todos, users
 from models.database import SqliteStore
 from models.errors import StartupError, Unavailable
@@ -131,7 +126,7 @@ def test_a_log_without_its_database(database: Path) -> None:
     database.unlink()
     Path(f"{database}-wal").write_bytes(b"x" * 4096)
     before = contents(database.parent)
-    assert "belongs to a database that is missing" in refused(f"--database={database}")
+    assert "is of a database that is missing" in refused(f"--database={database}")
     assert contents(database.parent) == before
 
 
@@ -192,6 +187,13 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         ("--database=mysql://x/y", "--database must be a path"),
         ("--cookie_secret=short", "--cookie_secret needs at least 32 characters"),
         ("--public_url=todo.example.org", "--public_url must look like https://"),
+        ("--public_url=https://x.org/todo", "no path: 'https://x.org/todo'"),
+        ("--public_url=https://x.org//", "no path"),
+        ("--public_url=https://x.org?todo", "--public_url must look like https://"),
+        ("--public_url=https://x.org/#todo", "--public_url must look like https://"),
+        ("--public_url=https://me:word@x.org", "no path: 'https://x.org'"),
+        ("--public_url=HTTPS://x.org", "--public_url must look like https://"),  # no Secure cookies
+        ("--public_url=https://x.org:y", "--public_url must look like https://"),
         ("--address=no.such.host.invalid", "Can't listen on port 0 of no.such.host"),
     ],
 )
@@ -207,6 +209,8 @@ def test_options_come_from_both_sides() -> None:
     environment |= {"AFAZERES_DEBUG": "", "AFAZERES_TRUSTED_PROXIES": "10.0.0.9"}
     told = read(["app.py", "--port=2", "--trusted_proxies=10.0.0.1, 10.0.0.2"], environment)
     assert told == Config(port=2, public_url="https://x.org", trusted_proxies="10.0.0.1, 10.0.0.2")
+    for url in ("https://x.org/", "http://x.org:8888", "https://[2001:db8::1]:444"):
+        assert Config(public_url=url).public_url == url
     assert told.secure and told.proxies == ["10.0.0.1", "10.0.0.2"]
     with pytest.raises(Error):
         read(["app.py", "serve"], {})
@@ -458,49 +462,15 @@ class SignUpTest(AsyncHTTPTestCase):
         async def scene() -> int:
             client, urls = self.http_client, [self.get_url("/signup"), self.get_url("/login")]
             page, _ = await asyncio.gather(*map(client.fetch, urls))
-            token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
-            form = {"username": "ann", "password": "three quiet otters", "_xsrf": token}
-            headers = {"Cookie": f"_xsrf={token}"}
+            cookie = page.headers["Set-Cookie"].split(";")[0]
+            form = {"username": "ann", "password": "three quiet otters"}
+            form["_xsrf"] = cookie.partition("=")[2]
+            headers = {"Cookie": cookie}
             asked = HTTPRequest(urls[0], "POST", headers, urlencode(form), follow_redirects=False)
             answer = await client.fetch(asked, raise_error=False)
             return answer.code
 
         assert self.io_loop.run_sync(scene, timeout=30) == 303
-
-
-def test_the_core_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pages are whole without the addresses of the extras, and lead to none of them."""
-    core = ("auth", "history", "lists", "live", "todos")
-    rules = [each for each in app_module.ADDRESSES if isinstance(each, URLSpec)]
-    kept = [each for each in rules if each.handler_class.__module__.partition(".")[2] in core]
-    assert len(rules) > len(kept) > 10
-    monkeypatch.setattr(app_module, "ADDRESSES", kept)
-    monkeypatch.setattr(app_module, "INVITATIONS", [])
-    for module, name in ((list_page, "PARTS"), (lists, "MEMBERS_PARTS"), (todos, "ADDRESS_TITLES")):
-        monkeypatch.setattr(module, name, [])
-
-    def visit(ann: Visitor) -> None:
-        ann.sign_up()
-        ann.add("milk https://example.org/milk")
-        page = f"/lists/{ann.list}"
-        pages = (page, f"{page}/completed", "/lists", f"{page}/members", f"{page}/history")
-        for each in (*pages, f"{page}/trash", f"{page}?edit=1", "/todos/1"):
-            answer = ann.get(each)
-            assert answer.status_code == 200, each
-            shown = re.sub(r"<template.*?</template>", "", answer.text, flags=re.S)
-            for link in re.findall(r'(?:href|action)="(/[^"?]*)', shown):
-                assert "/static/" in link or any(each.regex.match(link) for each in kept), link
-        assert ann.get(page, headers={"X-Fragment": "rows"}).status_code == 200
-        ann.http.close()
-
-    async def scene() -> None:
-        app = App(Config(port=0, database=str(tmp_path / "people.db"), throttle=False))
-        running = await start_server(app)
-        ann = Visitor(SimpleNamespace(url=f"http://127.0.0.1:{running.port}"), "ann")  # type: ignore[arg-type]
-        await asyncio.to_thread(visit, ann)
-        await stop_server(running)
-
-    asyncio.run(scene())
 
 
 def test_a_stop_waits_for_the_last_byte(start: Callable[..., Server], tmp_path: Path) -> None:
@@ -549,13 +519,14 @@ def test_unknown_names_get_the_same_work(database: Path, monkeypatch: pytest.Mon
         running = await start_server(app)
         client = AsyncHTTPClient(force_instance=True)
         page = await client.fetch(f"http://127.0.0.1:{running.port}/login")
-        token = page.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+        cookie = page.headers["Set-Cookie"].split(";")[0]
+        token = cookie.partition("=")[2]
         for count, name in enumerate(("ann", "nobody"), start=1):
             answer = await client.fetch(
                 f"http://127.0.0.1:{running.port}/login",
                 method="POST",
                 body=urlencode({"username": name, "password": "x" * 20, "_xsrf": token}),
-                headers={"Cookie": f"_xsrf={token}"},
+                headers={"Cookie": cookie},
                 raise_error=False,
             )
             assert answer.code == 403

@@ -1,5 +1,6 @@
 """Two windows, by all three transports, through cuts and restarts: each ends with the truth."""
 
+import errno
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 
 from checks.support.browser import PRESENT, Window, live, see, until
+from checks.support.disk import Disk
 from checks.support.servers import Server
-from checks.support.visitors import Visitor
+from checks.support.visitors import Visitor, join
 
 # Ways in which a window may hear the news, when the others are blocked on the way.
 BLOCKED = """
@@ -161,6 +163,7 @@ def test_logging_out_ends_every_window(browser: Any, ann: Visitor) -> None:
     two.page.fill(".new-todo", "half a thought")
     with two.leaving(url="**/login*"), one.leaving(url="**/login"):
         one.page.click(".bar button")
+    assert "Your session has expired." in two.page.inner_text("[role=status]")
     two.page.fill("[name=username]", ann.name)
     two.page.fill("[name=password]", "three quiet otters")
     with two.leaving():
@@ -168,3 +171,93 @@ def test_logging_out_ends_every_window(browser: Any, ann: Visitor) -> None:
     until(two.page, "document.querySelector('.new-todo')?.value === 'half a thought'")
     for window in windows:
         window.close()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_who_is_removed_while_typing(
+    browser: Any, ann: Visitor, cy: Visitor, transport: str
+) -> None:
+    """Sees why, and still has what was typed."""
+    assert join(ann, cy) == 303
+    ann.add("milk")
+    own, cy.list = cy.list, ann.list
+    context = browser.new_context()
+    context.add_init_script(TRANSPORTS[transport])
+    window = Window(context, cy)
+    live(window)
+    window.page.fill(".new-todo", "half a thou")
+    window.page.dblclick(f"{window.row(1)} label")
+    window.page.fill(".edit", "oat milk")
+    ann.post(f"/lists/{ann.list}/members/{cy.name}/remove")
+    window.page.wait_for_selector(".kept")
+    assert window.alert() == "This has been deleted, or is no longer shared with you."
+    assert sorted(window.page.locator(".kept").all_inner_texts()) == ["half a thou", "oat milk"]
+    assert window.page.locator(".todo-list").count() == 0
+    cy.list = own
+    window.open()
+    assert window.page.locator(".kept, [role=alert]").count() == 0
+    window.close()
+
+
+def test_who_may_only_read_by_now(browser: Any, ann: Visitor, cy: Visitor) -> None:
+    """Still has what was typed, and is told that it was not saved."""
+    assert join(ann, cy) == 303
+    cy.list = ann.list
+    window = Window(browser.new_context(), cy)
+    live(window)
+    window.page.fill(".new-todo", "half a thou")
+    with window.leaving():
+        assert join(ann, cy, "viewer") == 303
+    assert window.page.inner_text(".kept") == "half a thou"
+    assert window.alert() == "This was not saved."
+    window.close()
+
+
+SILENT = """
+globalThis.WebSocket = class {
+    constructor() {
+        globalThis.opened = (globalThis.opened ?? 0) + 1;
+        setTimeout(() => this.onopen());
+    }
+    send(text) {
+        const { list } = JSON.parse(text);
+        setTimeout(() => this.onmessage({ data: JSON.stringify({ type: "watching", list }) }));
+    }
+    close() {}
+};
+"""
+
+
+def test_a_dead_line_is_noticed(browser: Any, ann: Visitor) -> None:
+    """When nothing at all was heard for 42 s: it is said 2 s later, and the page tries again."""
+    context = browser.new_context()
+    context.add_init_script(SILENT)
+    context.clock.install()
+    window = Window(context, ann)
+    context.clock.run_for(100)
+    live(window)
+    context.clock.run_for(41_000)
+    assert window.page.evaluate("[document.body.dataset.live, opened]") == ["on", 1]
+    context.clock.run_for(2_500)
+    assert window.page.evaluate("[document.body.dataset.live, opened]") != ["on", 1]
+    window.close()
+
+
+@pytest.mark.sqlite
+def test_a_full_disk(browser: Any, start: Callable[..., Server], disk: Disk) -> None:
+    """Is what the page says, not that there is no connection; it is sent when there is room."""
+    server = start(database=disk.folder / "people.db", environment=disk.environment())
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    window = Window(browser.new_context(), ann)
+    live(window)
+    disk.fail("write", errno.ENOSPC, "-wal")
+    window.write("milk")
+    window.said("The server's storage is full, and nothing was changed.")
+    window.said("1 change waits to be sent.")
+    disk.mend()
+    window.page.evaluate("dispatchEvent(new Event('online'))")
+    window.shows("milk")
+    window.close()
+    server.expected += ("full",)
+    server.stop()

@@ -63,18 +63,19 @@ class SignUpHandler(AuthFormHandler):
     @redisplay_if_invalid
     async def post(self) -> None:
         await self.check_invitation()
-        username = users.clean_username(self.field("username"))
-        email = users.clean_email(self.field("email"))
-        forgive = await self.app.login_guard.admit_sign_up(self)
+        settle = await self.app.login_guard.admit_sign_up(self)
         try:
+            username = users.clean_username(self.field("username"))
+            email = users.clean_email(self.field("email"))
             words = self.field("password"), username, (email or "").partition("@")[0]
             password = await self.app.hash_pool.run(users.hash_password, *words)
             name = self.locale.translate("Things to do")
             account = partial(users.sign_up, username, email, password, name)
             key = await self.commit(sessions.log_in, account, self.browser(), self.session_key())
         except Invalid:
-            await forgive()
+            await settle(made=False)
             raise
+        await settle(made=True)
         self.start_session(key, username, password)
 
 
@@ -104,5 +105,5 @@ class LogOutHandler(PageHandler):
             await self.app.write(sessions.log_out, key)
             self.app.hub.end_session(key)
         self.drop_cookie("session")
-        self.set_header("Clear-Site-Data", '"cache", "storage"')
+        self.set_header("Clear-Site-Data", '"storage"')
         self.redirect(self.get_login_url(), status=303)

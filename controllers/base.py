@@ -1,6 +1,7 @@
 """What handlers share: who is asking, reading and writing through the store, fields of a form."""
 
 import asyncio
+import gzip
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -23,13 +24,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ID = re.compile("[1-9][0-9]{0,17}")
-# What runs a unit of work once for the `op` of a form: see app.py.
+# What runs a unit of work once for the `op` of a form: see extras.py.
 ONCE: list[Callable[..., Any]] = []
+# HTML that extras add to the top of each page, for who is logged in; `extras.py` fills it.
+NOTICES: list[Callable[[Any], Awaitable[bytes]]] = []
 PORTUGUESE = re.compile(r"pt\b.*", re.IGNORECASE)
 HOST_LIMIT = 261  # characters: a name of 255, a colon, and a port
 SESSION_AGES = 100_000  # days; how long a session lasts its row says
 COOKIE_LIMIT = 500  # characters of a session cookie; ours has 160
 READ_WITHIN, SLOWEST = 60, 20_000  # seconds for an answer to be read; bytes a second of long ones
+LARGE = 256 * 1024  # bytes of an answer, which take 5 ms to compress
 OWN_WRITE_WAIT = 0.5  # seconds that a page waits for what its reader did just before
 
 
@@ -44,7 +48,7 @@ def best_locale(accepted: str) -> locale.Locale:
     return locale.get(*(code for weight, code in sorted(wanted, key=lambda w: w[0]) if weight < 0))
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1000)
 def read_session_cookie(secret: str, name: str, value: str) -> str:
     """Return the key in a signed cookie, or "". Checking it again would be 8 % of a 304."""
     return (decode_signed_value(secret, name, value, SESSION_AGES, min_version=2) or b"").decode()
@@ -88,6 +92,13 @@ class BaseHandler(ErrorHandler):
             sent.add_done_callback(lambda _: cut.cancel())
         return sent
 
+    async def finish_large(self, body: bytes) -> None:
+        """Answer with what may be long: Tornado would compress it on the event loop."""
+        if len(body) > LARGE and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            body = await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
+            self.set_header("Content-Encoding", "gzip")
+        self.finish(body)
+
     def drop_connection(self) -> None:
         """Close the connection at once, whatever is still to be sent or read."""
         connection: Any = self.request.connection
@@ -129,15 +140,6 @@ class OpenHandler(BaseHandler):
         return True
 
 
-class MissingHandler(OpenHandler):
-    """Every address that isn't in the table: 404, whatever the method."""
-
-    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
-
-    async def prepare(self) -> None:
-        raise NotFound
-
-
 class PageHandler(BaseHandler):
     """A page for people: their session, the fields of a form, and what templates need."""
 
@@ -145,6 +147,7 @@ class PageHandler(BaseHandler):
     default_headers = HEADERS | {"Cache-Control": "no-store"}
     public = False  # whether it is also for people who aren't logged in
     error: Invalid | None = None  # what is wrong with what was typed
+    notices = b""  # an element with what NOTICES have drawn
 
     def compute_etag(self) -> str | None:
         """Leave out Tornado's hash of the body: with a fresh token in it, it never matches."""
@@ -156,10 +159,15 @@ class PageHandler(BaseHandler):
         posted = self.request.body_arguments if self.request.method == "POST" else ()
         self.typed = {name: self.single_field(name) for name in posted}
         self.current_user = await self.find_person()
+        drawn_for = self.request.headers.get("X-User")  # who is logged in may be another by now
+        if self.current_user and drawn_for not in (None, str(self.current_user.id)):
+            self.current_user = None
         if self.current_user:
             last = self.app.bridge.last.get(self.current_user.id)
             if last and self.request.method == "GET":  # who reloads at once sees what they did
                 await asyncio.wait([last], timeout=OWN_WRITE_WAIT)
+            drawn = [await draw(self) for draw in NOTICES]
+            self.notices = b'<div id="notices">%b</div>' % b"".join(drawn)
         elif not self.public:
             if self.request.method == "POST":
                 raise NotLoggedIn(403)
@@ -167,7 +175,8 @@ class PageHandler(BaseHandler):
 
     def ask_to_log_in(self, status: int) -> None:
         """Redirect to the log-in page, which leads back here."""
-        query = urlencode({"next": self.request.uri})
+        ended = {"ended": 1} if self.get_cookie(self.cookie("session")) else {}
+        query = urlencode({"next": self.request.uri} | ended)
         self.redirect(f"{self.get_login_url()}?{query}", status=status)
 
     async def find_person(self) -> Person | None:
@@ -250,7 +259,7 @@ class PageHandler(BaseHandler):
     def get_template_namespace(self) -> dict[str, Any]:
         """Give every template what was typed, what is wrong with it, and these functions."""
         own = {"typed": getattr(self, "typed", {}), "error": self.error}
-        own |= {"moment": self.moment, "has": self.app.has}
+        own |= {"moment": self.moment, "has": self.app.has, "notices": self.notices}
         own["saved"] = "saved" in self.request.query_arguments and not self.error
         own["wrong"] = self.error.field if self.error else ""  # the name of the field in error
         return super().get_template_namespace() | own
@@ -258,6 +267,18 @@ class PageHandler(BaseHandler):
     def moment(self, at: str) -> str:
         """Return an instant of the database in words, in UTC; a script knows the reader's zone."""
         return self.locale.format_date(datetime.fromisoformat(at), full_format=True) + " UTC"
+
+
+class MissingHandler(OpenHandler, PageHandler):
+    """Every address that isn't in the table: 404, whatever the method."""
+
+    SUPPORTED_METHODS = RequestHandler.SUPPORTED_METHODS
+    public = True
+
+    async def prepare(self) -> None:
+        """Find out who is asking, for the navigation of the page."""
+        await super().prepare()
+        raise NotFound
 
 
 class FormHandler(PageHandler):

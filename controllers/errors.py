@@ -31,7 +31,7 @@ ERROR_TEXTS = {  # by status: the heading of an error page, and a sentence
     403: (N_("Not allowed"), N_("You can't do this. Go back, reload the page, and try again.")),
     404: (N_("Not found"), N_("This doesn't exist, or isn't shared with you.")),
     405: (N_("Method not allowed"), N_("This address doesn't support this method.")),
-    409: (N_("Conflict"), ""),
+    409: (N_("Changed in the meantime"), ""),
     410: (N_("No longer available"), N_("This is no longer available: fetch the list again.")),
     412: (N_("Changed in the meantime"), N_("This has been changed since you last fetched it.")),
     413: (N_("Too large"), ""),
@@ -43,6 +43,7 @@ ERROR_TEXTS = {  # by status: the heading of an error page, and a sentence
         N_("Temporarily unavailable, and nothing was changed. Please try again in a moment."),
     ),
 }
+STORAGE_FULL = N_("The server's storage is full, and nothing was changed. Please tell its owner.")
 UNCERTAIN = N_("We don't know whether this was saved. Check before you try again.")
 INTERNAL_ERROR = (
     N_("Something went wrong"),
@@ -102,7 +103,9 @@ class ErrorHandler(SecureHandler):
         if isinstance(error, errors.Invalid):
             sentence = error.message(translate)
         if isinstance(error, errors.Conflict):
-            sentence = translate(error.args[0])
+            sentence, title = map(translate, (*error.args, texts[0])[:2])
+        if getattr(error, "code", "") == "storage_full":
+            sentence = translate(STORAGE_FULL)
         if isinstance(error, errors.Uncertain):
             sentence = translate(UNCERTAIN)
         self.show_error(error, status, title, sentence)
@@ -121,7 +124,10 @@ class ErrorHandler(SecureHandler):
             place = {"next": f"{back}?{urlencode(again)}".strip("?"), "ended": 1}
             login = f"{self.get_login_url()}?{urlencode(place)}"
         kept = [text for text in fields.values() if text.strip()]
-        self.render("error.html", title=title, sentence=sentence, kept=kept, login=login, back=back)
+        values = {"title": title, "sentence": sentence, "kept": kept, "login": login, "back": back}
+        # Forged forms are refused before it is known who sends them.
+        known = self.get_cookie(self.cookie("session")) is not None
+        self.render("error.html", **values, known=known)
 
     def plain_field(self, name: str) -> str:
         """Return a field of the refused form, "" when it is missing; never raises."""

@@ -4,30 +4,29 @@ import asyncio
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from tornado import httputil
-from tornado.web import HTTPError, stream_request_body
+from tornado.escape import xhtml_escape
 
-from controllers.base import SLOWEST, PageHandler, redisplay_if_invalid
-from controllers.errors import NotLoggedIn
+from controllers.base import redisplay_if_invalid
 from controllers.security import POLICY
+from controllers.uploads import HeavyHandler, UploadHandler
 from models import files, lists
 from models.errors import Invalid, NotFound, TooLarge
 
 TYPES = {"txt": "text/plain", "csv": "text/csv", "json": "application/json"}
-EXPORTING = asyncio.Semaphore(1)  # one at a time, as they take memory and CPU
-SLOW_AFTER = 30  # seconds in which SLOW_AFTER * SLOWEST bytes of a form must come
 PREVIEWED = 200  # rows, and as many problems, in the preview of an import
-FORM = httputil.ParseBodyConfig(multipart=httputil.ParseMultipartConfig(max_parts=10))
 
 
-class FileHandler(PageHandler):
+class FileHandler(HeavyHandler):
     async def get(self, list_id: str, suffix: str) -> None:
-        data = await self.app.read(files.one, self.current_user, int(list_id), suffix)
+        self.begin_heavy()
+        with self.heavy.work():
+            data = await self.app.read(files.one, self.current_user, int(list_id), suffix)
         self.set_header("Content-Type", f"{TYPES[suffix]}; charset=utf-8")
         self.send_file("todos", suffix, data)
 
@@ -44,75 +43,26 @@ class ExportHandler(FileHandler):
     """Everything of an account, as a zip."""
 
     async def get(self) -> None:  # type: ignore[override]
-        """Send it; it is made list by list, for one person at a time."""
+        """Send it; it is made list by list."""
+        self.begin_heavy()
         file = io.BytesIO()
         person = self.current_user
-        async with EXPORTING:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                about = await self.app.read(files.about, person)
-                archive.writestr("account.json", about)
-                for seen in await self.app.lookups(lists.mine, person):
-                    with suppress(NotFound):  # it was deleted meanwhile
-                        data = await self.app.read(files.one, person, seen.id, "json")
-                        name = f"lists/{seen.id}.json"
-                        await asyncio.to_thread(archive.writestr, name, data)
+        with self.heavy.work(), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            about = await self.app.read(files.about, person)
+            archive.writestr("account.json", about)
+            for seen in await self.app.lookups(lists.mine, person):
+                with suppress(NotFound):  # it was deleted meanwhile
+                    data = await self.app.read(files.one, person, seen.id, "json")
+                    name = f"lists/{seen.id}.json"
+                    await asyncio.to_thread(archive.writestr, name, data)
         self.set_header("Content-Type", "application/zip")
         self.send_file("afazeres", "zip", file.getvalue())
 
 
-@stream_request_body
-class ImportHandler(PageHandler):
+class ImportHandler(UploadHandler):
     """Importing a file: first a preview is shown, then it is stored."""
 
-    speed_check: asyncio.TimerHandle | None = None
-    public = True  # to answer those who aren't logged in, their form must be read first
-
-    async def prepare(self) -> None:
-        """Allow a large body to those who are logged in, and to nobody else."""
-        self.data = bytearray()
-        connection: Any = self.request.connection
-        connection.set_body_timeout(30)
-        await super().prepare()
-        self.public = False
-        if self.current_user:
-            connection.set_max_body_size(3 * files.BYTES_LIMIT)
-            connection.set_body_timeout(120)
-            self.check_speed()
-
-    def check_speed(self, before: int | None = None) -> None:
-        """Drop the connection if too little came since there were `before` bytes; check again."""
-        received = len(self.data)
-        if before is not None and received - before < SLOW_AFTER * SLOWEST:
-            self.drop_connection()
-        else:
-            self.speed_check = asyncio.get_running_loop().call_later(
-                SLOW_AFTER, self.check_speed, received
-            )
-
-    def stop_speed_check(self) -> None:
-        if self.speed_check:
-            self.speed_check.cancel()
-
-    def on_finish(self) -> None:
-        self.stop_speed_check()
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Show what is wrong, and close the connection, as the form may not have been read."""
-        self.set_header("Connection", "close")
-        super().write_error(status_code, **kwargs)
-
-    def on_connection_close(self) -> None:
-        """Count the request out: when its form was cut short, no other method of ours is called."""
-        super().on_connection_close()
-        self.stop_speed_check()
-        self.app.active_requests.end(self)
-
-    def data_received(self, chunk: bytes) -> None:
-        if self.current_user:
-            self.data += chunk
-
-    def check_xsrf_cookie(self) -> None:
-        """Leave it to `post`: the token is in the body, which is still to come."""
+    body_limit = 3 * files.BYTES_LIMIT  # what was read of a file is sent back as JSON
 
     async def get(self) -> None:
         if self.current_user:
@@ -121,48 +71,40 @@ class ImportHandler(PageHandler):
             self.ask_to_log_in(302)
 
     async def show(self, reading: files.Reading | None = None) -> None:
-        values: dict[str, Any] = {"reading": reading, "shown": PREVIEWED, "op": uuid4()}
+        """Show the form for a file, or what was read of one, or again what wasn't stored."""
+        rows = self.field("rows")
+        values: dict[str, Any] = {"reading": reading, "op": self.field("op") or uuid4(), "count": 0}
         if reading:
-            rows = [sheet._asdict() for sheet in reading.sheets]
-            values["rows"] = json.dumps(rows, ensure_ascii=False)
             values["count"] = sum(len(sheet.todos) for sheet in reading.sheets)
-            values["several"] = len(reading.sheets)
+            values["several"], values["beginnings"] = len(reading.sheets), beginnings(reading)
+            values["problems"] = reading.problems[:PREVIEWED]
+            rows = await asyncio.to_thread(hidden, reading)
+        elif rows:
+            values["several"] = rows.count('"todos"')
+            rows = await asyncio.to_thread(xhtml_escape, rows)
         mine = await self.app.lookups(lists.mine, self.current_user)
         writable = [one for one in mine if one.may("change")]
-        self.render("files/import.html", lists=writable, **values)
+        page = self.render_string("files/import.html", lists=writable, rows=rows, **values)
+        await self.finish_large(page)
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        self.stop_speed_check()
-        if self.current_user is None:
-            raise NotLoggedIn(403)
-        file = self.parse()
-        if "rows" in self.typed:
-            await self.store()
-            return
-        if file is None or not file.body:
-            raise Invalid("file", "Choose a file.")
-        if len(file.body) > files.BYTES_LIMIT:
-            raise TooLarge("file", "This file is too large.")
-        await self.show(await self.app.read(files.read, file.filename, file.body))
-
-    def parse(self) -> Any:
-        """Parse the form, check its token, and return the file in it, if there is one."""
-        found: dict[str, Any] = {}
-        kind = self.request.headers.get("Content-Type", "")
-        try:
-            fields = self.request.body_arguments
-            httputil.parse_body_arguments(kind, bytes(self.data), fields, found, config=FORM)
-        except httputil.HTTPInputError:
-            raise HTTPError(400) from None
-        self.request.arguments |= fields
-        super().check_xsrf_cookie()
-        self.typed = {name: self.single_field(name) for name in fields}
-        return found["file"][0] if found.get("file") else None
+        file = await self.receive()
+        with self.heavy.work():
+            if "rows" in self.typed:
+                await self.store()
+                return
+            if file is None or not file.body:
+                raise Invalid("file", "Choose a file.")
+            if len(file.body) > files.BYTES_LIMIT:
+                raise TooLarge("file", "This file is too large.")
+            reading = await asyncio.to_thread(files.read, file.filename, file.body)
+            await self.show(reading)
 
     async def store(self) -> None:
         """Store what was previewed, and redirect to the list if it is one, or else to all."""
-        reading = await self.app.read(files.read, "rows.json", self.field("rows").encode())
+        rows = self.field("rows")
+        reading = await asyncio.to_thread(lambda: files.read("rows.json", rows.encode()))
         into = self.id_field("list")
         otherwise = self.locale.translate("Things to do")
         made = await self.commit(files.store, self.current_user, reading.sheets, into, otherwise)
@@ -170,3 +112,24 @@ class ImportHandler(PageHandler):
             self.see_other("list", made)
         else:
             self.see_other("lists")
+
+
+def beginnings(reading: files.Reading) -> Iterator[tuple[str, list[files.Row], bool]]:
+    """Yield the name of each list, the first of its todos, and whether there are more of them.
+
+    That is PREVIEWED todos in all.
+    """
+    left = PREVIEWED
+    for name, todos in reading.sheets:
+        yield name, todos[:left], len(todos) > left
+        left -= min(left, len(todos))
+
+
+def hidden(reading: files.Reading) -> str:
+    """Return the lists as JSON in HTML; row by row, as all at once would hold other threads."""
+    sheets = []
+    for name, todos in reading.sheets:
+        rows = ", ".join(xhtml_escape(json.dumps(row, ensure_ascii=False)) for row in todos)
+        begin = xhtml_escape(f'{{"name": {json.dumps(name, ensure_ascii=False)}, "todos": ')
+        sheets.append(f"{begin}[{rows}]}}")
+    return f"[{', '.join(sheets)}]"

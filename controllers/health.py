@@ -12,6 +12,11 @@ from models.errors import Unavailable
 from services.metrics import Metrics
 
 LOOPBACK = ("127.0.0.1", "::1")
+# What proxies add: a proxy on this machine passes on what may come from anywhere.
+FORWARDED = (
+    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"),
+    *("Forwarded", "Via"),
+)
 TIMEOUT = 5  # seconds for the database to answer
 
 
@@ -41,8 +46,7 @@ class MetricsHandler(BaseHandler):
         scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
         fits = token and hmac.compare_digest(given.encode(), token.encode())
         allowed = fits and scheme == "Bearer"
-        # What comes through a proxy that isn't configured may come from anywhere.
-        proxied = "X-Forwarded-For" in self.request.headers and not self.app.config.proxies
+        proxied = any(name in self.request.headers for name in FORWARDED)
         if not allowed and (proxied or self.request.remote_ip not in LOOPBACK):
             raise HTTPError(403)
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

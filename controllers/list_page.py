@@ -3,6 +3,7 @@
 It is made of elements, each with an id. A script asks for them again when the list has changed.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,19 +13,19 @@ from urllib.parse import urlsplit
 from tornado.escape import xhtml_escape
 
 from controllers.base import PageHandler
-from models import history, lists, text, todos
-from models.clock import clock
+from models import lists, text, todos
 from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
 
+MANY = 200  # rows that take 10 ms to render; more are rendered in a thread
 WHO = (N_("added by {name}"), N_("completed by {name}"), N_("assigned to {name}"))
 TOKEN = b"\0"  # stands in a cached page for the token of its forms; no text of ours has it
 Elements = dict[str, bytes]  # HTML by the id of its element, which the script replaces
 
 
 class PagePart(NamedTuple):
-    """What an extra adds to the page of a list; `app.py` puts it into PARTS.
+    """What an extra adds to the page of a list; `extras.py` puts it into PARTS.
 
     `state` tells what `draw` depends on beside the list's version and its reader; it is asked for
     each request, so it should only look up by key. `badges` are HTML beside lists in the side bar.
@@ -71,22 +72,7 @@ def read_rows(
     access, found = todos.rows(person, list_id, shown)
     linked_titles = [row for row in found.rows if "://" in row.title]
     known = todos.address_titles(list_id) if linked_titles else {}
-    return access, found, {row.id: label(row.title, known) for row in linked_titles}
-
-
-def read_last(
-    person: Person, access: lists.ListAccess
-) -> tuple[history.ChangeRecord | None, history.ChangeRecord | None]:
-    """Return a reader's last change of a list, and the last one by others."""
-    return history.last(person, access), history.last(person, access, history.BY_OTHERS)
-
-
-def label(words: str, known: dict[str, str]) -> bytes:
-    """Return `linked`; where it shows known titles, what was written is in `title`, for scripts."""
-    html = linked(words, known)
-    if known.keys().isdisjoint(text.ADDRESS.findall(words)):
-        return html
-    return b'<span title="%b">%b</span>' % (xhtml_escape(words).encode(), html)
+    return access, found, {row.id: linked(row.title, known) for row in linked_titles}
 
 
 def linked(words: str, known: dict[str, str]) -> bytes:
@@ -120,18 +106,18 @@ class ListPageHandler(PageHandler):
             if self.check_etag_header():
                 self.set_status(304)
             else:
-                self.finish(b"".join((await self.draw_elements(page, editing)).values()))
+                elements = await self.draw_elements(page, editing)
+                await self.finish_large(b"".join(elements.values()))
         elif editing or self.error or self.request.query_arguments:
-            self.finish(await self.draw_page(page, editing))
+            await self.finish_large(await self.draw_page(page, editing))
         else:
-            # Undo isn't offered for ever, so a page isn't cached for ever.
-            key = (list_id, page.digest, clock.seconds() // history.RECENT.seconds)
+            key = list_id, page.digest
 
             async def draw() -> bytes:
                 return (await self.draw_page(page, 0)).replace(self.xsrf_token, TOKEN)
 
             html = await self.app.render_cache.get_or_render(key, draw)
-            self.finish(html.replace(TOKEN, self.xsrf_token))
+            await self.finish_large(html.replace(TOKEN, self.xsrf_token))
 
     async def page_of(self, list_id: int, shown: str) -> PageContext:
         """Return what the page depends on, all of it looked up by key. Raises NotFound."""
@@ -140,7 +126,8 @@ class ListPageHandler(PageHandler):
         if access is None:
             raise NotFound
         states = {part.name: await part.state(self, access) for part in PARTS}
-        whole = repr((digest, list_id, shown, states, self.current_user, self.locale.code))
+        reader = self.current_user, self.locale.code, self.notices
+        whole = repr((digest, list_id, shown, states, reader))
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
         return PageContext(access, shown, mine, digest)
 
@@ -149,31 +136,22 @@ class ListPageHandler(PageHandler):
         return self.render_string(self.template, **page.values(), **elements, editing=editing)
 
     async def draw_elements(self, page: PageContext, editing: int) -> Elements:
-        """Return the elements of the page: the side bar, the rows, the last changes, PARTS."""
+        """Return the elements of the page: the side bar, the rows, PARTS."""
         badges: dict[int, bytes] = {}
         for part in PARTS:
             badges |= await part.badges(self) if part.badges else {}
         side = {"mine": page.mine, "here": page.access.id, "badges": badges}
-        elements = {"side": self.render_string("todos/side.html", **side)}
+        elements = {"notices": self.notices, "side": self.render_string("todos/side.html", **side)}
         if page.shown in todos.FILTERS:
             elements["rows"] = await self.draw_rows(page, editing)
-        elements |= await self.draw_last(page)
+        return elements | await self.draw_parts(page)
+
+    async def draw_parts(self, page: PageContext) -> Elements:
+        """Return the elements that extras add; there is always one that says what happened."""
+        elements = {"status": self.render_string("todos/status.html", list=page.access)}
         for part in PARTS:
             elements |= await part.draw(self, page)
         return elements
-
-    async def draw_last(self, page: PageContext) -> Elements:
-        """Return what is the reader's alone: their last change, and the last one by others."""
-        last, news = await self.app.read(read_last, self.current_user, page.access)
-        # There is no undo of making or restoring a list by a key.
-        if last and last.kind == "list" and not (last.before and last.after):
-            last = None
-        undoable = page.access.may("change" if last and last.kind == "todo" else "rename")
-        values = page.values() | {"last": last, "undoable": undoable, "news": news}
-        return {
-            "status": self.render_string("todos/status.html", **values),
-            "news": self.render_string("todos/news.html", **values),
-        }
 
     async def draw_rows(self, page: PageContext, editing: int) -> bytes:
         """Return the rows and the counts below them, which all with the same right share."""
@@ -198,7 +176,8 @@ class ListPageHandler(PageHandler):
                 up, down = found.around(place)
                 typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
                 values |= {"editing": editing, "up": up, "down": down} | typed
-        return self.render_string("todos/rows.html", **values)
+        draw = partial(self.render_string, "todos/rows.html", **values)
+        return await asyncio.to_thread(draw) if len(found.rows) > MANY else draw()
 
     def credit(self, who: tuple[str | None, ...]) -> str:
         """Return in words who added a todo, completed it and has it to do."""

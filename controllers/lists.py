@@ -8,8 +8,9 @@ from models import lists, members, users
 from models.text import N_
 
 ROLES = {"editor": N_("Can edit"), "viewer": N_("Can view"), "owner": N_("Owner")}
-# HTML that extras add to the page of members; `app.py` fills it.
+# HTML that extras add to the page of members; `extras.py` fills it.
 MEMBERS_PARTS: list[Callable[[Any, lists.ListAccess], Awaitable[bytes]]] = []
+LISTS_PARTS: list[Callable[[Any], Awaitable[bytes]]] = []  # and to the page of all lists
 
 
 class HomeHandler(PageHandler):
@@ -32,7 +33,8 @@ class ListsHandler(FormHandler):
         """Show them, each with what is left to do, and those that can be restored."""
         mine = await self.app.lookups(lists.mine, self.current_user)
         trash = await self.app.read(lists.trash, self.current_user)
-        self.render("lists/index.html", lists=mine, trash=trash)
+        parts = [await draw(self) for draw in LISTS_PARTS]
+        self.render("lists/index.html", lists=mine, trash=trash, parts=parts)
 
     @redisplay_if_invalid
     async def post(self) -> None:

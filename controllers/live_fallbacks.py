@@ -34,7 +34,7 @@ class WaitingHandler(PageHandler):
     async def subscribe(self) -> tuple[Subscriber, Message | None]:
         """Return a subscriber, and the message for a page that knows an older version.
 
-        Raises NotFound, and HTTPError 400, 401 or 403.
+        Raises NotFound, TooMany, and HTTPError 400, 401 or 403.
         """
         if self.current_user is None:
             raise HTTPError(401)
@@ -49,14 +49,15 @@ class WaitingHandler(PageHandler):
         if self.disconnected:
             raise HTTPError(400)
         hub = self.app.hub
-        self.subscriber = Subscriber(hub, list_id, self.current_user, self.session_key())
+        self.subscriber = Subscriber(self, list_id, self.session_key())
         try:
             await asyncio.sleep(0)  # and look it up again, in another turn: no change is missed
             version = (await self.app.lookups(lists.get_for, self.current_user, list_id)).version
         except BaseException:
             self.subscriber.end()
             raise
-        hub.know(list_id, version)
+        version = hub.know(self.subscriber, list_id, version)
+        self.subscriber.news.pop("changed", None)  # which is no newer
         news = message("changed", list_id, version=version) if version != int(known) else None
         return self.subscriber, news
 

@@ -21,4 +21,5 @@ class ResetHandler(AuthFormHandler):
         hashed = await self.app.hash_pool.run(users.hash_password, *words)
         visit = hashed, self.browser(), self.session_key()
         made = await self.app.write(password_resets.reset_password, key, *visit)
+        self.app.hub.recheck_access(person)
         self.start_session(made, person.username, hashed)

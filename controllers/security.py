@@ -71,8 +71,8 @@ class SecureHandler(RequestHandler):
             self.set_header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
     def cookie(self, name: str) -> str:
-        """Return what a cookie of ours is called: behind TLS, no other host can set it."""
-        return f"__Host-{name}" if self.app.config.secure else name
+        """Return what a cookie of ours is called, unlike those of an instance at another port."""
+        return str(self.settings["cookie_name"]).format(name)
 
     def give_cookie(self, name: str, value: str, seconds: int) -> None:
         self.set_signed_cookie(self.cookie(name), value, **cookie_rules(self.app.config, seconds))

@@ -8,13 +8,15 @@ import hashlib
 import hmac
 import json
 import secrets
+from datetime import timedelta
 from functools import partial
 from urllib.parse import urlencode
 
 from tornado.httputil import url_concat
 
-from controllers.base import PageHandler
-from controllers.errors import Error
+from controllers.account import AccountPageHandler
+from controllers.base import PageHandler, redisplay_if_invalid
+from controllers.errors import Error, NotLoggedIn
 from controllers.security import local_path, security_log
 from models import accounts, identities, sessions
 from models.errors import NotFound
@@ -51,28 +53,42 @@ class SsoHandler(PageHandler):
         super().show_error(error, status, title, sentence)
 
 
-class StartHandler(SsoHandler):
+class StartHandler(SsoHandler, AccountPageHandler):
     """To the provider; someone who is logged in is asked whether to link their account to it.
 
     A link on another site must not do that: it would let in the one who is logged in
-    at the provider. So linking takes the `meant` value of our own page.
+    at the provider. So linking takes the `meant` value of our own page; and as a stolen session
+    must not gain a login that lasts, that is given after a recent login, or the password.
     """
 
-    async def get(self) -> None:
+    async def show(self) -> None:
+        """Show the link to the provider, or first ask for the password."""
+        link = self.link() if await self.recently_logged_in() else ""
+        self.render("sso/link.html", link=link, sso=self.config.sso_name)
+
+    def link(self) -> str:
+        meant = self.create_signed_value("meant", self.session_hash()).decode()
+        return self.reverse_url("sso") + "?" + urlencode({"meant": meant})
+
+    @redisplay_if_invalid
+    async def post(self) -> None:
+        """Show the link to who knows the password: a form may not lead to another site."""
+        if self.current_user is None:
+            raise NotLoggedIn(403)
+        await self.check_identity()
+        self.render("sso/link.html", link=self.link(), sso=self.config.sso_name)
+
+    async def get(self, *args: str) -> None:
         """Remember the login in a cookie, and redirect to the provider."""
         session = self.session_hash()
         next_path = local_path(self.get_query_argument("next", "", strip=False))
         if self.current_user:
             next_path = self.reverse_url("account") + "?saved=1" if self.app.has("account") else "/"
             meant = self.get_query_argument("meant", "")
-            if self.get_signed_cookie("meant", meant, max_age_days=1) != session.encode():
-                meant = self.create_signed_value("meant", session).decode()
-                link = self.reverse_url("sso") + "?" + urlencode({"meant": meant})
-                self.render("sso/link.html", link=link, sso=self.config.sso_name)
+            days = accounts.SUDO / timedelta(days=1)
+            if self.get_signed_cookie("meant", meant, max_age_days=days) != session.encode():
+                await self.show()
                 return
-            visit = self.current_user, self.session_key()
-            if not await self.app.read(accounts.recently_logged_in, *visit, anyone=True):
-                raise SsoError(403, oidc.STALE)  # a stolen session must not gain a login that lasts
         endpoint = (await self.provider.metadata())["authorization_endpoint"]
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         pending = json.dumps(PendingLogin(state, nonce, verifier, session, next_path))
@@ -105,15 +121,17 @@ class CallbackHandler(SsoHandler):
         if self.current_user:
             await self.commit(identities.link, self.current_user, *identity)
         else:
-            username = ""
+            username, settle = "", None
             if not await self.app.read(identities.find, *identity):
                 if not await self.may_sign_up(pending.next):
                     raise SsoError(403, oidc.CLOSED)
-                await self.app.login_guard.admit_sign_up(self)
+                settle = await self.app.login_guard.admit_sign_up(self)
                 username = await self.provider.username(claims, access)
             names = username, self.locale.translate("Things to do")
             visit = partial(identities.find_or_create, *identity, *names), self.browser()
             self.set_session_cookie(await self.commit(sessions.log_in, *visit, self.session_key()))
+            if settle:
+                await settle(made=True)
         self.redirect(pending.next, status=303)
 
     def pending_login(self) -> PendingLogin:

@@ -1,12 +1,12 @@
-"""Todos: a list under its filters, a todo's own page, and the forms on them."""
+"""Todos: a list under its filters, and the forms on it."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from controllers.base import ID, PageHandler, redisplay_if_invalid
-from controllers.list_page import ListPageHandler, linked
-from models import lists, members, text, todos, users
-from models.tables import Person
+from controllers.list_page import ListPageHandler
+from models import lists, text, todos
 
 LIST_VERBS: dict[str, Callable[..., None]] = {
     "toggle-all": todos.complete_all,
@@ -20,17 +20,6 @@ VERBS: dict[str, Callable[..., int]] = {
     "restore": todos.restore,
     "move": todos.move,
 }
-
-
-def read_todo(
-    person: Person, todo_id: int
-) -> tuple[lists.ListAccess, todos.Columns, list[str], bytes]:
-    """Return a todo and its list, the names of its members, and the HTML of its title."""
-    access, todo = todos.find(person, todo_id)
-    assigned = users.names({todo["assigned_to"]} if todo["assigned_to"] else set())
-    people = [member["username"] for member in members.every(person, access.id)[1]]
-    title = linked(todo["title"], todos.address_titles(access.id))
-    return access, todo | {"assigned": assigned.get(todo["assigned_to"], "")}, people, title
 
 
 class FilterHandler(ListPageHandler):
@@ -49,11 +38,16 @@ class FilterHandler(ListPageHandler):
 class ListHandler(FilterHandler):
     @redisplay_if_invalid
     async def post(self, list_id: str) -> None:
-        """Add a todo, or one for each of `lines`. Nothing typed adds nothing, and is no mistake."""
+        """Add a todo, or one for each of `lines`. Nothing typed adds nothing, and is no mistake.
+
+        Where only the reader's own are shown, it is theirs to do: it must not vanish.
+        """
         lines = [self.field("title"), *self.field("lines").splitlines()]
         titles = [line for line in lines if not text.blank(line)]
         field = "lines" if self.field("lines") else "title"
-        await self.commit(todos.add, self.current_user, int(list_id), *titles, field=field)
+        mine = self.shown_before() == "mine"
+        args = self.current_user, int(list_id), *titles
+        await self.commit(todos.add, *args, field=field, mine=mine)
         self.see_other("list", list_id)
 
 
@@ -69,7 +63,8 @@ class ListVerbHandler(PageHandler):
 
     async def post(self, list_id: str, verb: str) -> None:
         """Do it. Who deletes a list goes to the page of all, where it can be restored."""
-        given = [self.bool_field("completed")] if verb == "toggle-all" else []
+        given: list[Any] = [self.bool_field("completed")] if verb == "toggle-all" else []
+        given += [self.field("shown") or "all"] if verb != "delete" else []
         await self.commit(LIST_VERBS[verb], self.current_user, int(list_id), *given)
         if verb == "delete":
             self.see_other("lists")
@@ -77,32 +72,20 @@ class ListVerbHandler(PageHandler):
             self.see_other("list", list_id)
 
 
-class TodoHandler(ListPageHandler):
-    async def get(self, todo_id: str) -> None:
-        await self.show_todo(int(todo_id))
-
-    async def show_todo(self, todo_id: int) -> None:
-        access, todo, people, title = await self.app.read(read_todo, self.current_user, todo_id)
-        values = {"list": access, "todo": todo, "people": people, "title": title}
-        self.render("todos/todo.html", **values, writable=access.may("change"))
-
+class RenameHandler(ListPageHandler):
     async def show(self, todo_id: str) -> None:
-        """Show the page again that a refused form came from: its own, or its list, the row open."""
-        if "notes" in self.typed:
-            await self.show_todo(int(todo_id))
-        else:
-            access, _ = await self.app.read(todos.find, self.current_user, int(todo_id))
-            await self.show_list(access.id, self.shown_before(), int(todo_id))
+        """Show the list again that a refused form came from, with its row open."""
+        access, _ = await self.app.read(todos.find, self.current_user, int(todo_id))
+        await self.show_list(access.id, self.shown_before(), int(todo_id))
 
     @redisplay_if_invalid
     async def post(self, todo_id: str) -> None:
-        """Give it another title, and other notes if there are any; an empty title deletes it."""
-        title, notes = self.field("title"), self.typed.get("notes")
-        if text.blank(title):
-            list_id = await self.commit(todos.delete, self.current_user, int(todo_id), notes)
+        """Give it another title; an empty one deletes it."""
+        title = self.typed.get("title")
+        if title is not None and text.blank(title):
+            list_id = await self.commit(todos.delete, self.current_user, int(todo_id))
         else:
-            fields = {"title": title, "notes": notes, "assigned": self.typed.get("assigned")}
-            todo = await self.commit(todos.edit, self.current_user, int(todo_id), **fields)
+            todo = await self.commit(todos.edit, self.current_user, int(todo_id), title=title)
             list_id = todo["list"]
         self.see_other("list", list_id)
 

@@ -7,7 +7,9 @@ from models import lists, members, todos, users
 from models.database import unit
 from models.tables import LONG_AGO, List, Member, Person, Todo, User, with_column
 
-AFTER: list[Callable[[Person], None]] = []  # in the same transaction: see app.py
+# In the same transaction, after it, and before rows of a table are emptied: see extras.py.
+AFTER: list[Callable[[Person], None]] = []
+BEFORE: list[Callable[[Any, Any], None]] = []
 
 
 class ListOutcome(NamedTuple):
@@ -63,6 +65,8 @@ def close(person: Person, stored: str | None = None) -> None:
 def empty(list_id: int) -> None:
     """Leave nothing of a list but ids."""
     for table in with_column("list"):
+        for rule in BEFORE:
+            rule(table, table.list == list_id)
         query = table.delete() if table.blank is None else table.update(table.blank)
         query.where(table.list == list_id).execute()
     List.update(name="", deleted_at=LONG_AGO).where(List.id == list_id).execute()
@@ -73,11 +77,11 @@ def leave(person: Person, fate: ListOutcome) -> None:
     seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
     if fate.owned and fate.heir:
         heir, role = members.present(fate.list)[fate.heir]
-        members.set_role(fate.list, heir, role, "owner")
+        members.set_role(person, fate.list, heir, role, "owner")
         before, after = (members.described(fate.heir, each) for each in (role, "owner"))
         lists.record_change(person, seen, "role", "member", [before], [after])
     todos.unassign(person, fate.list, person.id)
     seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
-    members.set_role(fate.list, person.id, seen.role, None)
+    members.set_role(person, fate.list, person.id, seen.role, None)
     gone = [members.described(person.username, seen.role)]
     lists.record_change(person, seen, "leave", "member", gone, [])

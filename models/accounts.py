@@ -13,8 +13,10 @@ from models.tables import Person, Session, User
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
 SUDO = timedelta(minutes=10)
-# What extras do in the same transaction after a new password; filled by app.py.
+# What extras do in the same transaction after a new password; filled by extras.py.
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
+# And if they are asked to: end what programs log in with. The API fills it.
+END_TOKENS: list[Callable[[Person], None]] = []
 
 
 def email_of(person: Person) -> str:
@@ -30,15 +32,16 @@ def set_email(person: Person, email: str, stored: str | None = None) -> None:
 
 
 @unit
-def prefer(person: Person, language: str, **switches: bool) -> None:
+def prefer(person: Person, language: str | None = None, **switches: bool) -> None:
     """Store how `person` wants their pages: one of LANGUAGES, or empty for the browser's.
 
-    The switches are those of SWITCHES. Raises Invalid.
+    The switches are those of SWITCHES. What isn't given stays. Raises Invalid.
     """
-    if language not in ("", *LANGUAGES):
+    if language not in (None, "", *LANGUAGES):
         raise Invalid("language", "Unsupported language.")
-    values = {"language": language or None, **switches}
-    User.update(values).where(User.id == person.id).execute()
+    values = {} if language is None else {"language": language or None}
+    if values | switches:
+        User.update(values | switches).where(User.id == person.id).execute()
 
 
 @unit
@@ -48,14 +51,17 @@ def change_password(
     browser: sessions.Browser,
     key: str | None = None,
     stored: str | None = None,
+    *,
+    end_tokens: bool = False,
 ) -> str:
     """Give `person` another password, as `users.hash_password` made it; return a session's key.
 
-    All sessions they had end. Raises Forbidden: see `users.recheck_password`.
+    All sessions they had end, and with `end_tokens` their API tokens. Raises Forbidden: see
+    `users.recheck_password`.
     """
     users.recheck_password(person, stored)
     User.update(password=hashed).where(User.id == person.id).execute()
-    for rule in AFTER_PASSWORD_CHANGE:
+    for rule in (*AFTER_PASSWORD_CHANGE, *(END_TOKENS if end_tokens else ())):
         rule(person)
     end_others(person)
     return sessions.log_in(person, browser, key)

@@ -24,7 +24,8 @@ def todos_after(
 ) -> list[lists.Described]:
     """Return the first todos of a list after a place (order and id). Raises NotFound."""
     lists.get_for(person, list_id)
-    found = PART(list=list_id, position=place[0], id=place[1], limit=limit)
+    place_of = {"position": place[0], "id": place[1]}
+    found = PART(list=list_id, **place_of, limit=limit, notes=todos.NOTES_LIMIT)
     return todos.described([dict(zip(todos.NAMES, row, strict=True)) for row in found])
 
 
@@ -32,7 +33,7 @@ def delete_todos(person: Person, list_id: int) -> None:
     """Put every todo of the list in the trash. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new: todos.Columns = {"deleted_at": now()}
-    todos.rewrite(person, seen, "delete", [(todo, new) for todo in todos.present(list_id)])
+    todos.rewrite(person, seen, "delete", [(todo, new) for todo in todos.present(list_id, 0)])
 
 
 def changes_since(
@@ -44,7 +45,8 @@ def changes_since(
     NotFound, and Pruned when some of them aren't kept any more, or were never made.
     """
     seen = lists.get_for(person, list_id)
-    later = history.EVERY.where(Change.list == list_id, Change.version > version)
+    later = history.EVERY.select(*history.FACTS, Change.before, Change.after)
+    later = later.where(Change.list == list_id, Change.version > version)
     changes, size = [], 0
     for *facts, before, after in later.order_by(Change.version).limit(limit).tuples().iterator():
         about = json.dumps(dict(zip(history.ChangeRecord._fields, facts, strict=False)))[:-1]

@@ -96,6 +96,11 @@ def delete(person: Person, token_id: int) -> None:
         raise NotFound
 
 
+def delete_all(person: Person) -> None:
+    """End all tokens of someone; see `accounts.END_TOKENS`."""
+    Token.delete().where(Token.user == person.id).execute()
+
+
 def token_for(authorization: str, lookup: Callable[..., list[Any]]) -> Visit | None:
     """Return whose token a header brings (RFC 6750), None when it brings none, or an ended one."""
     _, _, stale, at = limits()

@@ -21,7 +21,10 @@ HISTORY = timedelta(days=365)  # how long it is kept what a change was
 LEASE = timedelta(minutes=30)  # after which a process that began a job is taken for dead
 FARTHEST = timedelta(days=8)  # no job is due later, unless a clock was set back
 Rule = tuple[Any, Any]  # a table, and the condition of rows that nobody needs
-# The rules of extras, and what they do about instants in the future: both filled by app.py.
+BEFORE: list[
+    Callable[[Any, Any], None]
+] = []  # what extras do before rows are deleted: see extras.py
+# The rules of extras, and what they do about instants in the future: both filled by extras.py.
 EXPIRED: list[Callable[[], list[Rule]]] = []
 FUTURE: list[Callable[[str, str], None]] = []  # take now, and a minute later
 
@@ -109,7 +112,10 @@ def delete_expired(number: int) -> bool:
     table, condition = expired()[number]
     newest = table.select(fn.MAX(table.id))
     some = table.select(table.id).where(condition, table.id < newest).limit(SLICE)
-    return bool(table.delete().where(table.id.in_(some)).execute() == SLICE)
+    these = table.id.in_(some)
+    for rule in BEFORE:
+        rule(table, these)
+    return bool(table.delete().where(these).execute() == SLICE)
 
 
 def fix_future_timestamps() -> None:

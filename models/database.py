@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
+import peewee
 from peewee import (
-    DatabaseError,
     DatabaseProxy,
     DataError,
     IntegrityError,
-    InterfaceError,
+    PeeweeException,
     ProgrammingError,
     SqliteDatabase,
     Value,
@@ -40,6 +40,8 @@ Answer = Callable[[Any, Exception | None], None]
 Work = tuple[Callable[[], Any], Answer]
 Commits = Callable[[list[tuple[int, int, str]]], None]  # takes list, version and kind of changes
 
+# The latter where rows are fetched, which peewee doesn't wrap.
+ENGINE_ERRORS = (PeeweeException, peewee.sqlite3.Error)  # type: ignore[attr-defined]
 SQLITE_ERROR = 1  # SQLite's result code for a mistake in SQL
 log = logging.getLogger(__name__)
 db = DatabaseProxy()
@@ -193,7 +195,7 @@ class SqliteStore:
             if self._lookups.is_closed():
                 self._file.check()
             return run()
-        except (DatabaseError, InterfaceError) as error:
+        except ENGINE_ERRORS as error:
             self._lookups.close()
             raise self._file.refusal(error) from error
 
@@ -214,7 +216,7 @@ class SqliteStore:
             with self._db.atomic():
                 return unit(), None
         except Exception as error:  # whatever it is, it belongs to the caller of this unit
-            if isinstance(error, (DatabaseError, InterfaceError)):
+            if isinstance(error, ENGINE_ERRORS):
                 self._forget_connection()
             return None, self._outcome(error)
 
@@ -266,13 +268,12 @@ class SqliteStore:
         """Return what the caller of a unit gets: a mistake in SQL isn't the engine's fault."""
         mistake = isinstance(error, (IntegrityError, ProgrammingError, DataError))
         mistake |= getattr(error.__context__, "sqlite_errorcode", None) == SQLITE_ERROR
-        return (
-            error if mistake or not isinstance(error, DatabaseError) else self._file.refusal(error)
-        )
+        fault = isinstance(error, ENGINE_ERRORS) and not mistake
+        return self._file.refusal(error) if fault else error
 
     def _forget_connection(self) -> None:
         """Close a connection that failed: the thread's next unit opens another."""
-        with suppress(DatabaseError, InterfaceError):
+        with suppress(*ENGINE_ERRORS):
             self._db.close()
 
 

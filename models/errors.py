@@ -44,7 +44,10 @@ class WrongPassword(Invalid):
 
 
 class Conflict(Exception):
-    """Someone has changed the same thing since (409). Its one argument is an English sentence."""
+    """It isn't as it would have to be for this (409), as someone has changed it since, say.
+
+    Its arguments are English: a sentence, and if there is another the heading of its page.
+    """
 
 
 class Pruned(Exception):
@@ -58,8 +61,8 @@ class PreconditionFailed(Exception):
 class TooMany(Invalid):
     """This was tried too often (429).
 
-    `seconds` says when to try again; `locked`, that no time will do, as 100 passwords in a row
-    were wrong: only a browser that has logged in before may, or a reset of the password.
+    `seconds` says when to try again; `locked`, that there is one attempt a day, as 100 passwords in
+    a row were wrong; a browser that has logged in before has its own, and so has a reset.
     """
 
     def __init__(self, seconds: int, *, locked: bool = False) -> None:
@@ -70,10 +73,14 @@ class TooMany(Invalid):
 
     def message(self, translate: Callable[..., str]) -> str:
         if self.locked:
+            hours = -(-self.seconds // 3600)
             return translate(
-                "Too many wrong passwords: this account is locked on this device. "
-                "Log in where you logged in before, or reset the password."
-            )
+                "Too many wrong passwords: new devices get one attempt a day, the next in {hours} "
+                "hour. Log in where you logged in before, or reset the password.",
+                "Too many wrong passwords: new devices get one attempt a day, the next in {hours} "
+                "hours. Log in where you logged in before, or reset the password.",
+                hours,
+            ).format(hours=hours)
         minutes = -(-self.seconds // 60)
         return translate(
             "Too many attempts. Try again in {minutes} minute.",

@@ -1,17 +1,19 @@
 """Lists as files, exported and imported: todo.txt, CSV, JSON, and a zip of all lists.
 
-todo.txt is one todo a line: `x` if done, dates, the title, and notes as `note:` with %-escapes.
+todo.txt is one todo a line: `x` if done, a priority as `(A)`, the day of completion, that of
+creation, the title, and notes as `note:` with %-escapes. A title keeps its priority, in front.
 """
 
 import csv
 import io
 import json
+import json.scanner
 import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -20,17 +22,24 @@ from models.clock import instant
 from models.errors import Invalid, TooLarge
 from models.tables import Person, User
 
-ROWS_LIMIT, BYTES_LIMIT = 20_000, 10_000_000
+BYTES_LIMIT = 5_000_000
+ROWS_LIMIT, LISTS_LIMIT, LINES_LIMIT = 20_000, lists.LISTS_LIMIT, 200_000
+LINE_LIMIT = 300_000  # characters: of a todo.txt with notes of 16,000, each of which takes up to 12
+COLONS_LIMIT, COMMAS_LIMIT = 400_000, 800_000  # in JSON: a todo of ours has ten, beside its text's
 ALL = 10**9  # no limit of rows
 STREAMED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are unpacked all at once
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
-NAMES = ("title", "notes", "completed", "order", "created")
-TXT = re.compile(r"(x )?(?:(\d{4}-\d\d-\d\d) )?(?:(\d{4}-\d\d-\d\d) )?(.*?)(?: note:(\S*))?")
-UNSAFE = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets take such a cell for a formula
-MADE_SAFE = re.compile("'" + UNSAFE.pattern)
+NAMES = ("title", "notes", "completed", "order", "created", "completed_at")
+DONE, PRIORITY = re.compile("x "), re.compile(r"\([A-Z]\) ")
+DAY, NOTES = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}"), re.compile(r" note:(\S*)\Z")
+# Spreadsheets take a cell that begins so for a formula (OWASP, CSV injection). Some take semicolons
+# or tabs for separators, not our commas; then our quotes don't count, nor are line ends in cells.
+FORMULA = r"(?=(?:[^\S\t\n\r]|['\"])*[=+\-@＝＋－＠]|['\"]*[\t\r])"  # noqa: RUF001
+UNSAFE = re.compile(rf"(?:\A|(?<=[;|\t\n\r])){FORMULA}")
+MADE_SAFE = re.compile(rf"(?:\A|(?<=[;|\t\n\r]))'{FORMULA}")
 YES = ("true", "yes", "x", "1", "on", "done", "✓")
 
-Row = dict[str, Any]  # a todo: title, and perhaps notes, completed, order, created
+Row = dict[str, Any]  # a todo: title, and perhaps others of NAMES
 
 
 class Sheet(NamedTuple):
@@ -55,12 +64,21 @@ class Reading(NamedTuple):
     problems: list[Problem]
 
 
+class PatientDecoder(json.JSONDecoder):
+    """Decodes in Python: in C, other threads would wait until all is decoded, the loop's too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scan_once = json.scanner.py_make_scanner(self)  # type: ignore[attr-defined]
+
+
 def write_txt(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
-        done = f"x {row['updated'][:10]} " if row["completed"] else ""
+        done, completed = ("x ", f"{row['completed_at'][:10]} ") if row["completed"] else ("", "")
+        priority, title = split(PRIORITY, row["title"])
         needed = row["notes"] or " note:" in row["title"]  # which would be taken for notes
         notes = f" note:{quote(row['notes'], safe='')}" if needed else ""
-        yield f"{done}{row['created'][:10]} {row['title']}{notes}\n"
+        yield f"{done}{priority}{completed}{row['created'][:10]} {title}{notes}\n"
 
 
 def write_csv(rows: Iterable[Row]) -> Iterator[str]:
@@ -69,20 +87,27 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
     table = csv.writer(lines)
     table.writerow(NAMES)
     for row in rows:
-        safe = [f"'{row[n]}" if UNSAFE.match(row[n]) else row[n] for n in ("title", "notes")]
         done = "true" if row["completed"] else "false"
-        table.writerow([*safe, done, row["order"], row["created"]])
+        cells = [row["title"], row["notes"], done, str(row["order"]), row["created"]]
+        cells.append(row["completed_at"] or "")
+        table.writerow([UNSAFE.sub("'", cell) for cell in cells])
     yield lines.getvalue()
+
+
+def rows_of(list_id: int) -> list[Row]:
+    """Return a list's todos, and of each when it was completed."""
+    rows = todos.present(list_id)
+    pairs = zip(todos.described(rows), rows, strict=True)
+    return [todo | {"completed_at": row["completed_at"]} for todo, row in pairs]
 
 
 def all_of(person: Person, list_id: int) -> dict[str, Any]:
     """Return all that members see of a list. Raises NotFound."""
     seen = lists.get_for(person, list_id)
-    rows = todos.described(todos.present(list_id))
     about = {name: getattr(seen, name) for name in ("id", "name", "role", "version", "open")}
     _, people = members.every(person, list_id)
     said = messages.page(person, list_id, 0, ALL)
-    return about | {"todos": rows, "members": people, "messages": said}
+    return about | {"todos": rows_of(list_id), "members": people, "messages": said}
 
 
 def one(person: Person, list_id: int, suffix: str) -> bytes:
@@ -90,9 +115,8 @@ def one(person: Person, list_id: int, suffix: str) -> bytes:
     if suffix == "json":
         return encoded(all_of(person, list_id))
     lists.get_for(person, list_id)
-    rows = todos.described(todos.present(list_id))
     write = write_txt if suffix == "txt" else write_csv
-    return "".join(write(rows)).encode()
+    return "".join(write(rows_of(list_id))).encode()
 
 
 def about(person: Person) -> bytes:
@@ -110,7 +134,10 @@ def read(name: str, data: bytes) -> Reading:
     """Read a file, storing nothing. Raises Invalid for the field `file` as a whole."""
     problems: list[Problem] = []
     sheets, count = [], 0
-    for title, rows in sheets_in(name, data, problems):
+    found = sheets_in(name, data, problems)
+    if len(found) > LISTS_LIMIT:
+        raise TooLarge("file", "Too many lists at once: at most {limit}.", limit=LISTS_LIMIT)
+    for title, rows in found:
         sheets.append(Sheet(plain(title)[: lists.NAME_LIMIT], []))
         for line, row in rows:
             count += 1
@@ -119,7 +146,8 @@ def read(name: str, data: bytes) -> Reading:
             try:
                 sheets[-1].todos.append(checked(row))
             except Invalid as reason:
-                shown = plain(str(row.get("title", ""))[:200])
+                given = row.get("title")
+                shown = plain(given[:200]) if isinstance(given, str) else ""
                 problems.append(Problem(line, shown, reason.with_traceback(None)))
     if not count and not problems:
         raise Invalid("file", "No todos found in this file.")
@@ -151,6 +179,8 @@ def sheets_in(
 def unzipped(data: bytes) -> list[bytes]:
     """Return the lists in a zip of ours, at most BYTES_LIMIT unpacked. Raises Invalid."""
     parts, left = [], BYTES_LIMIT
+    if data.count(b"PK\1\2") > 2 * LISTS_LIMIT:  # its entries: zipfile reads them all
+        raise TooLarge("file", "This file is too large.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
@@ -168,8 +198,12 @@ def unzipped(data: bytes) -> list[bytes]:
 
 
 def json_of(data: bytes) -> Any:
+    """Return what is in JSON. Raises Invalid."""
+    commas = sum(map(data.count, (b"[", b"{", b",")))
+    if commas > COMMAS_LIMIT or data.count(b":") > COLONS_LIMIT:
+        raise TooLarge("file", "This file is too large.")
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return PatientDecoder().decode(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise Invalid("file", "This isn't valid JSON.") from None
 
@@ -188,9 +222,17 @@ def from_json(value: Any, name: str) -> list[tuple[str, Iterator[tuple[int, Row]
     return [(name, enumerate(todo_rows, 1))]
 
 
+def lines_of(words: str) -> Iterator[str]:
+    """Yield the lines of a text, with their ends. Raises TooLarge."""
+    for number, line in enumerate(io.StringIO(words, newline=""), 1):
+        if number > LINES_LIMIT or len(line) > LINE_LIMIT:
+            raise TooLarge("file", "This file has too many lines, or too long ones.")
+        yield line
+
+
 def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a CSV file; without a header row the first column is the title."""
-    table = csv.reader(io.StringIO(words, newline=""))
+    table = csv.reader(lines_of(words))
     names: list[str] = []
     try:
         for cells in table:
@@ -200,7 +242,7 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
                     continue
                 names = ["title"]
             if any(cell.strip() for cell in cells):
-                cells = [cell[1:] if MADE_SAFE.match(cell) else cell for cell in cells]
+                cells = [MADE_SAFE.sub("", cell) for cell in cells]
                 row: Row = dict(zip(names, cells, strict=False))
                 if "completed" in row:
                     row["completed"] = row["completed"].strip().lower() in YES
@@ -214,15 +256,33 @@ def from_csv(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
 
 def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a todo.txt, or of any text: one todo a line."""
-    for at, line in enumerate(words.splitlines(), 1):
-        found = TXT.fullmatch(line)
-        if line.strip() and found:
-            done, first, second, title, notes = found.groups()
-            if second and not done:  # it has one date only, when it was made
-                second, title = None, f"{second} {title}"
-            row: Row = {"title": title, "completed": bool(done), "notes": unquote(notes or "")}
-            day = second or first
-            yield at, row | ({"created": f"{day}T00:00:00Z"} if day else {})
+    for at, line in enumerate(lines_of(words), 1):
+        line = line.rstrip("\r\n")
+        done, words = split(DONE, line)
+        priority, words = split(PRIORITY, words)
+        first, words = split_day(words)
+        second, words = split_day(words) if done else ("", words)
+        completed, created = (first, second) if done else ("", first)
+        title, *notes = NOTES.split(words)
+        if line.strip():
+            row: Row = {"title": priority + title, "completed": bool(done)}
+            row |= {"notes": unquote("".join(notes)), "created": created}
+            yield at, row | {"completed_at": completed}
+
+
+def split(start: re.Pattern[str], words: str) -> tuple[str, str]:
+    """Return what a text begins with, if it does, and what comes after."""
+    found = start.match(words)
+    return (found[0], words[found.end() :]) if found else ("", words)
+
+
+def split_day(words: str) -> tuple[str, str]:
+    """Return the day that a text begins with, if it does, and what comes after."""
+    day, _, rest = words.partition(" ")
+    with suppress(ValueError):
+        if DAY.fullmatch(day):
+            return date.fromisoformat(day).isoformat(), rest
+    return "", words
 
 
 def checked(row: Row) -> Row:
@@ -231,19 +291,21 @@ def checked(row: Row) -> Row:
     if not isinstance(title, str) or not isinstance(notes, str):
         raise Invalid("title", "The title is missing.")
     new: Row = {
-        "title": text.line("title", title, todos.TITLE_LIMIT),
-        "notes": text.several("notes", notes, todos.NOTES_LIMIT),
+        "title": text.line("title", title[:LINE_LIMIT], todos.TITLE_LIMIT),
+        "notes": text.several("notes", notes[:LINE_LIMIT], todos.NOTES_LIMIT),
         "completed": row.get("completed") is True,
     }
     order = row.get("order")
     if isinstance(order, (int, float)) and abs(order) <= 2**53:  # also false for NaN
         new["order"] = float(order)
-    if row.get("created"):
-        try:
-            when = datetime.fromisoformat(str(row["created"]))
-            new["created"] = instant(when if when.tzinfo else when.replace(tzinfo=UTC))
-        except (ValueError, OverflowError):
-            raise Invalid("created", "Invalid date.") from None
+    for name in ("created", "completed_at"):
+        if row.get(name):
+            try:
+                given = row[name] if isinstance(row[name], (str, int)) else ""
+                when = datetime.fromisoformat(str(given))
+                new[name] = instant(when if when.tzinfo else when.replace(tzinfo=UTC))
+            except (ValueError, OverflowError):
+                raise Invalid(name, "Invalid date.") from None
     return new
 
 

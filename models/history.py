@@ -2,19 +2,16 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from models import lists, text, todos
-from models.clock import instant, moment, now
-from models.database import Param, PreparedQuery, unit
+from models.clock import now
+from models.database import unit
 from models.errors import Conflict, NotFound
 from models.tables import CALLED, Change, Person, User
 
-RECENT = timedelta(minutes=10)  # how long a page offers to take one's last change back
-NEAR = 500  # and how many changes by others may have come in between
 N_, Ns_ = text.N_, text.Ns_
-# By verb and kind: for one todo or list, and for several todos. app.py adds those of extras.
+# By verb and kind: for one todo or list, and for several todos. extras.py adds more.
 SENTENCES = {
     "add todo": Ns_("Added “{title}”", "Added {count} todos"),
     "complete todo": Ns_("Completed “{title}”", "Completed {count} todos"),
@@ -26,38 +23,23 @@ SENTENCES = {
     "delete todo": Ns_("Deleted “{title}”", "Deleted {count} todos"),
     "clear todo": Ns_("Cleared “{title}”", "Cleared {count} completed todos"),
     "restore todo": Ns_("Restored “{title}”", "Restored {count} todos"),
-    "undo todo": Ns_("Undid a change to “{title}”", "Undid a change to {count} todos"),
-    "redo todo": Ns_("Redid a change to “{title}”", "Redid a change to {count} todos"),
-    "redo list": (N_("Redid a change to the list “{title}”"), ""),
     "create list": (N_("Created the list “{title}”"), ""),
     "rename list": (N_("Renamed the list “{before}” to “{title}”"), ""),
     "delete list": (N_("Deleted the list “{title}”"), ""),
-    "undo list": (N_("Undid a change to the list “{title}”"), ""),
-    "invite member": (N_("Shared the list with {title}"), ""),
+    "add member": (N_("Shared the list with {title}"), ""),
     "role member": (N_("Changed {title}'s role"), ""),
     "remove member": (N_("Removed {title}"), ""),
     "leave member": (N_("Left the list"), ""),
     "assign todo": (N_("Reassigned “{title}”"), ""),
 }
+BACK = {"undo": N_("Undid: {change}"), "redo": N_("Redid: {change}")}
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
-EVERY: Any = Change.select(*FACTS, Change.before, Change.after).join(User)
-# Both at each page that has changed: 92 us; 940 as a plain query (2026-11).
-NEWLY = (
-    EVERY.where(
-        Change.list == Param("list"),
-        Change.version > Param("since"),
-        Change.at > Param("recent"),
-    )
-    .order_by(Change.version.desc())
-    .limit(1)
-)
-KIND = Change.kind.in_(("todo", "list"))
-LAST = PreparedQuery(NEWLY.where(Change.user == Param("person"), KIND))
-BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")))
+TOLD = (Change.title, Change.former, Change.touched, Change.origin, Change.origin_verb)
+EVERY: Any = Change.select(*FACTS, *TOLD).join(User)
 
 
 class ChangeRecord(NamedTuple):
-    """A change: who did what, when, and the todos or the list it touched, before and after."""
+    """A change: who did what, when, and to how many; see `tables.Change`."""
 
     id: int
     version: int
@@ -65,31 +47,24 @@ class ChangeRecord(NamedTuple):
     kind: str
     at: str
     user: str | None
-    before: list[lists.Described]
-    after: list[lists.Described]
+    title: str
+    former: str | None
+    touched: int
+    origin: int | None  # which change it undoes or redoes, and what that did
+    origin_verb: str | None
     undoable: bool = True
 
     def message(self, translate: Callable[..., str]) -> str:
         """Return what was done, in the language of `translate`."""
-        rows = self.before or self.after
+        if self.origin_verb:
+            what = self._replace(verb=self.origin_verb, origin_verb=None)
+            if self.verb == "undo" and self.former is not None:  # back to its former title
+                what = what._replace(title=self.former, former=self.title)
+            told = what.message(translate)
+            return translate(BACK[self.verb]).format(change=told[0].lower() + told[1:])
         one, several = SENTENCES[f"{self.verb} {self.kind}"]
-        sentence = translate(one, several, len(rows)) if several else translate(one)
-        before, after = rows[0], (self.after or rows)[0]
-        name = {"todo": "title", "member": "username", "message": "text"}.get(self.kind, "name")
-        return sentence.format(title=after[name], before=before[name], count=len(rows))
-
-
-def last(
-    person: Person, seen: lists.ListAccess, query: PreparedQuery = LAST
-) -> ChangeRecord | None:
-    """Return the person's own last change of the list, if it is recent enough to regret.
-
-    Or, by another `query`, the last one BY_OTHERS.
-    """
-    since, recent = seen.version - NEAR, instant(moment() - RECENT)
-    for row in query(list=seen.id, person=person.id, since=since, recent=recent):
-        return from_row(row)
-    return None
+        sentence = translate(one, several, self.touched) if several else translate(one)
+        return sentence.format(title=self.title, before=self.former, count=self.touched)
 
 
 def page(
@@ -102,66 +77,67 @@ def page(
     seen = lists.get_for(person, list_id)
     some = EVERY.where(Change.list == list_id, Change.kind != "message")
     rows = some.order_by(Change.version.desc()).offset(offset).limit(limit)
-    changes = [from_row(row) for row in rows.tuples()]
-    written = todos.written(list_id, [change.version for change in changes])
-    versions = {todo["id"]: todo["version"] for todo in written}
-    return seen, [change._replace(undoable=can_undo(seen, change, versions)) for change in changes]
+    changes = [ChangeRecord(*row) for row in rows.tuples()]
+    left = todos.counts_at(list_id, [change.version for change in changes])
+    return seen, [change._replace(undoable=can_undo(seen, change, left)) for change in changes]
 
 
-def can_undo(seen: lists.ListAccess, change: ChangeRecord, versions: dict[int, int]) -> bool:
-    """Say whether what `change` left behind is still so, given the versions of the todos."""
+def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int]) -> bool:
+    """Say whether what `change` left behind is still so, given the todos left by version."""
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
-        touched = (*change.before, *change.after)
-        return all(versions.get(row["id"]) == change.version for row in touched)
+        return left.get(change.version) == change.touched
     if change.kind != "list":
         return False
-    if change.before and change.after:
-        return bool(change.after[0]["name"] == seen.name)
+    if change.former is not None:
+        return change.title == seen.name
     return change.version == seen.version
 
 
-def from_row(row: Any) -> ChangeRecord:
-    *facts, before, after = row
-    return ChangeRecord._make([*facts, json.loads(before), json.loads(after), True])
-
-
 @unit
-def undo(person: Person, change_id: int) -> int | None:
+def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> int | None:
     """Take a change back, which is a change too; return the list's id, None when it is deleted now.
+
+    `at`, if its todos were changed since and all that is undone, are their versions now, by id.
 
     Raises NotFound, Forbidden, and Conflict when someone has changed the same thing since.
     """
-    found = EVERY.select_extend(Change.list).where(Change.id == change_id).tuples()
-    for *row, list_id in found:
-        change = from_row(row)
-        of_todos, gone = change.kind == "todo", not change.after
-        action = "change" if of_todos else "rename" if change.before and not gone else "delete"
+    query: Any = EVERY.select_extend(Change.list, Change.before, Change.after == "[]")
+    for *row, list_id, before, gone in query.where(Change.id == change_id).tuples():
+        change = ChangeRecord(*row)
+        of_todos = change.kind == "todo"
+        action = "change" if of_todos else "rename" if change.former is not None else "delete"
         query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
         seen = lists.get_for(person, list_id, action, query)
-        current = todos.written(seen.id, [change.version]) if of_todos else []
-        if not can_undo(seen, change, {todo["id"]: todo["version"] for todo in current}):
+        if not at and not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
             raise Conflict("This has been changed since, so it can't be undone.")
+        was = {row["id"]: row for row in json.loads(before)}
         verb = "redo" if change.verb == "undo" else "undo"
         if of_todos:
-            was = {row["id"]: row for row in change.before}
-            each = [(todo, columns_before(person, todo, was.get(todo["id"]))) for todo in current]
-            todos.rewrite(person, seen, verb, each)
-            return seen.id
-        after = seen._replace(name=change.before[0]["name"]) if change.before else None
-        lists.rewrite(person, seen, verb, after, gone=gone)
-        return seen.id if after else None
+            noted = any("notes" in row for row in was.values())
+            most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
+            new = {"deleted_at": now()}
+            current = []
+            for version in {*at.values()} if at else [change.version]:
+                rows = todos.present(seen.id, most, todos.WRITTEN_AT, version)
+                current += [row for row in rows if not at or row["id"] in at]
+            pairs = [(t, columns_before(person, t, was[t["id"]]) if was else new) for t in current]
+            todos.rewrite(person, seen, verb, pairs)
+        else:
+            after = seen._replace(name=was[seen.id]["name"]) if was else None
+            lists.rewrite(person, seen, verb, after, gone=gone)
+        origin, was_verb = change.origin or change.id, change.origin_verb or change.verb
+        of: Any = {"origin": origin, "origin_verb": was_verb}
+        Change.update(of).where(Change.list == seen.id, Change.version > seen.version).execute()
+        return seen.id if of_todos or was else None
     raise NotFound
 
 
-def columns_before(
-    person: Person, todo: todos.Columns, old: lists.Described | None
-) -> todos.Columns:
-    """Return the columns with which a todo is what it was: `old`, or not there."""
-    if old is None:
-        return {"deleted_at": now()}
+def columns_before(person: Person, todo: todos.Columns, old: lists.Described) -> todos.Columns:
+    """Return those columns of a todo with which it is what it was, as far as `old` says."""
     new: todos.Columns = {"deleted_at": None}
     for name, field in todos.FIELDS.items():
-        new |= (field.undo or field.clean)(person, todo, old.get(name))
-    return new
+        if name in old:
+            new |= (field.undo or field.clean)(person, todo, old[name])
+    return {column: value for column, value in new.items() if todo[column] != value}

@@ -11,6 +11,7 @@ from models.clock import instant, moment, now
 from models.database import lock
 from models.errors import Conflict
 from models.tables import Person, Table, User
+from models.text import N_
 
 KEPT = timedelta(hours=24)
 
@@ -41,7 +42,7 @@ def once(person: Person, key: str, asked: str, unit: Callable[[], Any]) -> Any:
     elif found:
         before, answer = json.loads(found.answer)
         if before != asked:
-            raise Conflict("This was already sent with another request.")
+            raise Conflict("This was already sent with another request.", N_("Already sent"))
         return answer
     answer = unit()
     IdempotencyKey.create(user=person.id, key=key, answer=json.dumps([asked, answer]), at=now())

@@ -14,6 +14,7 @@ from peewee import CharField, ForeignKeyField
 from models import users
 from models.errors import Conflict, NotFound
 from models.tables import Person, Table, User
+from models.text import N_
 
 STRAY = re.compile("[^a-z0-9_.-]+")
 
@@ -43,7 +44,7 @@ def link(person: Person, issuer: str, subject: str) -> None:
     if owner is None:
         Identity.create(user=person.id, issuer=issuer, subject=subject)
     elif owner.id != person.id:
-        raise Conflict("Another account is already linked to this identity.")
+        raise Conflict("Another account is already linked to this identity.", N_("Already linked"))
 
 
 def mine(person: Person) -> list[Any]:
@@ -62,7 +63,9 @@ def unlink(person: Person, identity_id: int) -> None:
     if identity_id not in ids:
         raise NotFound
     if len(ids) == 1 and User.get_by_id(person.id).password is None:
-        raise Conflict("Set a password first: this is your only way to log in.")
+        raise Conflict(
+            "Set a password first: this is your only way to log in.", N_("Password needed")
+        )
     Identity.delete().where(Identity.id == identity_id).execute()
 
 

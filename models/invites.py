@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from peewee import CharField, ForeignKeyField
 
-from models import lists, members
+from models import invitations, lists, members
 from models.clock import instant, moment, now
 from models.database import unit
 from models.errors import Invalid, NotFound, Quota
+from models.invitations import Invitation
 from models.sessions import hash_of
 from models.tables import List, Member, Person, Table, User
 from models.text import N_
@@ -23,13 +24,17 @@ SENTENCES = {"join member": (N_("Joined the list by invite link"), "")}  # for `
 
 
 class Invite(Table):
-    """A link by which anyone can join a list; `hash` is the SHA-256 of the key in it."""
+    """A link by which anyone can join a list, until it has `ended`.
+
+    `hash` is the SHA-256 of the key in it.
+    """
 
     list = ForeignKeyField(List, backref="+")
     user = ForeignKeyField(User, backref="+", index=False)
     hash = CharField(64, unique=True)
     role = CharField(6)
     expires = CharField(24)
+    ended = CharField(24, null=True)
 
 
 class Invited(NamedTuple):
@@ -39,6 +44,19 @@ class Invited(NamedTuple):
     name: str
     role: str
     by: str
+    maker: int = 0  # their id
+    link: int = 0
+
+
+class Shown(NamedTuple):
+    """A link as the owners of a list see it; `people` are the members who came by it."""
+
+    id: int
+    role: str
+    by: str
+    expires: str
+    active: bool
+    people: list[str]
 
 
 @unit
@@ -50,41 +68,72 @@ def invite(person: Person, list_id: int, role: str) -> str:
     lists.get_for(person, list_id, "share")
     if role not in lists.ROLES[:2]:
         raise Invalid("link", "A link can only let people edit or view.")
-    if len(invites(list_id)) >= INVITES_LIMIT:
+    if sum(link.active for link in invites(list_id)) >= INVITES_LIMIT:
         raise Quota("link", "Limit reached: {limit} links.", limit=INVITES_LIMIT)
-    Invite.delete().where(Invite.expires < now()).execute()
+    used = Invitation.select(Invitation.link).where(Invitation.link.is_null(False))
+    Invite.delete().where(Invite.expires < now(), Invite.id.not_in(used)).execute()
     key = secrets.token_urlsafe(16)
     ends = instant(moment() + INVITED)
     Invite.create(list=list_id, user=person.id, hash=hash_of(key), role=role, expires=ends)
     return key
 
 
-def end_links(list_id: int, user: int, before: str | None, after: str | None) -> None:
-    """End the links that someone made who may not make any now; see `members.AFTER_ROLE_CHANGE`."""
-    Invite.delete().where(Invite.list == list_id, Invite.user == user).execute()
+def end_links(
+    person: Person, list_id: int, user: int, before: str | None, after: str | None
+) -> None:
+    """End the links that are no good any more; see `members.AFTER_ROLE_CHANGE`.
+
+    Those that someone made who may not make any now. When they were removed, all that there are,
+    as they may have seen them; when they got a lower role, those that give a higher one.
+    """
+    end(Invite.list == list_id, Invite.user == user)
+    if before and after:
+        end(Invite.list == list_id, Invite.role.in_(lists.ROLES[lists.ROLES.index(after) + 1 :]))
+    elif before and person.id != user:
+        end(Invite.list == list_id)
 
 
-def invites(list_id: int) -> list[Any]:
-    """Return the links into a list: id, role, expires."""
-    query: Any = Invite.select(Invite.id, Invite.role, Invite.expires)
-    return list(query.where(Invite.list == list_id, Invite.expires > now()).namedtuples())
+def end(*which: Any) -> int:
+    """End links; return how many there were."""
+    return int(Invite.update(ended=now()).where(*which, Invite.ended.is_null()).execute())
+
+
+def invites(list_id: int) -> list[Shown]:
+    """Return the links into a list that can be used or, while they are members, were used."""
+    came: dict[int, list[str]] = {}
+    joined: Any = Invitation.select(Invitation.link, User.username)
+    joined = joined.join(User, on=Invitation.user == User.id).order_by(User.username)
+    here = (Invitation.list == list_id, Invitation.state == invitations.JOINED)
+    for link, name in joined.where(*here, Invitation.link.is_null(False)).tuples():
+        came.setdefault(link, []).append(name)
+    query: Any = Invite.select(Invite.id, Invite.role, User.username, Invite.expires, Invite.ended)
+    query = query.join(User).where(Invite.list == list_id).order_by(Invite.id)
+    at = now()
+    return [
+        Shown(link, role, by, expires, ended is None and expires > at, came.get(link, []))
+        for link, role, by, expires, ended in query.where(
+            (Invite.expires > at) | Invite.id.in_([*came])
+        ).tuples()
+    ]
 
 
 @unit
 def revoke(person: Person, list_id: int, invite_id: int) -> None:
     """End a link of the list. Raises NotFound, Forbidden."""
     lists.get_for(person, list_id, "share")
-    if not Invite.delete().where(Invite.id == invite_id, Invite.list == list_id).execute():
+    if not end(Invite.id == invite_id, Invite.list == list_id):
         raise NotFound
 
 
 def invited(key: str) -> Invited:
     """Return what a link leads to. Raises NotFound when it is unknown or has ended."""
-    query: Any = Invite.select(List.id, List.name, Invite.role, User.username)
+    facts = (List.id, List.name, Invite.role, User.username, User.id, Invite.id)
+    query: Any = Invite.select(*facts)
     query = query.join(List).join_from(Invite, User).where(List.deleted_at.is_null())
     made = (Member.list == Invite.list) & (Member.user == Invite.user)
     query = query.join_from(Invite, Member, on=made).where(Member.role == "owner")
-    for row in query.where(Invite.hash == hash_of(key), Invite.expires > now()).tuples():
+    valid = (Invite.hash == hash_of(key), Invite.expires > now(), Invite.ended.is_null())
+    for row in query.where(*valid).tuples():
         return Invited(*row)
     raise NotFound
 
@@ -99,7 +148,9 @@ def join(person: Person, key: str) -> int:
     led = invited(key)
     there = members.present(led.list)
     if person.username not in there:
-        members.join(led.list, person.username, led.role, len(there))
+        members.join(person, led.list, person.username, led.role, len(there))
+        joined_by = (led.maker, led.role, invitations.JOINED, led.link)
+        invitations.remember(led.list, person.id, *joined_by)
         seen = lists.get_for(person, led.list)
         joined = [members.described(person.username, led.role)]
         lists.record_change(person, seen, "join", "member", [], joined)

@@ -40,7 +40,8 @@ OWN = ROLE_OF.where(Member.user == Param("person"), List.deleted_at.is_null())
 MINE = PreparedQuery(OWN.order_by(Member.position, Member.id))
 BY_ID = PreparedQuery(ONE.where(List.deleted_at.is_null()))
 BY_ID_OR_TRASH = PreparedQuery(ONE)  # in the trash or not
-RECORDED = ("list", "version", "user", "verb", "kind", "before", "after", "at")
+FACTS = ("list", "version", "user", "verb", "kind", "title", "former", "touched", "at")
+RECORDED = (*FACTS, "before", "after")
 RECORD = PreparedQuery(Change.insert({name: Param(name) for name in RECORDED}))
 STEP = PreparedQuery(
     List.update(
@@ -51,7 +52,13 @@ STEP = PreparedQuery(
     ).where(List.id == Param("list_id"))
 )
 
+CALLED_BY = {"todo": "title", "list": "name", "member": "username", "message": "text"}
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 Described = dict[str, Any]  # a todo or a list as change rows hold it
+# What extras do in the same transaction: filled by extras.py. Each takes who did it, the columns of
+# the change, its rows before and after, and the name of the field that was typed in, if known.
+AFTER_CHANGE: list[Callable[..., None]] = []
 Lookup = Callable[..., list[Any]]  # runs a prepared query: its call, or that of a LookupCache
 
 
@@ -120,19 +127,31 @@ def record_change(
     kind: str,
     before: list[Described],
     after: list[Described],
+    *,
+    opened: int = 0,
+    at: str | None = None,
+    field: str = "",
 ) -> None:
     """Raise the version of a list, and write the row of the change that the unit has made.
 
     `seen` is the list before it, so the rows the unit wrote have the version `seen.version + 1`.
+    `opened` is how many more todos are left to do.
     """
     version = seen.version + 1
-    rows = {"before": json.dumps(before), "after": json.dumps(after)}
-    RECORD(list=seen.id, version=version, user=person.id, verb=verb, kind=kind, at=now(), **rows)
-    more = {"open": 0, "todo": 0, "member": 0, kind: len(after) - len(before)}
-    if kind == "todo":
-        was, left = (sum(not row["completed"] for row in rows) for rows in (before, after))
-        more["open"] = left - was
+    names = [row[CALLED_BY[kind]] for row in (*before[:1], *after[:1])]
+    facts = {"list": seen.id, "version": version, "user": person.id, "verb": verb, "kind": kind}
+    facts |= {"title": names[-1], "former": names[0] if before and after else None}
+    facts |= {"touched": len(before or after), "at": at or now()}
+    # Row by row, as no other thread goes on while json encodes one value.
+    facts |= {
+        k: f"[{','.join(map(compact, v))}]" for k, v in (("before", before), ("after", after))
+    }
+    RECORD(**facts)
+    there = [sum(not row.get("invited") for row in rows) for rows in (before, after)]
+    more = {"open": opened, "todo": 0, "member": 0, kind: there[1] - there[0]}
     STEP(**more, list_id=seen.id, version=version)
+    for rule in AFTER_CHANGE:
+        rule(person, facts, before, after, field)
     if pending.changes is not None:
         pending.changes.append((seen.id, version, kind))
 
@@ -173,7 +192,8 @@ def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
     database.lock(User, User.id == person.id)
-    if len(mine(person)) >= LISTS_LIMIT:
+    here = (Member.user == person.id, Member.accepted, List.deleted_at.is_null())
+    if Member.select().join(List).where(*here).count() >= LISTS_LIMIT:
         raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0

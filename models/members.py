@@ -9,11 +9,16 @@ from models import database, lists, todos, users
 from models.database import unit
 from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
 from models.tables import Member, Person, User
+from models.text import N_
 
 MEMBERS_LIMIT = 200
 # What extras do in the same transaction when someone has joined, got another role or left: filled
-# by app.py. Each takes the ids of list and user, and the roles before and after, which may be None.
-AFTER_ROLE_CHANGE: list[Callable[[int, int, str | None, str | None], None]] = []
+# by extras.py. Each takes who did that, the ids of list and user, and the roles before and after.
+AFTER_ROLE_CHANGE: list[Callable[[Person, int, int, str | None, str | None], None]] = []
+# Who asks people before they are members: returns how they are invited, None to add them at once.
+ASK: list[Callable[[Person, lists.ListAccess, str, str], lists.Described | None]] = []
+# And what takes back, or declines, the invitation of a name: returns whether there was one.
+END: list[Callable[[Person, int, str], bool]] = []
 
 
 def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.Described]]:
@@ -24,7 +29,7 @@ def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.De
 
 @unit
 def put(person: Person, list_id: int, username: str, role: str) -> lists.Described:
-    """Share the list with someone, or give them another role; return the member.
+    """Share the list with someone, or give them another role; return the member, or who is invited.
 
     Raises NotFound, Forbidden unless `person` owns the list, Conflict for its last owner, Invalid.
     """
@@ -34,21 +39,24 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     members, name = present(list_id), users.fold(username)
     number, had = members.get(name, (0, None))
     if had is None:
-        join(list_id, name, role, len(members))
+        for asked in filter(None, (ask(person, seen, name, role) for ask in ASK)):
+            return asked
+        join(person, list_id, name, role, len(members))
     elif had != role:
         keep_an_owner(members, name, role)
-        set_role(list_id, number, had, role)
+        set_role(person, list_id, number, had, role)
     if had != role:
         before = [described(name, had)] if had else []
-        verb = "role" if had else "invite"
+        verb = "role" if had else "add"
         lists.record_change(person, seen, verb, "member", before, [described(name, role)])
     return described(name, role)
 
 
-def join(list_id: int, name: str, role: str, members: int) -> None:
+def join(person: Person, list_id: int, name: str, role: str, members: int) -> None:
     """Give someone a place in the list, and the list the last place among theirs.
 
-    Raises Invalid for an unknown name, Quota for too many `members`, or lists of theirs.
+    Raises Invalid for an unknown name, Quota for too many `members`, or lists of theirs: those that
+    others add them to are counted apart from those that they have accepted.
     """
     database.lock(User, User.username == name)
     user = User.get_or_none(User.username == name)
@@ -56,16 +64,19 @@ def join(list_id: int, name: str, role: str, members: int) -> None:
         raise Invalid("username", "No such user.")
     if members >= MEMBERS_LIMIT:
         raise Quota("username", "Limit reached: {limit} people.", limit=MEMBERS_LIMIT)
-    theirs: Any = Member.select(fn.COUNT(Member.id), fn.MAX(Member.position))
-    count, last = theirs.where(Member.user == user).tuples().get()
+    accepted = name == person.username
+    count = fn.COUNT(Member.id).filter(Member.accepted == accepted)
+    theirs: Any = Member.select(count, fn.MAX(Member.position)).where(Member.user == user)
+    count, last = theirs.tuples().get()
     if count >= lists.LISTS_LIMIT:
-        raise Quota("username", "This person already has too many lists.")
-    Member.create(list=list_id, user=user, role=role, position=(last or 0) + 1)
+        raise Quota("username", "Limit reached: {limit} lists.", limit=lists.LISTS_LIMIT)
+    place = {"position": (last or 0) + 1, "accepted": accepted}
+    Member.create(list=list_id, user=user, role=role, **place)
     for rule in AFTER_ROLE_CHANGE:
-        rule(list_id, user.id, None, role)
+        rule(person, list_id, user.id, None, role)
 
 
-def set_role(list_id: int, user: int, before: str, after: str | None) -> None:
+def set_role(person: Person, list_id: int, user: int, before: str, after: str | None) -> None:
     """Give a member another role; without one they leave."""
     theirs = (Member.list == list_id, Member.user == user)
     if after:
@@ -73,18 +84,21 @@ def set_role(list_id: int, user: int, before: str, after: str | None) -> None:
     else:
         Member.delete().where(*theirs).execute()
     for rule in AFTER_ROLE_CHANGE:
-        rule(list_id, user, before, after)
+        rule(person, list_id, user, before, after)
 
 
 @unit
 def remove(person: Person, list_id: int, username: str) -> None:
-    """Remove someone from the list; everyone may leave.
+    """Remove someone from the list, or end their invitation; everyone may leave, or decline.
 
     Raises NotFound, Forbidden when `person` neither owns the list nor leaves it, Conflict when the
     last owner would go.
     """
+    name = users.fold(username)
+    if any(end(person, list_id, name) for end in END):
+        return
     seen = lists.get_for(person, list_id, "leave")
-    members, name = present(list_id), users.fold(username)
+    members = present(list_id)
     if name != person.username and not seen.may("share"):
         raise Forbidden
     if name not in members:
@@ -93,7 +107,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     keep_an_owner(members, name, None)
     todos.unassign(person, list_id, number)
     seen = lists.get_for(person, list_id, "leave")
-    set_role(list_id, number, role, None)
+    set_role(person, list_id, number, role, None)
     verb = "leave" if name == person.username else "remove"
     lists.record_change(person, seen, verb, "member", [described(name, role)], [])
 
@@ -102,7 +116,7 @@ def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | No
     """Raise Conflict when nobody would own the list once `name` has `role`."""
     others = [had for member, (_, had) in members.items() if member != name]
     if "owner" not in (role, *others):
-        raise Conflict("Make someone else an owner first.")
+        raise Conflict("Make someone else an owner first.", N_("A list needs an owner"))
 
 
 def present(list_id: int) -> dict[str, tuple[int, str]]:
@@ -112,5 +126,5 @@ def present(list_id: int) -> dict[str, tuple[int, str]]:
     return {name: (number, role) for name, number, role in rows}
 
 
-def described(username: str, role: str) -> lists.Described:
-    return {"username": username, "role": role}
+def described(username: str, role: str, *, invited: bool = False) -> lists.Described:
+    return {"username": username, "role": role} | ({"invited": True} if invited else {})

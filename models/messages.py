@@ -1,6 +1,5 @@
 """Messages: what the people of a list say to each other."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -11,13 +10,14 @@ from peewee import SQL, CharField, ForeignKeyField, Select, TextField, fn
 from models import database, lists, text
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, unit
-from models.errors import Conflict, Forbidden, Invalid, NotFound
+from models.errors import Conflict, Forbidden, Invalid, NotFound, Quota
 from models.tables import CALLED, LONG_AGO, Change, List, Member, Person, Table, User
 from models.text import N_
 
 TEXT_LIMIT = 4000
 UNREAD_LIMIT = 100  # unread messages of a list are counted up to here
-DELAY = timedelta(seconds=10)
+DELAY, RETRY = timedelta(seconds=10), timedelta(hours=1)
+BEFORE_HOLD: list[Callable[[Person, str], None]] = []  # raises Quota for a field: see extras.py
 SENTENCES = {  # for `history.SENTENCES`
     "say message": (N_("Sent “{title}”"), ""),
     "delete message": (N_("Deleted a message"), ""),
@@ -105,6 +105,8 @@ def hold(person: Person, list_id: int, words: str) -> None:
     """
     lists.get_for(person, list_id, "say")
     words, at = clean(words), moment()
+    for rule in BEFORE_HOLD:
+        rule(person, "text")
     number = int(1e6 * at.timestamp())  # never given again: a button may be pressed too late
     due = instant(at + DELAY)
     ScheduledMessage.insert(id=number, list=list_id, user=person.id, text=words, due=due).execute()
@@ -123,7 +125,7 @@ def drop(person: Person, held_id: int) -> int:
     mine = (ScheduledMessage.id == held_id, ScheduledMessage.user == person.id)
     list_id = ScheduledMessage.select(ScheduledMessage.list).where(*mine).scalar()
     if not ScheduledMessage.delete().where(*mine).execute():
-        raise Conflict("This message has already been sent.")
+        raise Conflict("This message has already been sent.", N_("Already sent"))
     return int(list_id)
 
 
@@ -139,9 +141,14 @@ def send(held_id: int) -> None:
     columns = (ScheduledMessage.list, ScheduledMessage.text, User.id, User.username)
     rows: Any = ScheduledMessage.select(*columns).join(User)
     for list_id, words, *person in rows.where(this, ScheduledMessage.due <= now()).tuples():
-        if ScheduledMessage.delete().where(this).execute():
-            with suppress(NotFound, Forbidden):
-                say(Person(*person), list_id, words)
+        try:
+            with database.db.obj.atomic():
+                if ScheduledMessage.delete().where(this).execute():
+                    with suppress(NotFound, Forbidden):
+                        say(Person(*person), list_id, words)
+        except Quota:  # it goes on waiting, and its author sees it
+            later = instant(moment() + RETRY)
+            ScheduledMessage.update(due=later).where(this).execute()
 
 
 @unit
@@ -160,8 +167,8 @@ def take_back(person: Person, message_id: int) -> int:
         Message.update(deleted_at=now()).where(Message.id == message_id).execute()
         gone = described(*message) | {"text": ""}
         told = Change.list == list_id, Change.verb == "say", Change.kind == "message"
-        of_it = Change.after.startswith(f'[{{"id": {message_id}, ')
-        Change.update(after=json.dumps([gone])).where(*told, of_it).execute()
+        of_it = Change.after.startswith(f'[{{"id":{message_id},')
+        Change.update(after=lists.compact([gone]), title="").where(*told, of_it).execute()
         lists.record_change(person, seen, "delete", "message", [gone], [])
         return int(list_id)
     raise NotFound
@@ -198,7 +205,9 @@ def described(number: int, user: str, words: str, created: str) -> lists.Describ
     return {"id": number, "user": user, "text": words, "created": created}
 
 
-def skip_earlier(list_id: int, user: int, before: str | None, after: str | None) -> None:
+def skip_earlier(
+    person: Person, list_id: int, user: int, before: str | None, after: str | None
+) -> None:
     """For a new member, count what was said before as read; see `members.AFTER_ROLE_CHANGE`."""
     if before is None:
         read(user, list_id)

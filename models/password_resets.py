@@ -51,11 +51,14 @@ def reset_owner(key: str) -> Person:
 
 
 def reset_password(key: str, hashed: str, browser: Browser, old_key: str | None = None) -> str:
-    """Use such a key up, and log in; return the session's key. Raises NotFound."""
+    """Use such a key up, and log in; return the session's key. Raises NotFound.
+
+    All other ways in end: who forgot a password may have lost it to someone.
+    """
     lock(User, User.id == reset_owner(key).id)
     person = reset_owner(key)
     delete_all(person)
-    return change_password(person, hashed, browser, old_key)
+    return change_password(person, hashed, browser, old_key, end_tokens=True)
 
 
 def delete_all(person: Person) -> None:

@@ -14,13 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from peewee import (
-    DatabaseError,
-    ImproperlyConfigured,
-    InterfaceError,
-    PeeweeException,
-    PostgresqlDatabase,
-)
+from peewee import PeeweeException, PostgresqlDatabase
 from playhouse.migrations import Runner
 
 from models.database import (
@@ -106,7 +100,7 @@ def exclusive(url: str) -> Iterator[PostgresqlDatabase]:
                 raise StartupError(f"{place} can't store Unicode: create it with ENCODING 'UTF8'.")
             database.execute_sql("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
             yield database
-    except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
+    except PeeweeException as error:
         reason = f"{place} can't be used ({' '.join(str(error).split())})"
         raise StartupError(f"{reason}: fix that and restart.") from error
 
@@ -117,16 +111,14 @@ def value_of(database: PostgresqlDatabase, sql: str) -> Any:
 
 def prepare(url: str, database: PostgresqlDatabase) -> None:
     """Bring the database to today's schema. Raises StartupError when it isn't ours, or is newer."""
-    runner, newest = Runner(database, str(STEPS)), newest_of(STEPS)
+    place, runner, newest = redacted_url(url), Runner(database, str(STEPS)), newest_of(STEPS)
     applied = runner.applied()
     if database.get_tables() and "0001_first" not in applied:
-        raise StartupError(
-            f"{redacted_url(url)} belongs to another program: choose another --database."
-        )
+        raise StartupError(f"{place} belongs to another program: choose another --database.")
     number = max((int(name[:4]) for name in applied), default=0)
     if number > newest:
         raise StartupError(
-            f"{redacted_url(url)} has schema {number}, but this program knows only {newest}: "
+            f"{place} has schema {number}, but this program knows only {newest}: "
             "install the newer Afazeres that created it."
         )
     if number < newest:
@@ -252,7 +244,7 @@ class PostgresStore:
         try:
             self._db.connect()
             self._db.execute_sql(SESSION)
-        except (DatabaseError, InterfaceError) as error:
+        except PeeweeException as error:
             self._forget_connection()
             refused = as_unavailable(error)
             self._away, self._try_at = str(refused), time.monotonic() + PAUSE
@@ -261,5 +253,5 @@ class PostgresStore:
 
     def _forget_connection(self) -> None:
         """Close a connection that failed: the thread's next unit opens another."""
-        with suppress(DatabaseError, InterfaceError):
+        with suppress(PeeweeException):
             self._db.close()

@@ -104,6 +104,7 @@ class Member(Table):
     role = CharField(6)
     position = DoubleField()
     last_read_message = BigIntegerField(default=0)
+    accepted = BooleanField(default=True)  # or made; else someone added them
 
     class Meta:
         indexes = ((("list", "user"), True),)
@@ -112,7 +113,8 @@ class Member(Table):
 class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 
-    `added_by` and `completed_by` are who did that, `assigned_to` is who should do it.
+    `added_by` and `completed_by` are who did that, `assigned_to` is who should do it, `written_by`
+    who has written its text since.
     """
 
     blank = {"title": "", "notes": "", "deleted_at": LONG_AGO}  # noqa: RUF012
@@ -128,6 +130,7 @@ class Todo(Table):
     added_by = ForeignKeyField(User, backref="+", index=False, null=True)
     completed_by = ForeignKeyField(User, backref="+", index=False, null=True)
     assigned_to = ForeignKeyField(User, backref="+", index=False, null=True)
+    written_by = ForeignKeyField(User, backref="+", index=False, null=True)
 
     class Meta:
         indexes = ((("list", "position"), False),)
@@ -136,18 +139,26 @@ class Todo(Table):
 class Change(Table):
     """What one unit of work did to a list: JSON arrays of the rows it touched, before and after.
 
+    These hold only what has changed. `title` is what the first of `touched` rows is called, and
+    `former` what it was called before, null for a new one and one that is gone: for history, which
+    reads no arrays. What undoes or redoes a change says which: `origin`, its id, and `origin_verb`.
     A list's versions run 1, 2, 3, ... without a gap, each with its row here.
     """
 
-    blank = {"before": "[]", "after": "[]"}  # noqa: RUF012
+    blank = {"before": "[]", "after": "[]", "title": "", "former": None}  # noqa: RUF012
     list = ForeignKeyField(List, backref="+", index=False)
     version = BigIntegerField()
     user = ForeignKeyField(User, backref="+", index=False)
     verb = CharField(20)
     kind = CharField(10)
+    title = TextField()
+    former = TextField(null=True)
+    touched = BigIntegerField()
     before = TextField()
     after = TextField()
     at = CharField(24)
+    origin = BigIntegerField(null=True)
+    origin_verb = CharField(20, null=True)
 
     class Meta:
         indexes = ((("list", "version"), True),)

@@ -9,8 +9,19 @@ from models.errors import Invalid
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 # White space, control and format characters; what Unicode has added since may well be an emoji.
 INVISIBLE = ("Zs", "Zl", "Zp", "Cc", "Cf")
+# The rest of Default_Ignorable_Code_Point (Unicode 16), and other blank letters and symbols.
+UNSEEN = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    r"\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
+)
+# Quotes, an ellipsis and CJK punctuation, which are nowhere in an address.
+OUTSIDE = r"\u00ab\u00bb\u201c-\u201e\u2026\u2039\u203a\u3000-\u3003\u3008-\u3020\u3030"
+OUTSIDE += r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff64"
+PART = PAIRED = rf'[^\s<>"{OUTSIDE}()\[\]]'
+for _ in range(3):  # levels of brackets, which come in pairs
+    PAIRED = rf"{PART}|\((?:{PAIRED}){{0,200}}+\)|\[(?:{PAIRED}){{0,200}}+\]"
 # Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
-ADDRESS = re.compile(r"https?://[^\s<>\"]{1,2000}(?<![.,:;!?'()\[\]])")
+ADDRESS = re.compile(rf"(?i:https?)://(?:{PAIRED}){{1,2000}}(?<![.,:;!?'\u2019])")
 
 
 def N_(sentence: str) -> str:
@@ -25,7 +36,7 @@ def Ns_(one: str, several: str) -> tuple[str, str]:
 
 def blank(value: str) -> bool:
     """Say whether nothing of `value` can be seen: white space and invisible characters only."""
-    return all(unicodedata.category(letter) in INVISIBLE for letter in value)
+    return all(unicodedata.category(c) in INVISIBLE or UNSEEN.match(c) for c in value)
 
 
 def line(field: str, value: str, limit: int) -> str:

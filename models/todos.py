@@ -1,9 +1,9 @@
 """Todos: the verbs people use, each one unit of work and one change of the list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import SQL, Case, fn
 
 from models import database, lists, text, users
 from models.clock import now
@@ -14,8 +14,13 @@ from models.tables import CALLED, Change, List, Member, Person, Todo, User
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
 TODOS_LIMIT = 10_000  # in a list
-FILTERS = ("all", "active", "completed", "mine")
-# Where titles of the addresses in a list's texts come from, by address: filled by app.py.
+FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
+    "all": lambda person, completed, assigned: True,
+    "active": lambda person, completed, assigned: not completed,
+    "completed": lambda person, completed, assigned: bool(completed),
+    "mine": lambda person, completed, assigned: assigned == person.id,
+}
+# Where titles of the addresses in a list's texts come from, by address: filled by extras.py.
 ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 
 NAMES = (
@@ -26,12 +31,14 @@ NAMES = (
 WRITTEN = NAMES[4:]  # by a verb, to a todo that was there before
 COLUMNS = [getattr(Todo, name) for name in NAMES]
 
+Columns = dict[str, Any]  # a todo's columns by name
+# Notes longer than this are left out (None), as those of a list may be large.
+SHORT = Case(None, [(fn.LENGTH(Todo.notes) <= Param("notes"), Todo.notes)])
+SOME: Any = Todo.select(*(SHORT if each is Todo.notes else each for each in COLUMNS))
+SOME = SOME.where(Todo.list == Param("list"))
+WRITTEN_AT = PreparedQuery(SOME.where(Todo.version == Param("version")))
 # A page of 50 todos asks for ROWS: 54 us; 320 as a plain query (2026-11).
-PRESENT = PreparedQuery(
-    Todo.select(*COLUMNS)
-    .where(Todo.list == Param("list"), Todo.deleted_at.is_null())
-    .order_by(Todo.position, Todo.id)
-)
+PRESENT = PreparedQuery(SOME.where(Todo.deleted_at.is_null()).order_by(Todo.position, Todo.id))
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
 ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
@@ -46,12 +53,14 @@ NEW = {name: Param(name) for name in NAMES[1:]} | {"position": fn.COALESCE(Param
 # For each of up to 20,000 new todos: 64 us; 620 as a plain query.
 ADD = PreparedQuery(Todo.insert(NEW).returning(Todo.id, Todo.position))
 # For each of the 10,000 todos that a verb may change at once: 15 us; 360 as a plain query.
-REWRITE = PreparedQuery(
-    Todo.update({name: Param(name) for name in WRITTEN}).where(Todo.id == Param("id"))
-)
+CHANGED: Columns = {name: Param(name) for name in WRITTEN}
+CHANGED["notes"] = fn.COALESCE(Param("notes"), Todo.notes)  # None leaves them as they are
+REWRITE = PreparedQuery(Todo.update(CHANGED).where(Todo.id == Param("id")))
+SLICE = 500  # todos that are given the same at once; their ids as parameters cost half of it all
+IN_LIST: Any = Member.select(Member.user).join(User).where(Member.list == Param("list"))
+ASSIGNEE = PreparedQuery(IN_LIST.where(User.username == Param("name")))
 SAME = ("id", "list", "title", "notes", "created", "updated", "version")  # in change rows, too
 
-Columns = dict[str, Any]  # a todo's columns by name
 WIDTH = len(lists.ACCESS_COLUMNS)
 
 
@@ -90,11 +99,7 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     seen = lists.get_for(person, list_id)
     every = ROWS(list=list_id)
     completed = sum([row[2] for row in every])
-    through = every
-    if shown == "mine":
-        through = [row for row in every if row[6] == person.id]
-    elif shown != "all":
-        through = [row for row in every if row[2] == (shown == "completed")]
+    through = [row for row in every if FILTERS[shown](person, row[2], row[6])]
     ids = {number for row in through for number in row[4:] if number and seen.people > 1}
     names = users.names(ids)
     made = [Row._make((*row[:4], tuple(map(names.get, row[4:])))) for row in through]
@@ -107,15 +112,18 @@ def address_titles(list_id: int) -> dict[str, str]:
 
 
 @unit
-def add(person: Person, list_id: int, *titles: str, field: str = "title") -> list[int]:
-    """Put todos at the end of the list, as one change; return their ids.
+def add(
+    person: Person, list_id: int, *titles: str, field: str = "title", mine: bool = False
+) -> list[int]:
+    """Put todos at the end of the list, for `person` to do or anyone, as one change; return ids.
 
     Raises NotFound, Forbidden, Invalid for `field`.
     """
     seen = lists.get_for(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
         raise Invalid(field, "Too many todos at once: at most {limit}.", limit=SEVERAL_LIMIT)
-    made = insert(person, seen, [{"title": title} for title in titles], field=field)
+    assigned = {"assigned_to": person.id if mine else None}
+    made = insert(person, seen, [{"title": title} | assigned for title in titles], field=field)
     return [row["id"] for row in made]
 
 
@@ -129,8 +137,8 @@ def insert(
 ) -> list[lists.Described]:
     """Put todos into the list as one change, and return them.
 
-    Each has a `title`, and if wanted `notes`, `completed`, `order` and `created`. Raises Invalid,
-    also for more than `most` in the list.
+    Each has a `title`, and if wanted `notes`, `completed`, `completed_at`, `order`, `created` and
+    `assigned_to`. Raises Invalid, also for more than `most` in the list.
     """
     if seen.total + len(news) > most:
         raise Quota(field, "Too many todos in one list: at most {limit}.", limit=most)
@@ -142,12 +150,14 @@ def insert(
         row |= {"title": text.line(field, new["title"], TITLE_LIMIT), "position": new.get("order")}
         row["notes"] = text.several("notes", new.get("notes", ""), NOTES_LIMIT)
         row |= {"created": new.get("created", at), "updated": at, "added_by": person.id}
-        row |= {"completed_at": at if by else None, "completed_by": by}
+        row |= {"completed_at": by and new.get("completed_at", at), "completed_by": by}
+        row["assigned_to"] = new.get("assigned_to")
         ((row["id"], row["position"]),) = ADD(**row)
         rows.append(row)
     made = described(rows)
     if made:
-        lists.record_change(person, seen, "add", "todo", [], made)
+        opened = count_open(rows)
+        lists.record_change(person, seen, "add", "todo", [], made, opened=opened, field=field)
     return made
 
 
@@ -176,7 +186,8 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
     if not verbs:
         return described([todo])[0]
     verbs = [verb for verb in verbs if verb != "note"] or verbs  # which is told only when it is all
-    return rewrite(person, seen, verbs[0] if len(verbs) == 1 else "edit", [(todo, new)])[0]
+    verb = verbs[0] if len(verbs) == 1 else "edit"
+    return described([todo | new | rewrite(person, seen, verb, [(todo, new)])])[0]
 
 
 def ticked(person: Person, completed: bool) -> Columns:
@@ -207,9 +218,8 @@ def clean_completed(person: Person, todo: Columns, to: bool) -> Columns:
 
 
 def undo_assigned(person: Person, todo: Columns, name: str | None) -> Columns:
-    query: Any = Member.select(Member.user).join(User).where(Member.list == todo["list"])
-    member = query.where(User.username == users.fold(name or "")).scalar()
-    return {"assigned_to": member}  # None, if they have left
+    found = ASSIGNEE(list=todo["list"], name=users.fold(name or ""))
+    return {"assigned_to": found[0][0] if found else None}  # None, if they have left
 
 
 def clean_assigned(person: Person, todo: Columns, name: str) -> Columns:
@@ -219,7 +229,7 @@ def clean_assigned(person: Person, todo: Columns, name: str) -> Columns:
     return columns
 
 
-# By the name that forms, programs and change rows use. Extras add theirs in app.py.
+# By the name that forms, programs and change rows use. Extras add theirs in extras.py.
 FIELDS = {
     "title": Field("rename", lambda who, todo, to: {"title": text.line("title", to, TITLE_LIMIT)}),
     "completed": Field("complete", clean_completed, unset="reopen"),
@@ -231,15 +241,13 @@ FIELDS = {
 
 @unit
 def delete(person: Person, todo_id: int, notes: str | None = None) -> int:
-    """Put the todo in the trash, with other notes unless None; return the list's id.
+    """Put the todo in the trash, with other notes unless None: that is a change before.
 
-    Raises NotFound, Forbidden, Invalid.
+    Return the list's id. Raises NotFound, Forbidden, Invalid.
     """
+    edit(person, todo_id, notes=notes)
     seen, todo = find(person, todo_id, "change")
-    new: Columns = {"deleted_at": now()}
-    if notes is not None:
-        new["notes"] = text.several("notes", notes, NOTES_LIMIT)
-    rewrite(person, seen, "delete", [(todo, new)])
+    rewrite(person, seen, "delete", [(todo, {"deleted_at": now()})])
     return seen.id
 
 
@@ -258,7 +266,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
     Raises NotFound, Forbidden, Invalid when the other isn't there.
     """
     seen, todo = find(person, todo_id, "change")
-    order = present(seen.id)
+    order = present(seen.id, 0)
     others = [other for other in order if other["id"] != todo_id]
     places = {None: 0} | {other["id"]: place for place, other in enumerate(others, 1)}
     if after == todo_id:
@@ -267,7 +275,7 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
         raise Invalid("after", "The todo to move it after is no longer in this list.")
     place = places[after]
     new = [*others[:place], todo, *others[place:]]
-    if new == order:
+    if order[place]["id"] == todo_id:
         return seen.id
     low = others[place - 1]["position"] if place else others[0]["position"] - 2
     high = others[place]["position"] if place < len(others) else low + 2
@@ -281,27 +289,35 @@ def move(person: Person, todo_id: int, after: int | None) -> int:
 
 
 @unit
-def complete_all(person: Person, list_id: int, completed: bool) -> None:
-    """Tick every todo of the list, or open every one again. Raises NotFound, Forbidden."""
+def complete_all(person: Person, list_id: int, completed: bool, shown: str = "all") -> None:
+    """Tick every todo that a filter shows, or open them again. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new = ticked(person, completed)
-    others = [todo for todo in present(list_id) if bool(todo["completed_at"]) != completed]
+    others = [t for t in filtered(person, list_id, shown) if bool(t["completed_at"]) != completed]
     rewrite(person, seen, "complete" if completed else "reopen", [(t, new) for t in others])
 
 
 @unit
-def clear_completed(person: Person, list_id: int) -> None:
-    """Put every completed todo of the list in the trash. Raises NotFound, Forbidden."""
+def clear_completed(person: Person, list_id: int, shown: str = "all") -> None:
+    """Put every completed todo that a filter shows in the trash. Raises NotFound, Forbidden."""
     seen = lists.get_for(person, list_id, "change")
     new: Columns = {"deleted_at": now()}
-    pairs = [(todo, new) for todo in present(list_id) if todo["completed_at"]]
+    pairs = [(t, new) for t in filtered(person, list_id, shown) if t["completed_at"]]
     rewrite(person, seen, "clear", pairs)
+
+
+def filtered(person: Person, list_id: int, shown: str) -> list[Columns]:
+    """Return those of a list's todos that a filter shows. Raises Invalid when it is none."""
+    if shown not in FILTERS:
+        raise Invalid("shown", "There is no such filter.")
+    every, passes = present(list_id, 0), FILTERS[shown]
+    return [t for t in every if passes(person, t["completed_at"], t["assigned_to"])]
 
 
 def unassign(person: Person, list_id: int, user: int) -> None:
     """Take from someone who leaves the list what they should do, as one change, if there is any."""
     seen = lists.get_for(person, list_id, "leave", lists.BY_ID_OR_TRASH)
-    theirs = [todo for todo in present(list_id) if todo["assigned_to"] == user]
+    theirs = [todo for todo in present(list_id, 0) if todo["assigned_to"] == user]
     rewrite(person, seen, "assign", [(todo, {"assigned_to": None}) for todo in theirs])
 
 
@@ -326,15 +342,22 @@ def trash(
     return seen, list(query.namedtuples())
 
 
-def present(list_id: int) -> list[Columns]:
-    """Return a list's todos outside the trash, in order; rights are not its matter."""
-    return [dict(zip(NAMES, row, strict=True)) for row in PRESENT(list=list_id)]
+def present(
+    list_id: int, notes: int = NOTES_LIMIT, query: PreparedQuery = PRESENT, version: int = 0
+) -> list[Columns]:
+    """Return a list's todos outside the trash, in order; rights are not its matter.
+
+    Or, by WRITTEN_AT, those last changed at `version`, in the trash or not. Longer `notes` are
+    None: all together they may be large, and most verbs don't need them.
+    """
+    found = query(list=list_id, notes=notes, version=version)
+    return [dict(zip(NAMES, row, strict=True)) for row in found]
 
 
-def written(list_id: int, versions: list[int]) -> list[Columns]:
-    """Return a list's todos, those in the trash too, that had their last change at `versions`."""
-    query: Any = Todo.select().where(Todo.list == list_id, Todo.version.in_(versions))
-    return list(query.dicts())
+def counts_at(list_id: int, versions: list[int]) -> dict[int, int]:
+    """Return by version how many todos, in the trash or not, had their last change at it."""
+    query: Any = Todo.select(Todo.version, fn.COUNT(Todo.id)).group_by(Todo.version)
+    return dict(query.where(Todo.list == list_id, Todo.version.in_(versions)).tuples())
 
 
 def lock(todo_id: int) -> None:
@@ -361,28 +384,51 @@ def find(
 
 def rewrite(
     person: Person, seen: lists.ListAccess, verb: str, pairs: list[tuple[Columns, Columns]]
-) -> list[lists.Described]:
-    """Give todos other columns, as one change; return them. No todos, no change."""
-    if not pairs:
-        return []
-    stamp = {"updated": now(), "version": seen.version + 1}
-    rows = [old | new | stamp for old, new in pairs]
-    for row in rows:
-        REWRITE(**row)
-    before = described([old for old, _ in pairs if not old["deleted_at"]])
-    after = described([row for row in rows if not row["deleted_at"]])
-    lists.record_change(person, seen, verb, "todo", before, after)
-    return after
+) -> Columns:
+    """Give todos other columns, as one change; return those that all get. No todos, no change."""
+    stamp: Columns = {"updated": now(), "version": seen.version + 1}
+    alike: dict[tuple[Any, ...], list[Columns]] = {}
+    for old, new in pairs:
+        alike.setdefault(tuple(new.items()), []).append(old)
+    for items, olds in alike.items():
+        new = dict(items) | stamp
+        if len(olds) == 1:
+            REWRITE(**(olds[0] | {"notes": None} | new))
+        else:
+            for at in range(0, len(olds), SLICE):
+                ids = ", ".join(str(int(old["id"])) for old in olds[at : at + SLICE])
+                Todo.update(new).where(Todo.id.in_(SQL(f"({ids})"))).execute()
+    if pairs:
+        rows, olds = [old | new | stamp for old, new in pairs], [old for old, _ in pairs]
+        came, went = olds[0]["deleted_at"], rows[0]["deleted_at"]
+        some = {column for _, new in pairs for column in new} | (set() if went else {"version"})
+        before = [] if came else described(olds, some)
+        after = [] if went else described(rows, NAMES if came else some)
+        more = {"opened": count_open(rows) - count_open(olds), "at": stamp["updated"]}
+        lists.record_change(person, seen, verb, "todo", before, after, **more)
+    return stamp
 
 
-def described(rows: list[Columns]) -> list[lists.Described]:
-    """Return todos, given their columns, as change rows and programs have them."""
+def count_open(rows: list[Columns]) -> int:
+    return sum(not (row["completed_at"] or row["deleted_at"]) for row in rows)
+
+
+def described(rows: list[Columns], columns: Collection[str] = NAMES) -> list[lists.Described]:
+    """Return todos, given their columns, as programs have them; or what change rows hold of them.
+
+    That is what `columns` say, and the id and the title.
+    """
     names = users.names({row["assigned_to"] for row in rows if row["assigned_to"]})
+    same = [name for name in SAME if name in ("id", "title", *columns)]
     made = []
     for row in rows:
-        todo = {name: row[name] for name in SAME}
-        todo |= {"completed": row["completed_at"] is not None, "order": row["position"]}
-        if row["assigned_to"]:
-            todo["assigned"] = names[row["assigned_to"]]
+        todo = {name: row[name] for name in same if row.get(name) is not None}
+        if "completed_at" in columns:
+            todo["completed"] = row["completed_at"] is not None
+        if "position" in columns:
+            order = row["position"]
+            todo["order"] = order if order % 1 else int(order)
+        if "assigned_to" in columns and (row["assigned_to"] or columns is not NAMES):
+            todo["assigned"] = names.get(row["assigned_to"])
         made.append(todo)
     return made

@@ -30,11 +30,11 @@ class LoginGuard:
         """Admit an attempt at a password; return what to await if it was right."""
         return self.forgive
 
-    async def admit_sign_up(self, handler: Any) -> Callable[[], Any]:
-        """Admit a new account; return what to await if it wasn't made."""
+    async def admit_sign_up(self, handler: Any) -> Callable[..., Any]:
+        """Admit a new account; return what to await then, with whether it was `made`."""
         return self.forgive
 
-    async def forgive(self) -> None: ...
+    async def forgive(self, *, made: bool = True) -> None: ...
     def remember(self, handler: Any, name: str, stored: str) -> None: ...
 
 
@@ -63,6 +63,7 @@ class BaseApp(Application):
         self.error_log = RateLimitedLog()
         self.login_guard: Any = LoginGuard()
         self.services: dict[type[Any], Any] = {}
+        self.untrusted_proxy = ""  # who may be one that --trusted_proxies should name
         # Called after each answer, and when something happens, such as "log-in" and "right".
         self.on_request: Callable[[RequestHandler], object] = lambda handler: None
         self.event: Callable[[str, str], object] = lambda kind, result: None
@@ -84,7 +85,7 @@ class BaseApp(Application):
         return name in self.wildcard_router.named_rules
 
     def service(self, kind: type[T]) -> T:
-        """Return the service of that class. Raises KeyError when `app.SERVICES` has none."""
+        """Return the service of that class. Raises KeyError when `extras.SERVICES` has none."""
         service: T = self.services[kind]
         return service
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +16,7 @@ from services.lookup_cache import LookupCache
 
 ALIVE = 20  # seconds between two messages that say no more than that the line is alive
 AT_ONCE = 25  # watchers that are sent to before the event loop turns: it is held for half a ms
+PER_PERSON, PER_ADDRESS = 20, 100  # sockets, event streams and long polls together
 SESSION_ENDED = 4401  # the close code of a socket; up to 4999 they are free (RFC 6455, 7.4.2)
 
 
@@ -44,7 +45,7 @@ class Watcher(Protocol):
 
     person: Person
     key: str
-    watched: set[int]
+    watched: dict[int, int]  # lists, and the last version of each that it was told
 
     def send(self, news: Message) -> None: ...  # now or later: the last of a kind is enough
     def wake(self) -> None: ...  # check whether it may go on
@@ -57,6 +58,7 @@ class Hub:
     def __init__(self, lookups: LookupCache) -> None:
         self.lookups = lookups
         self.sockets: set[Any] = set()
+        self.streams: set[Any] = set()  # which wait in the place of sockets
         self.sessions: defaultdict[str, set[Watcher]] = defaultdict(set)
         # By list: who watches it, and whether they have it open.
         self.watchers: defaultdict[int, dict[Watcher, bool]] = defaultdict(dict)
@@ -68,6 +70,12 @@ class Hub:
         self.beating: asyncio.Task[None] | None = None
         self.as_of: object = None  # the snapshot of the database when sessions were checked
         self.closed = False
+
+    def is_full(self, person: Person, address: str | None) -> bool:
+        """Say whether a person, or an address, has as many connections for news as they may."""
+        every = (*self.sockets, *self.streams)
+        count = Counter(key for each in every for key in (each.person.id, each.address))
+        return count[person.id] >= PER_PERSON or count[address] >= PER_ADDRESS
 
     def connect(self, watcher: Watcher) -> None:
         """Add a watcher to those of its session."""
@@ -85,21 +93,23 @@ class Hub:
     def subscribe(self, watcher: Watcher, list_id: int, *, opens: bool) -> None:
         """Send a watcher what happens to a list, which its person may read, and has open or not."""
         self.watchers[list_id][watcher] = opens
-        watcher.watched.add(list_id)
+        watcher.watched.setdefault(list_id, 0)
 
     def unsubscribe(self, watcher: Watcher, list_id: int) -> None:
         """Undo `subscribe`; nothing happens when that was never called."""
-        watcher.watched.discard(list_id)
+        watcher.watched.pop(list_id, None)
         here = self.watchers.get(list_id, {})
         here.pop(watcher, None)
         if not here:
             self.watchers.pop(list_id, None)
             self.versions.pop(list_id, None)
 
-    def know(self, list_id: int, version: int) -> None:
-        """Remember at which version someone began to watch a list: later ones are announced."""
-        if list_id in self.watchers:
+    def know(self, watcher: Watcher, list_id: int, version: int) -> int:
+        """Return the version to tell who begins to watch: this, or a newer one told meanwhile."""
+        if list_id in watcher.watched:
             self.versions.setdefault(list_id, version)
+            watcher.watched[list_id] = max(version, watcher.watched[list_id])
+        return watcher.watched.get(list_id, version)
 
     def announce(self, list_id: int, version: int, kind: str) -> None:
         """Tell the watchers of a list that it has a new version; of many at once, the last.
@@ -140,9 +150,14 @@ class Hub:
             self.sending = None
 
     async def send(self, news: Message, watchers: list[Watcher]) -> None:
-        """Send a message to many, in slices, so that others have their turn in between."""
+        """Send to many, in slices that let others have their turn; no overtaken version."""
+        version = news.fields.get("version")
         for begin in range(0, len(watchers), AT_ONCE):
             for watcher in watchers[begin : begin + AT_ONCE]:
+                if version is not None:
+                    if version <= watcher.watched.get(news.list, version):
+                        continue
+                    watcher.watched[news.list] = version
                 try:
                     watcher.send(news)
                 except Exception:  # whatever is wrong with one watcher must not rob the others

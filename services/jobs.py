@@ -17,7 +17,7 @@ Work = Callable[[Any], Awaitable[None]]  # takes the App
 
 
 class PeriodicJob(NamedTuple):
-    """Something to do again and again; see `app.JOBS`.
+    """Something to do again and again; see `extras.JOBS`.
 
     `again` returns the seconds until it is due again, in whichever process; the database knows
     when. Without it every process does the job `every` so many seconds, and finds out by itself
@@ -33,7 +33,7 @@ class PeriodicJob(NamedTuple):
 
 
 class Jobs:
-    """A task for each job of `app.JOBS` while the server runs."""
+    """A task for each job of `extras.JOBS` while the server runs."""
 
     def __init__(self, app: BaseApp) -> None:
         self.app = app

@@ -25,8 +25,8 @@ class RateLimitedLog:
             return
         more = f", and {count} times more since the last line" if count else ""
         app_log.error("%s: %s%s", where, reason, more)
-        recent = {key: each for key, each in self.logged.items() if now - each[0] < HOUR}
-        self.logged = {**recent, reason: (now, 0)}
+        recent = [each for each in self.logged.items() if now - each[1][0] < HOUR]
+        self.logged = dict(recent[-100:]) | {reason: (now, 0)}
 
 
 class TokenBucket:

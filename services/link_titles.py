@@ -9,19 +9,21 @@ import codecs
 import logging
 import re
 import socket
+import traceback
 import unicodedata
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from html import unescape
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
+from weakref import WeakValueDictionary
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import UnsatisfiableReadError
-from tornado.log import gen_log
+from tornado.log import app_log, gen_log
 from tornado.netutil import Resolver
 
 from models import links, text
@@ -49,7 +51,15 @@ ENOUGH = "enough was read for a title"
 log = logging.getLogger(__name__)
 # Tornado would log that as an error of the server.
 gen_log.addFilter(lambda record: ENOUGH not in record.getMessage())
-Gates = defaultdict[str, asyncio.Semaphore]  # by host
+Gates = WeakValueDictionary[str, asyncio.Semaphore]  # by host, while anyone waits at it
+
+
+class Unresolved(OSError):
+    """A host name that couldn't be looked up, or isn't public."""
+
+
+# Tornado logs what a look-up raises after it has given it up.
+app_log.addFilter(lambda record: not (record.exc_info and record.exc_info[0] is Unresolved))
 
 
 def public(address: str) -> bool:
@@ -87,12 +97,12 @@ class PublicResolver(Resolver):
         task.add_done_callback(self.forget)
         try:  # after a timeout it goes on, and takes one of the threads until it ends
             found = await asyncio.wait_for(asyncio.shield(task), LOOK_UP)
-        except (TimeoutError, UnicodeError) as error:
-            raise OSError(f"{host} can't be resolved") from error
+        except Exception as error:
+            raise Unresolved(f"{host} can't be resolved: {error!r}") from error
         for *_, (address, *_) in found:
             known = f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
             if known not in self.also and not (port in PORTS and public(str(address))):
-                raise OSError(f"{host} isn't public")
+                raise Unresolved(f"{host} isn't public")
         return [(kind, address) for kind, _, _, _, address in found]
 
     async def in_thread(self, look_up: Callable[[], Any]) -> Any:
@@ -216,7 +226,7 @@ class LinkTitles:
         What is being fetched when this is cancelled is fetched again later.
         """
         throttle = self.config.throttle
-        gates = Gates(lambda: asyncio.Semaphore(PER_HOST if throttle else AT_ONCE))
+        gates, most = Gates(), PER_HOST if throttle else AT_ONCE
         claim = partial(links.claim, per_person=PER_MINUTE if throttle else None)
         fetching: set[asyncio.Task[tuple[links.Wanted, str | None]]] = set()
         try:
@@ -225,7 +235,7 @@ class LinkTitles:
                 if free and await self.app.read(links.waiting):
                     wanted = await self.app.write(claim, free)
                 for link in wanted:
-                    fetching.add(asyncio.create_task(self.title_of(link, gates)))
+                    fetching.add(asyncio.create_task(self.title_of(link, gates, most)))
                     await asyncio.sleep(GAP)
                 if not fetching:
                     return
@@ -237,23 +247,36 @@ class LinkTitles:
                 task.cancel()
             await asyncio.gather(*fetching, return_exceptions=True)
 
-    async def title_of(self, link: links.Wanted, gates: Gates) -> tuple[links.Wanted, str | None]:
-        """Return a link, and the title of its page, None if there is none."""
+    async def title_of(
+        self, link: links.Wanted, gates: Gates, most: int
+    ) -> tuple[links.Wanted, str | None]:
+        """Return a link, and the title of its page, None if there is none.
+
+        No more than `most` pages of a host are fetched at once.
+        """
         address, location = "", link.address
         for _ in range(REDIRECTS + 1):
             page = TitleReader()
             try:
                 address = normalized(urljoin(address, location))
-                async with gates[urlsplit(address).netloc]:
+                async with gates.setdefault(urlsplit(address).netloc, asyncio.Semaphore(most)):
                     await self.fetch(address, page)
             except (HTTPClientError, OSError, UnsatisfiableReadError, ValueError) as error:
                 log.debug("%s: %s", address, error)  # what was read may be enough
-            except Exception:  # whatever is wrong with one must not stop the others
-                log.exception("Fetching the title of %r has failed", link.address)
+                if isinstance(error.__cause__, RuntimeError):  # no thread could be started, say
+                    self.log(error.__cause__, link.address)
+            except Exception as error:  # whatever is wrong with one must not stop the others
+                self.log(error, link.address)
             location = page.headers.get("Location", "") if page.status in REDIRECT_STATUS else ""
             if not location:
                 return link, page.title()
         return link, None
+
+    def log(self, error: Exception, address: str) -> None:
+        """Log a fault of ours once a minute, with the line of code where it was."""
+        frame, line = [*traceback.walk_tb(error.__traceback__)][-1]
+        reason = f"{type(error).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
+        self.app.error_log.log(reason, f"Fetching the title of {address!r} has failed, {error}")
 
     async def fetch(self, address: str, page: TitleReader) -> None:
         """Read a page into `page`, without cookies or anything else that tells who asks."""

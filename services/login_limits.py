@@ -23,6 +23,7 @@ class LoginLimits:
     def __init__(self, app: BaseApp) -> None:
         self.app = app
         app.login_guard = self
+        rate_limits.lifted = not app.config.throttle
 
     async def open(self) -> None:
         """Do nothing: all of it is in the database."""
@@ -44,10 +45,19 @@ class LoginLimits:
             security_log.info("too many attempts for %r from %s", name, network)
             raise
 
-    async def admit_sign_up(self, handler: Any) -> Forgive:
-        """Count a new account; return what to call if it wasn't made. Raises TooMany."""
-        key = f"signup:{rate_limits.network(handler.request.remote_ip or '')}"
-        return await self.count(key, forgive=(key,))
+    async def admit_sign_up(self, handler: Any) -> Callable[..., Awaitable[None]]:
+        """Count a new account; return what to call then, with whether it was `made`.
+
+        If it wasn't, it counts as a wrong log-in does. Raises TooMany.
+        """
+        network = rate_limits.network(handler.request.remote_ip or "")
+        account, attempt = f"signup:{network}", f"address:{network}"
+        await self.count(account, attempt, forgive=())
+
+        async def settle(*, made: bool) -> None:
+            await self.app.write(rate_limits.give_back, attempt if made else account)
+
+        return settle
 
     async def count(self, *keys: str, forgive: tuple[str, ...]) -> Forgive:
         """Count under keys of `models.rate_limits`; return what gives those of `forgive` back."""

@@ -8,6 +8,7 @@ from models.clock import clock
 from models.database import SqliteStore
 
 T = TypeVar("T")
+KEYS_LIMIT = 10_000  # that are remembered: tokens that are none, too
 
 
 class LookupCache:
@@ -33,7 +34,7 @@ class LookupCache:
                 self.asked = True
                 asyncio.get_running_loop().call_soon(self.begin_turn)
                 now = self.store.commits(), int(clock.seconds())  # by which sessions end, too
-                if now != self.as_of:
+                if now != self.as_of or len(self.known) > KEYS_LIMIT:
                     self.known.clear()
                     self.as_of = now
             key = (unit, args)

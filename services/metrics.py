@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import traceback
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 
@@ -33,7 +33,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         histogram = partial(Histogram, registry=registry, buckets=BUCKETS)
-        self.requests = counter("requests", "answers", ["method", "status"])
+        self.requests = cache(counter("requests", "answers", ["method", "status"]).labels)
         self.events = counter("events", "logins and the like", ["kind", "result"])
         self.latency = histogram("request_seconds", "time from request line to response")
         self.loop_lag = histogram("loop_late_seconds", "lag of the event loop")
@@ -52,7 +52,7 @@ class Metrics:
     def count_request(self, handler: RequestHandler) -> None:
         request = handler.request
         method = str(request.method)
-        self.requests.labels(method if method in METHODS else "other", handler.get_status()).inc()
+        self.requests(method if method in METHODS else "other", handler.get_status()).inc()
         self.latency.observe(request.request_time())
 
     def count_event(self, kind: str, result: str) -> None:

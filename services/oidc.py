@@ -43,7 +43,6 @@ LOST = N_("This login wasn't started in this browser, or has expired. Please sta
 DECLINED = N_("{name} declined the login. You can try again, or log in with a password.")
 UNTRUSTED = N_("The response from {name} can't be trusted, so the login was refused.")
 UNREACHABLE = N_("{name} isn't responding. Try again in a moment, or log in with a password.")
-STALE = N_("To link your account to {name}, log out, log in again, and come back right away.")
 CLOSED = N_(
     "You don't have an account here yet, and sign-up is by invitation only. If you do have one, "
     "log in with its password, and link it to {name} on your account page."

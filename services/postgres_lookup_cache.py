@@ -10,7 +10,7 @@ from models.database import PreparedQuery, UnitResult
 from models.errors import NotFound
 from models.postgres import PostgresStore
 from services.bridge import ThreadBridge
-from services.lookup_cache import LookupCache
+from services.lookup_cache import KEYS_LIMIT, LookupCache
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class PostgresLookupCache(LookupCache):
     def find(self, keys: set[Any]) -> dict[Any, UnitResult]:
         """Return the outcome of each look-up; runs in the store's thread, one at a time."""
         now = (self.store.snapshot_id(), int(time.time()))  # sessions end by the second
-        if now != self.as_of:
+        if now != self.as_of or len(self.known) >= KEYS_LIMIT:
             self.known, self.as_of = {}, now
         found: dict[Any, UnitResult] = {}
         for key in keys:

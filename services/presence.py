@@ -71,10 +71,9 @@ class Presence:
     async def update(self) -> None:
         """Find who is where, tell the windows what has changed, and the other processes."""
         opened = {
-            (list_id, watcher.person.id)
+            (list_id, user)
             for list_id, watchers in self.app.hub.watchers.items()
-            for watcher, opens in watchers.items()
-            if opens
+            for user in {watcher.person.id for watcher, opens in watchers.items() if opens}
         }
         users = {user for _, user in opened}
         elsewhere: list[Place] = []
@@ -82,7 +81,10 @@ class Presence:
         with suppress(Unavailable):  # meanwhile the names are as they were
             self.names, elsewhere = await self.app.read(presence.visible, self.process, users)
         now = time.monotonic()
-        switched_off = {before[user] for user in users & before.keys() - self.names.keys()}
+        # Names of those who have switched it off, or have another one now.
+        gone = {before[user] for user in users & before.keys()} - {*self.names.values()}
+        if gone:
+            self.share_again()
         visible = {(list_id, user) for list_id, user in opened if user in self.names}
         here = [(list_id, self.names[user]) for list_id, user in visible]
         believed_since = now - presence.BELIEVED_FOR.total_seconds()
@@ -92,7 +94,7 @@ class Presence:
         self.seen = {
             place: at
             for place, at in self.seen.items()
-            if at > now - LINGER and place[1] not in switched_off
+            if at > now - LINGER and place[1] not in gone
         }
         self.tell_windows()
         self.share(visible)

@@ -1,9 +1,13 @@
 """Waits for news of one list: what event streams and long polls have in place of a socket."""
 
 import asyncio
+from typing import Any
 
+from models.errors import TooMany
 from models.tables import Person
-from services.hub import ALIVE, Hub, Message
+from services.hub import ALIVE, Message
+
+SLOT_WITHIN = 30  # seconds after which a long poll has ended
 
 
 class Subscriber:
@@ -12,15 +16,20 @@ class Subscriber:
     Without the key of a session, as for programs, its person doesn't have the list open.
     """
 
-    def __init__(self, hub: Hub, list_id: int, person: Person, key: str = "") -> None:
-        self.hub = hub
-        self.person = person
+    def __init__(self, handler: Any, list_id: int, key: str = "") -> None:
+        """Subscribe the person of a handler. Raises TooMany."""
+        self.hub = hub = handler.app.hub
+        self.person: Person = handler.current_user
+        self.address = handler.request.remote_ip
+        if handler.app.config.throttle and hub.is_full(self.person, self.address):
+            raise TooMany(SLOT_WITHIN)
         self.key = key
-        self.watched: set[int] = set()
+        self.watched: dict[int, int] = {}
         self.in_company = False
         self.came = asyncio.Event()
         self.news: dict[str, Message] = {}
         self.ended = False
+        hub.streams.add(self)
         hub.subscribe(self, list_id, opens=bool(key))
         hub.connect(self)
         if hub.closed:
@@ -56,3 +65,4 @@ class Subscriber:
         self.ended = True
         self.came.set()
         self.hub.disconnect(self)
+        self.hub.streams.discard(self)

@@ -1,14 +1,17 @@
 """Take the pictures in README.rst: the sample's shared list, light and dark, in a real browser.
 
-`make picture` runs this.
+`make picture` runs this. It draws the icon of phones, too, which can't be an SVG.
 """
 
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from checks.support.browser import launch
 from checks.support.servers import ROOT, Server
+
+ICONS = ROOT / "views/statics/icons"
 
 
 def take(folder: Path) -> None:
@@ -32,8 +35,17 @@ def take(folder: Path) -> None:
             page.hover(".todo-list > li:nth-child(3)")
             page.screenshot(path=folder / f"page-{scheme}.png")
             page.context.close()
+        draw_icon(browser)
         browser.close()
         server.stop()
+
+
+def draw_icon(browser: Any) -> None:
+    """Draw icon.svg without its round corners, which iOS cuts itself: they would be black there."""
+    icon = (ICONS / "icon.svg").read_text().replace(' rx="9"', "")
+    page = browser.new_page(viewport={"width": 180, "height": 180}, color_scheme="light")
+    page.set_content(f"<style>body {{ margin: 0 }} svg {{ display: block }}</style>{icon}")
+    page.screenshot(path=ICONS / "touch.png")
 
 
 if __name__ == "__main__":

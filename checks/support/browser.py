@@ -99,7 +99,7 @@ class Window:
         """Wait until the status line says so."""
         until(
             self.page,
-            "(text) => document.querySelector('.status').textContent.includes(text)",
+            "(text) => document.querySelector('.status')?.textContent.includes(text)",
             arg=text,
         )
 

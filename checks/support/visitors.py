@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
 import requests
@@ -19,6 +20,24 @@ class Row(NamedTuple):
     completed: bool
 
 
+class Jar(requests.cookies.RequestsCookieJar):
+    """The cookies of one instance, found by their names without its mark."""
+
+    def full(self, name: str) -> str:
+        """Return a cookie's name with the mark, or as it is if there is no such cookie."""
+        return next((each for each in self.keys() if each.rpartition("-")[0] == name), name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(self.full(str(name)))
+
+    def __getitem__(self, name: str) -> str:
+        return str(super().__getitem__(self.full(name)))
+
+    def set(self, name: str, value: Any, **kwargs: Any) -> Any:
+        """Set a cookie, that of this name if there is one."""
+        return super().set(self.full(name), value, **kwargs)
+
+
 class Visitor:
     """Someone with a browser without JavaScript: keeps cookies, sends forms, follows nothing."""
 
@@ -26,6 +45,7 @@ class Visitor:
         self.server = server
         self.name = f"{name}-{next(NUMBERS)}"
         self.http = requests.Session()
+        self.http.cookies = Jar()
         self.http.trust_env = False
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
@@ -71,6 +91,43 @@ def rows(page: str) -> list[Row]:
     return [Row(int(i), unescape(t), "completed" in c.split()) for i, c, t in found]
 
 
+class Form(HTMLParser):
+    """The form of a page that is sent to `action`: its `fields` as a browser would send them."""
+
+    def __init__(self, page: str, action: str) -> None:
+        super().__init__()
+        self.action = action
+        self.inside = False
+        self.fields: dict[str, str] = {}
+        self.name = ""  # of the textarea or the select that is open
+        self.feed(page)
+        self.fields.pop("_xsrf", None)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.inside = given.get("action") == self.action
+        elif not self.inside:
+            return
+        elif tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
+            self.fields[given["name"]] = given.get("value", "")
+        elif tag in ("textarea", "select"):
+            self.name = given["name"]
+            self.fields[self.name] = ""
+        elif "selected" in given and "value" in given:
+            self.fields[self.name] = given["value"]
+        self.chosen = tag == "textarea" or ("selected" in given and "value" not in given)
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.name and self.chosen:
+            self.fields[self.name] = data.removeprefix("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.chosen = False
+        if tag in ("textarea", "select"):
+            self.name = ""
+
+
 def bare(page: str) -> str:
     """Return a page without its token, which is masked again each time."""
     return re.sub(r'name="_xsrf" value="[^"]*"', "", page)
@@ -81,6 +138,15 @@ def alerts(page: str) -> list[str]:
     return [unescape(a) for a in re.findall(r'role="alert"[^>]*>(.*?)<', page)]
 
 
+def password_owner(page: str) -> str | None:
+    """Return whose password a form asks for, as a password manager finds it; None if it can't."""
+    forms = re.findall("<form.*?</form>", page, re.S)
+    (form,) = (each for each in forms if 'type="password"' in each)
+    fields = re.findall("<input [^>]*>", form.split('type="password"')[0])
+    named = [field for field in fields if 'autocomplete="username"' in field]
+    return unescape(named[-1].split('value="')[1].split('"')[0]) if named else None
+
+
 def version(visitor: Visitor) -> int:
     """Return the version of a visitor's list."""
     page = visitor.get(f"/lists/{visitor.list}").text
@@ -88,9 +154,11 @@ def version(visitor: Visitor) -> int:
 
 
 def join(owner: Visitor, other: Visitor, role: str = "editor") -> int:
-    """Share the owner's list with someone; return the status of the answer."""
+    """Share the owner's list with someone, who accepts; return the status of the owner's answer."""
     fields = {"username": other.name, "role": role}
-    return owner.post(f"/lists/{owner.list}/members", **fields).status_code
+    status = owner.post(f"/lists/{owner.list}/members", **fields).status_code
+    other.post(f"/lists/{owner.list}/accept")  # nothing happens for a member, or who isn't invited
+    return status
 
 
 def at(visitor: Visitor, server: Any) -> Visitor:

@@ -151,16 +151,17 @@ class ApiHandler(OpenHandler):
     def encode(self, value: dict[str, Any] | list[dict[str, Any]]) -> bytes:
         if isinstance(value, dict):
             return to_json(self.with_url(value)).encode()
-        return to_json([self.with_url(each) for each in value]).encode()
+        # One by one, as no other thread goes on while json encodes one value.
+        return f"[{','.join([to_json(self.with_url(each)) for each in value])}]".encode()
 
-    def send_json(self, body: bytes) -> None:
+    async def send_json(self, body: bytes) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(body)
+        await self.finish_large(body)
 
-    def send_created(self, thing: dict[str, Any], url: str = "") -> None:
+    async def send_created(self, thing: dict[str, Any], url: str = "") -> None:
         if url := self.with_url(thing).get("url") or url:
             self.set_header("Location", url)
-        self.send_json(self.encode(thing))
+        await self.send_json(self.encode(thing))
 
     def not_modified(self, version: object) -> bool:
         """Set the ETag; return True, and set 304, when the program has this version already."""
@@ -198,18 +199,18 @@ class ApiHandler(OpenHandler):
         """Return the cursor of the page after an object."""
         return urlsafe_b64encode(json.dumps([order, number]).encode()).decode()
 
-    def send_page(self, body: bytes, next_cursor: str) -> None:
+    async def send_page(self, body: bytes, next_cursor: str) -> None:
         """Answer with a page of a collection, and where the next one is, if there is one."""
         if next_cursor:
             self.set_next(f"limit={self.limit()}&cursor={next_cursor}")
-        self.send_json(body)
+        await self.send_json(body)
 
-    def send_slice(self, rows: list[dict[str, Any]]) -> None:
+    async def send_slice(self, rows: list[dict[str, Any]]) -> None:
         """Answer with a page of a short collection, of which all `rows` are at hand."""
         (_, begin), limit = self.cursor(), self.limit()
         end = begin + limit
         more = self.cursor_after(0, end) if rows[end:] else ""
-        self.send_page(self.encode(rows[begin:end]), more)
+        await self.send_page(self.encode(rows[begin:end]), more)
 
     def set_next(self, query: str) -> None:
         """Set the link to the next page (RFC 8288)."""
@@ -253,8 +254,9 @@ class MissingApiHandler(MissingHandler, ApiHandler):
     SUPPORTED_METHODS = MissingHandler.SUPPORTED_METHODS
 
 
-def list_object(access: lists.ListAccess) -> dict[str, Any]:
-    return {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
+def list_object(access: lists.ListAccess, *, invited: bool = False) -> dict[str, Any]:
+    shown = {name: getattr(access, name) for name in ("id", "name", "role", "version", "open")}
+    return shown | {"invited": invited}
 
 
 class OfListHandler(ApiHandler):

@@ -44,17 +44,17 @@ class ChangesHandler(OfListHandler):
         rows = rows[:limit]
         if rows and rows[-1][0] < access.version:
             self.set_next(f"limit={limit}&since={rows[-1][0]}")
-        self.send_json(f"[{','.join(text for _, text in rows)}]".encode())
+        await self.send_json(f"[{','.join(text for _, text in rows)}]".encode())
 
     async def stream(self, since: int) -> None:
         """Send changes as they come, until the program goes, or may not read them any more."""
         last = self.request.headers.get("Last-Event-ID", "")
         since = int(last) if re.fullmatch("[0-9]{1,15}", last) else since
-        subscriber = self.subscriber = Subscriber(self.app.hub, self.list_id, self.current_user)
+        subscriber = self.subscriber = Subscriber(self, self.list_id)
         changes = partial(api_resources.changes_since, self.current_user, self.list_id)
         try:
             access, rows = await self.app.read(changes, since, PAGE_LIMIT)
-            self.app.hub.know(access.id, access.version)
+            self.app.hub.know(subscriber, access.id, access.version)
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
             self.streaming = True

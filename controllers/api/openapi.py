@@ -102,7 +102,7 @@ class OpenApiHandler(ApiHandler):
     public = True
 
     async def get(self) -> None:
-        self.send_json(json.dumps(describe(self.base), indent=1).encode())
+        await self.send_json(json.dumps(describe(self.base), indent=1).encode())
 
 
 class GuideHandler(PageHandler):

@@ -44,7 +44,7 @@ class TodosHandler(OfListHandler):
         else:
             found = await self.app.read(draw)
         cursor_after, _, page = found.partition(b"\n")
-        self.send_page(page, cursor_after.decode())
+        await self.send_page(page, cursor_after.decode())
 
     def draw(self, list_id: int, cursor: tuple[float, int], limit: int) -> bytes:
         """Return the cursor of the next page, and after a line end this one as JSON."""
@@ -61,7 +61,7 @@ class TodosHandler(OfListHandler):
         if args and list_id != self.list_id:
             raise Invalid("list", "This isn't the list in the URL.")
         self.list_id = list_id
-        self.send_created(await self.commit(self.add, self.body))
+        await self.send_created(await self.commit(self.add, self.body))
 
     def add(self, todo: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
@@ -93,14 +93,14 @@ class TodoHandler(ApiHandler):
         """A todo"""
         version, thing = await self.app.read(self.current_state)
         if not self.not_modified(version):
-            self.send_json(self.encode(thing))
+            await self.send_json(self.encode(thing))
 
     @operation(200, "Todo", "title notes completed order")
     async def patch(self, todo_id: str) -> None:
         """Update a todo"""
         thing = await self.commit(todos.edit, self.current_user, int(todo_id), **self.body)
         self.set_header("ETag", f'"{thing["version"]}"')
-        self.send_json(self.encode(thing))
+        await self.send_json(self.encode(thing))
 
     @operation(204)
     async def delete(self, todo_id: str) -> None:

@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 
+from controllers.account import AccountPageHandler
 from controllers.api.base import ApiHandler, operation
 from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, ApiError, text
-from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
-from models import api_tokens, users
+from controllers.base import PageHandler, redisplay_if_invalid
+from models import accounts, api_tokens, users
 from models.clock import instant, moment
 from models.errors import Invalid
 from models.text import N_
 
+accounts.END_TOKENS[:] = [api_tokens.delete_all]
 DAYS = (7, 30, 90, 365)  # after which a token may expire
 OPTIONAL_INSTANT = {"type": ["string", "null"], "format": "date-time"}
 FIELDS |= {
@@ -34,7 +36,7 @@ class TokensHandler(ApiHandler):
     @operation(200, "[Token]")
     async def get(self) -> None:
         """My tokens, without their secrets"""
-        self.send_slice(await self.app.read(api_tokens.mine, self.current_user))
+        await self.send_slice(await self.app.read(api_tokens.mine, self.current_user))
 
     @operation(201, "NewToken", "username password name scope expires", "username password name")
     async def post(self) -> None:
@@ -46,7 +48,7 @@ class TokensHandler(ApiHandler):
         token = await self.app.write(
             api_tokens.create, person, **self.body, stored=self.verified_hash
         )
-        self.send_created(token, f"{self.base}/api/tokens/{token['id']}")
+        await self.send_created(token, f"{self.base}/api/tokens/{token['id']}")
 
 
 class TokenHandler(ApiHandler):
@@ -57,22 +59,28 @@ class TokenHandler(ApiHandler):
         self.app.hub.recheck_access(self.current_user)
 
 
-class TokensPageHandler(FormHandler):
+class TokensPageHandler(AccountPageHandler):
     async def show(self, token: str = "") -> None:
         """Draw them; `token` was just created and is shown this once."""
         rows = await self.app.read(api_tokens.mine, self.current_user)
-        self.render("api/tokens.html", rows=rows, made=token, days=DAYS)
+        values = {"made": token, "days": DAYS, "ask": not await self.recently_logged_in()}
+        self.render("api/tokens.html", rows=rows, **values)
 
     @redisplay_if_invalid
     async def post(self) -> None:
-        """Create a token. The answer is no redirect, as it alone shows the token."""
+        """Create a token. The answer is no redirect, as it alone shows the token.
+
+        What lasts longer than a session takes the password, as the session may be stolen.
+        """
         expires = self.field("expires")
         if expires in map(str, DAYS):
             expires = instant(moment() + timedelta(days=int(expires)))
         values = (self.field("name"), self.field("scope") or "write", expires or None)
         if self.field("op"):
             raise Invalid("name", "Tokens can't be resubmitted.")
-        token = await self.commit(api_tokens.create, self.current_user, *values)
+        await self.check_identity()
+        stored = self.verified_hash
+        token = await self.commit(api_tokens.create, self.current_user, *values, stored)
         self.set_status(201)
         await self.show(token["token"])
 

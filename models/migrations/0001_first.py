@@ -79,6 +79,7 @@ def up(migrator, db):
         role = CharField(6)
         position = DoubleField()
         last_read_message = BigIntegerField(default=0)
+        accepted = BooleanField(default=True)
 
     class Invite(Table):
         list = ForeignKeyField(List)
@@ -86,6 +87,15 @@ def up(migrator, db):
         hash = CharField(64, unique=True)
         role = CharField(6)
         expires = CharField(24)
+        ended = CharField(24, null=True)
+
+    class Invitation(Table):
+        list = ForeignKeyField(List, index=False)
+        user = ForeignKeyField(User)
+        inviter = ForeignKeyField(User, index=False)
+        role = CharField(6)
+        state = CharField(8)
+        link = BigIntegerField(null=True)
 
     class Presence(Table):
         process = CharField(32)
@@ -106,6 +116,7 @@ def up(migrator, db):
         added_by = ForeignKeyField(User, index=False, null=True)
         completed_by = ForeignKeyField(User, index=False, null=True)
         assigned_to = ForeignKeyField(User, index=False, null=True)
+        written_by = ForeignKeyField(User, index=False, null=True)
 
     class Message(Table):
         list = ForeignKeyField(List)
@@ -138,9 +149,18 @@ def up(migrator, db):
         user = ForeignKeyField(User, index=False)
         verb = CharField(20)
         kind = CharField(10)
+        title = TextField()
+        former = TextField(null=True)
+        touched = BigIntegerField()
         before = TextField()
         after = TextField()
         at = CharField(24)
+        origin = BigIntegerField(null=True)
+        origin_verb = CharField(20, null=True)
+
+    class Usage(Table):
+        user = ForeignKeyField(User, unique=True)
+        stored = BigIntegerField()
 
     class IdempotencyKey(Table):
         user = ForeignKeyField(User, index=False)
@@ -155,6 +175,7 @@ def up(migrator, db):
         cursor = BigIntegerField(default=0)
 
     Identity.add_index(Identity.issuer, Identity.subject, unique=True)
+    Invitation.add_index(Invitation.list, Invitation.user, Invitation.inviter, unique=True)
     Member.add_index(Member.list, Member.user, unique=True)
     Todo.add_index(Todo.list, Todo.position)
     ListLink.add_index(ListLink.link, ListLink.list, unique=True)

@@ -69,20 +69,14 @@ def open_file(path: Path, steps: Path = STEPS) -> IO[bytes]:
 def check_place(path: Path) -> None:
     """Raise StartupError where no database can be, or where it can't be written."""
     if not path.parent.is_dir():
-        raise StartupError(
-            f"No such folder {path.parent}: create it, or choose another --database."
-        )
+        raise StartupError(f"No such folder {path.parent}: create it, or change --database.")
     if path.is_dir():
         raise StartupError(f"{path} is a folder: set --database to the path of a file.")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise StartupError(
-            f"{path} isn't writable: give this user write access, to its folder too."
-        )
+        raise StartupError(f"{path} isn't writable: let this user write to it and its folder.")
     log = Path(f"{path}-wal")
     if not path.exists() and log.exists() and log.stat().st_size:
-        raise StartupError(
-            f"{log} belongs to a database that is missing: restore it, or move both."
-        )
+        raise StartupError(f"{log} is of a database that is missing: restore it, or move both.")
 
 
 def take_lock(path: Path) -> tuple[IO[bytes], bool]:
@@ -131,7 +125,7 @@ def verify(path: Path, newest: int) -> int:
     if damage != "ok":
         reason = " ".join(damage.split())
         raise StartupError(
-            f"{path} is damaged ({reason}): restore a backup, without the -wal and -shm beside it."
+            f"{path} is damaged ({reason}): restore a backup, without -wal and -shm."
         )
     if number > newest:
         raise StartupError(

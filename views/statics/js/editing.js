@@ -1,10 +1,10 @@
 // Renaming a todo in its row. Enter and leaving the field save, Escape and Cancel don't.
 
-import { $, ROW, act } from "./dom.js";
-import { clearError } from "./drafts.js";
+import { $, ROW, act, clearError } from "./dom.js";
+import { forget, placeOf } from "./storage.js";
 
-// As it was written, not as links show it.
-export const storedTitle = (row) => $("label span", row)?.title ?? $("label", row).textContent;
+// As it was written, not as links or a translation show it.
+export const storedTitle = (row) => row.dataset.title;
 export const saveRow = (row) => $(".editor", row).requestSubmit();
 
 export function openRow(row, text = storedTitle(row), focus = true) {
@@ -13,16 +13,18 @@ export function openRow(row, text = storedTitle(row), focus = true) {
   if (!row.matches(".editing")) row.prepend($("#open").content.cloneNode(true));
   row.classList.add("editing");
   $(".editor", row).setAttribute("action", `/todos/${row.dataset.id}`);
-  $(".more", row).href = `/todos/${row.dataset.id}`;
+  $(".more", row)?.setAttribute("href", `/todos/${row.dataset.id}`);
   const edit = $(".edit", row);
   edit.setAttribute("aria-labelledby", `w t-${row.dataset.id}`);
-  edit.value = text;
+  edit.value = text; // first, as it moves the caret to the end
+  edit.defaultValue = storedTitle(row);
   if (focus) edit.focus();
   return edit;
 }
 
 export function closeRow(row) {
   const inside = $(".editor", row).contains(document.activeElement);
+  forget(placeOf($(".edit", row)));
   row.classList.remove("editing"); // first: leaving the field saves only a row that is open
   $(".editor", row).remove();
   clearError();

@@ -3,8 +3,9 @@
 
 import { $, $$, list, messagesVisible, reader, shownVersion } from "./dom.js";
 import { catchUp, expectVersion, markStale, refresh, wanted } from "./refreshing.js";
-import { leave, retry, sending } from "./sending.js";
+import { LOGIN, leave, retry, sending } from "./sending.js";
 
+const SILENCE = 42_000; // ms after which a line is dead: it is said, 2 s later, within 45 s
 let connection;
 let number = 0; // of the connection: an older one is not listened to
 let failures = 0;
@@ -61,7 +62,7 @@ export function ignoreNews() {
 
 function lost(code) {
   ignoreNews();
-  if (code === 4401) return leave(); // the session has ended
+  if (code === 4401) return leave(LOGIN); // the session has ended
   failures = Date.now() - began > 10_000 ? 1 : failures + 1;
   document.body.dataset.live = "off";
   const most = failures < 9 ? 1_000 : 7_000; // each transport was tried
@@ -75,13 +76,13 @@ function receive({ type, version, people, list: other = list }) {
   retry();
   if (type === "titles") markStale();
   if (other !== list) type === "changed" && markStale();
-  else if (type === "gone") leave();
+  else if (type === "gone") refresh(); // which says so
   else if (people) others(people) !== $("#talk").dataset.here && markStale();
   else expectVersion(version ?? wanted);
   catchUp();
 }
 
-const others = (people) => people.filter((person) => person !== reader()).join();
+const others = (people) => people.filter((person) => person !== reader).join();
 
 function connectAgain() {
   failures = 0;
@@ -97,7 +98,7 @@ function start() {
   addEventListener("online", connectAgain);
   addEventListener("pageshow", ({ persisted }) => persisted && connect());
   addEventListener("pagehide", () => connection.close());
-  setInterval(() => Date.now() - heard > 45_000 && lost(), 5_000);
+  setInterval(() => Date.now() - heard > SILENCE && lost(), 1_000);
 }
 
 if (list) start();

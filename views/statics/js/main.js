@@ -2,12 +2,12 @@
 // still a form, sent in the background. Here is what becomes of each form, link and key; each
 // module beside this one is one behaviour.
 
-import { $, $$, MESSAGE, ROW, act, field, list } from "./dom.js";
+import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, words } from "./dom.js";
 import { closeRow, openRow, saveRow } from "./editing.js";
 import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
 import { moveRow } from "./order.js";
-import { enqueue, mustWait, unanswered, undo, whenSent } from "./sending.js";
+import { enqueue, isDelayed, mustWait, press, unanswered, whenSent } from "./sending.js";
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
 
@@ -15,14 +15,17 @@ document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
   if (form.method === "dialog") return;
   if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
-    if (!mustWait()) return ignoreNews();
+    // Logging out has the browser forget what it has stored.
+    const stays = form.matches(".bar form") && isDelayed() && !confirm(words.logout);
+    if (stays) return event.preventDefault();
+    if (!mustWait()) return ignoreNews(sessionStorage.setItem("sent", form.action));
     event.preventDefault();
     return whenSent(() => form.requestSubmit(button));
   }
   event.preventDefault();
   const row = (button ?? form).closest(ROW);
-  if (button?.matches(".undo") && unanswered()) undo();
-  else if (button?.closest(".menu")) saveAndMove(row, button.className);
+  if (button?.matches(".undo") && unanswered()) return; // pressed twice
+  if (button?.closest(".menu")) saveAndMove(row, button.className);
   else submit(form, button, row);
 });
 
@@ -34,7 +37,8 @@ function saveAndMove(row, where) {
 function submit(form, button, row) {
   const body = new URLSearchParams(new FormData(form, button));
   const address = button?.getAttribute("formaction") ?? form.getAttribute("action");
-  if (showOptimistically(form, button, row, body)) enqueue({ address, body, form, row });
+  const shown = showOptimistically(form, button, row, body);
+  if (shown) enqueue({ address, body, form, row, shown });
 }
 
 // Following a link waits, too.
@@ -53,9 +57,14 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
-  z: undo,
+  z: backOrForth,
+  Z: backOrForth, // with Shift, or Caps Lock
   "?": () => $("#keys")?.showModal(),
 };
+
+function backOrForth(row, { repeat, shiftKey }) {
+  if (!repeat) press(shiftKey ? ".redo" : ".undo:not(.redo)");
+}
 
 function step(row, by) {
   const rows = $$(ROW);
@@ -63,11 +72,29 @@ function step(row, by) {
   $(".toggle, label", next ?? row ?? document)?.focus();
 }
 
+const isTyping = ({ target }) => target.matches("input, textarea, select");
+
+// Where a layout has other letters than Latin, a key is the one of its place.
+function keyOf({ key, code, shiftKey }) {
+  if (!/^[^\p{ASCII}\p{Script=Latin}]$/u.test(key)) return key;
+  if (code === "Slash") return shiftKey ? "?" : "/";
+  const letter = code.replace("Key", "");
+  return shiftKey ? letter : letter.toLowerCase();
+}
+
+function ignoreKey(event) {
+  if (!isQuiet() || isTyping(event) || event.key === "Tab") return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+for (const name of ["keydown", "keyup"]) document.addEventListener(name, ignoreKey, true);
+
 document.addEventListener("keydown", (event) => {
-  if (event.isComposing) return; // these keys choose letters
-  const { key, target } = event;
+  if (event.isComposing || event.keyCode === 229) return; // it chooses letters, 229 in Safari
+  const { target } = event;
+  const key = keyOf(event);
   const row = target.closest(ROW);
-  const typing = target.matches("input, textarea, select");
+  const typing = isTyping(event);
   const arrow = { ArrowUp: "up", ArrowDown: "down" }[key];
   const sends = key === "Enter" && !event.shiftKey && target.matches(MESSAGE);
   if (sends && matchMedia("(hover: hover)").matches) target.form.requestSubmit();
@@ -75,7 +102,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "F2" && row && act && !typing) openRow(row);
   else if (arrow && event.altKey && row && act && !typing) moveRow(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row);
+  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row, event);
   else return;
   event.preventDefault();
 });
@@ -85,4 +112,10 @@ $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
 
+// The page that such a form leads to says what it did, if that was to a list.
+if ($("#status")) {
+  const sent = /\/(lists|todos|undo)\b/.test(sessionStorage.getItem("sent"));
+  if (sent && !$("[role=alert]")) $("#status").dataset.fresh = "";
+  sessionStorage.removeItem("sent");
+}
 if (field && list && location.search) history.replaceState(null, "", location.pathname);

@@ -4,7 +4,7 @@
 import { $, $$, ROW, field, keepFocus, make, pageAddress } from "./dom.js";
 import { closeRow, storedTitle } from "./editing.js";
 
-// Returns whether there is anything to send.
+// Returns whether there is anything to send: the row that shows it, or true.
 export function showOptimistically(form, button, row, body) {
   if (form.matches(".new, .say")) return showWritten(form);
   if (form.matches(".editor")) return showRenamed(row, body.get("title")?.trim());
@@ -22,7 +22,7 @@ export function showOptimistically(form, button, row, body) {
     hide($$(`${ROW}.completed`));
     keepFocus(() => (button.hidden = true));
   }
-  return true;
+  return row ?? true;
 }
 
 function showWritten(form) {
@@ -31,24 +31,25 @@ function showWritten(form) {
   input.value = "";
   input.focus();
   const rows = $(form.matches(".say") ? ".messages" : ".todo-list");
-  if (text && !pageAddress().endsWith("/completed")) addRow(rows, text);
-  return Boolean(text);
+  return text && (addRow(rows, text) ?? true);
 }
 
-function addRow(rows, text) {
+export function addRow(rows, text) {
+  if (pageAddress().endsWith("/completed")) return;
   const row = rows.appendChild(make("li", { inert: true }));
   row.append(make("label", { dir: "auto", textContent: text }));
   if (rows.matches(".todo-list")) $(".main").hidden = false;
   $(".empty")?.remove();
   row.scrollIntoView({ block: "nearest" });
+  return row;
 }
 
 function showRenamed(row, title) {
   const before = storedTitle(row);
   closeRow(row);
   if (!title) hide([row]);
-  else if (title !== before) $("label", row).textContent = title;
-  return title !== before;
+  else if (title !== before) $("label", row).textContent = row.dataset.title = title;
+  return title !== before && row;
 }
 
 function complete(rows, completed) {

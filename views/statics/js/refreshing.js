@@ -1,10 +1,12 @@
 // Shows what the server answered: the page without its frame, after a form or when it is asked for
 // again because of news; or why something was refused. What the server drew is always right.
 
-import { $, $$, act, keepFocus, list, pageAddress, parse, patch, shownVersion } from "./dom.js";
-import { keepText, showError } from "./drafts.js";
+import { $, $$, field, keepFocus, list, pageAddress, parse, patch, showError } from "./dom.js";
+import { ROW, shownVersion, words } from "./dom.js";
+import { keepText, showKept, typedTexts } from "./drafts.js";
 import { openRow } from "./editing.js";
 import * as queue from "./sending.js";
+import { forget, keep, keepTyped, placeOf } from "./storage.js";
 
 export let wanted = 0; // the version that the list has by now
 let stale = false; // what is around it: other lists, who is here
@@ -24,10 +26,12 @@ export function catchUp() {
 }
 
 export async function refresh() {
+  if (!$("[data-version]")) return; // no list, or not any more
   const before = queue.enqueued;
   stale = false;
   const answer = await queue.request({ address: pageAddress() }, etag && { "If-None-Match": etag });
   stale ||= !answer;
+  if (answer?.status === 404) showGone(answer);
   if (answer?.ok && !queue.unanswered() && queue.enqueued === before) show(answer);
 }
 
@@ -35,20 +39,46 @@ function show(answer) {
   const fresh = parse(answer.html);
   const status = $("#status", fresh);
   const before = $("#status");
-  if (status?.dataset.role !== before.dataset.role) return queue.leave(); // or no log-in
+  if ($("[name=password]", fresh)) return queue.leave(queue.LOGIN);
+  if (!before?.dataset.role) return; // not the page of a list
+  if (status?.dataset.role !== before.dataset.role) return queue.leave();
   if ($(".dragged")) return; // who drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
-  const draft = open && !fresh.getElementById(open.id) ? $(".edit", open).value : "";
+  const edit = open && !fresh.getElementById(open.id) && $(".edit", open);
+  const typing = edit && edit === document.activeElement;
+  if (edit) open.classList.remove("editing"); // or leaving the field would save it
   const news = status.textContent !== before.textContent;
   if (news || "fresh" in before.dataset) status.dataset.fresh = "";
   keepFocus(() => patchParts(fresh));
-  if (draft) showError(act.dataset.gone, keepText(draft));
+  for (const row of $$(ROW)) row.acted = false;
+  if (edit) giveBack(edit, typing);
   // It hides itself after a while.
   if (news) for (const animation of $(".said")?.getAnimations() ?? []) animation.play();
   wanted = Math.max(wanted, shownVersion());
   showName();
   showTimes();
+}
+
+// What was typed into a row that is gone.
+function giveBack(edit, typing) {
+  forget(placeOf(edit));
+  if ([edit.defaultValue, ""].includes(edit.value)) return;
+  const place = keepText(edit.value);
+  showError(words.gone, place);
+  if (typing) place.focus();
+}
+
+// The list is gone, or its reader was removed: why, and what was being typed.
+function showGone(answer) {
+  const page = parse(answer.html);
+  const texts = typedTexts();
+  $("[role=alert]", page).textContent = words.gone;
+  $(".editing")?.classList.remove("editing"); // or leaving its field would save it
+  $("aside")?.remove();
+  $("main").replaceWith($("main", page));
+  showKept(words.gone, texts);
+  document.title = $("title", page).textContent;
 }
 
 function patchParts(fresh) {
@@ -82,20 +112,31 @@ function showTimes() {
 
 // What was typed goes back into its field, with the reason.
 async function showRefused(action, answer) {
-  const { form, row } = action;
-  const page = parse(answer.html);
-  const login = $("#login", page);
+  const { form, row, address, key } = action;
+  const page = parse(answer?.html ?? "");
   queue.whenSent(null);
-  if (login) return queue.leave(login.getAttribute("href"), row ? null : action);
+  if ($("#login", page)) return queue.leave(queue.LOGIN); // it is sent after that
   etag = ""; // what is shown is not what the server drew
   await refresh();
-  let reason = $("[role=alert]", page)?.textContent || act.dataset.failed;
-  if (answer.status === 404) reason = act.dataset.gone;
-  const open = form.matches(".editor") && row.isConnected;
+  if (queue.left) return; // somebody else is logged in by now: its writer's next page sends it
+  let reason = $("[role=alert]", page)?.textContent || words.failed;
+  if (answer?.status === 404) reason = words.gone;
+  if (!answer) reason = words.old;
+  const open = /^\/todos\/\d+$/.test(address) && row?.isConnected;
   const busy = document.activeElement.matches("input, textarea");
   const text = queue.typedText(action);
-  const wrong = open ? openRow(row, text, !busy) : keepText(text, form);
-  showError(reason, wrong, open && row);
+  const name = ["text", "lines"].find((each) => action.body.has(each)) ?? "title";
+  const here = form ?? $(`form[action="${address}"][data-live]`);
+  if (field?.isConnected && (open || here)) {
+    const wrong = open ? openRow(row, text, false) : keepText(text, here);
+    showError(reason, wrong, open && row);
+    if (wrong) keepTyped(wrong);
+    if (!busy) wrong?.focus();
+  } else {
+    if (text) keep(["text", address, name], { text, base: "" }); // for the page that has a field
+    showKept(reason, text ? [text] : []);
+  }
+  forget(key);
 }
 
 showTimes();

@@ -1,34 +1,52 @@
 // Sends forms in the background: one after the other, in the order of typing, each again until
-// there is an answer. What that means is for who handles answers.
+// there is an answer. What that means is for who handles answers. The browser keeps what waits, so
+// that any later page of the same person sends it; two windows may, as its `op` makes it once.
 
-import { $, act, make, messagesVisible } from "./dom.js";
-import { clearError, storeTexts } from "./drafts.js";
+import { $, clearError, make, messagesVisible, pageAddress, parse, rowAt, words } from "./dom.js";
+import { addRow } from "./optimistic.js";
+import { forget, keep, keepAtOnce, placeOf, read, user } from "./storage.js";
 
-const queue = []; // not answered yet: {address, body, form, row}
+const queue = []; // not answered yet: {key, address, body, form, row, shown; values, kept}
 export let sending = false;
+export let left = false; // for another page
 export let enqueued = 0; // how many until now, to know an answer that is older than the last
-let offline = false; // there was no answer, and the first of the queue is tried again
+let delayed = false; // there was no answer, and the first of the queue is tried again
+let reason = ""; // what the server said of that, if it did
 let afterwards = null; // to do when all is sent: follow a link, submit another form, undo
 let endPause; // before the next try
 let handlers; // {accepted(answer), refused(action, answer), idle()}
+let last = 0; // when the last was enqueued: ms, each another
 
+const DAY = 86_400_000; // ms for which the server knows an `op`
+export const LOGIN = `/login?ended=1&next=${encodeURIComponent(pageAddress())}`;
 export const handleAnswers = (given) => (handlers = given);
 export const unanswered = () => queue.length;
-export const mustWait = () => queue.length > 0 && !offline;
+export const isDelayed = () => delayed && queue.length > 0;
+export const mustWait = () => queue.length > 0 && !delayed;
 export const whenSent = (action) => (afterwards = action);
 export const retry = () => endPause?.();
 export const typedText = ({ body }) =>
   body.get("title") || body.get("lines") || body.get("text") || "";
+const isKept = () => queue.every(({ kept }) => kept ?? true); // all that is stored by now
 const isUndo = ({ address }) => address === "/undo";
 
 export function enqueue(action) {
   // Whatever happens to the answer, what has one `op` is done once.
+  const { address, body, form, row } = action;
   const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
-  action.body.set("op", bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(""));
-  if (!offline && !isUndo(action) && !action.body.has("text")) $(".said")?.remove(); // it's older
+  body.set("op", bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+  last = Math.max(Date.now(), last + 1);
+  action.key = ["action", last, body.get("op")];
+  const fields = [...body].filter(([name]) => !["_xsrf", "back"].includes(name));
+  action.values = { address, body: String(new URLSearchParams(fields)) };
+  keep(action.key, action.values, "strict").then((key) => tell((action.kept = Boolean(key))));
+  for (const place of form.elements) if (place.matches(".new-todo, textarea")) forget(placeOf(place));
+  if (row) row.acted = true;
+  if (!delayed && !isUndo(action) && !body.has("text")) $(".said")?.remove(); // it's older
   clearError();
   enqueued += 1;
   queue.push(action);
+  tell();
   if (!sending) send();
 }
 
@@ -38,12 +56,16 @@ async function send() {
     const answer = await request(queue[0]);
     if (answer) {
       pause = 125;
-      offline = false;
       const action = queue.shift();
+      if (answer.ok) forget(action.key);
+      tell();
       if (!answer.ok) await handlers.refused(action, answer);
       else if (!queue.length) handlers.accepted(answer); // else it is older than what is shown
+      delayed &&= queue.length > 0;
     } else {
-      showOffline();
+      delayed = true;
+      afterwards = null;
+      tell();
       await new Promise((go) => setTimeout((endPause = go), pause * (0.5 + Math.random())));
     }
   }
@@ -53,51 +75,84 @@ async function send() {
   next();
 }
 
-function showOffline() {
-  const said = make("p", { className: "said", textContent: act.dataset.offline });
-  if (!offline) $("#status").replaceChildren(said);
-  $("#status").dataset.fresh = "";
-  offline = true;
-  afterwards = null;
+// How many changes wait, and why; and which they are.
+function tell() {
+  if (!delayed) return;
+  const count = (queue.length === 1 ? words.one : words.many).replace("%(count)d", queue.length);
+  const text = [reason || words.offline, count, isKept() ? "" : words.unkept].join(" ").trim();
+  const status = $("#status") ?? make("div", { id: "status", className: "status", role: "status" });
+  if (!status.isConnected) $("main").prepend(status);
+  status.dataset.fresh = "";
+  const said = make("p", { className: "said waits", textContent: text });
+  if (queue.length) status.replaceChildren(said);
+  else if (!status.dataset.role) status.replaceChildren(); // not a list's, which the server draws
+  for (const { shown } of queue) if (shown?.dataset) shown.dataset.waiting = words.sign;
 }
 
 // The answer with its text, or nothing for the moment.
 export async function request({ address, body }, headers) {
   const seen = messagesVisible() && { "X-Seen": "1" };
+  reason = "";
   try {
     const answer = await fetch(address, {
       method: body ? "POST" : "GET",
       body,
-      headers: { "X-Fragment": "rows", ...seen, ...headers },
+      headers: { "X-Fragment": "rows", "X-User": user, ...seen, ...headers },
       signal: AbortSignal.timeout(10_000),
     });
     answer.html = await answer.text();
-    return [429, 502, 503, 504].includes(answer.status) ? null : answer;
+    if (![429, 502, 503, 504].includes(answer.status)) return answer;
+    reason = $("[role=alert]", parse(answer.html))?.textContent ?? "";
   } catch {
-    return null;
+    // No answer, or not all of it.
   }
+  return null;
 }
 
-// What was done last has a name when it is answered.
-export function undo() {
-  if (!queue.length) $(".undo")?.click();
-  else if (!queue.some(isUndo)) afterwards = undo;
+// Presses Undo or Redo. What was done last, or undone, has its button when it is answered.
+export function press(button) {
+  const before = afterwards;
+  if (!queue.length) $(button)?.click();
+  else afterwards = () => (before?.(), press(button));
 }
 
-// Goes to another page, or reloads this one. What was typed is kept, also in a refused action.
-export function leave(href, refused) {
-  const all = refused ? [refused, ...queue] : queue;
-  const texts = (has) => all.filter(({ body }) => body.has("text") === has).map(typedText);
-  storeTexts(texts(false), texts(true));
+// Goes to another page, or reloads this one. What waits and what was typed is kept for that.
+export function leave(href) {
+  left = true;
   queue.length = 0;
   href ? location.assign(href) : location.reload();
+}
+
+// Goes on with what an earlier page of the same person has left. What may have been done so long
+// ago that the server has forgotten it isn't sent again: its text is for its writer to check.
+async function takeUp() {
+  const left = (await read("action")).filter(({ key }) => !queue.some((each) => each.key[2] === key[2]));
+  const before = [];
+  for (const { key, address, body } of left) {
+    const row = rowAt(address);
+    const action = { key, address, body: new URLSearchParams(body), form: null, row };
+    if (key[1] < Date.now() - DAY && typedText(action)) {
+      handlers.refused(action, null);
+      continue;
+    }
+    action.body.set("_xsrf", $("[name=_xsrf]").value);
+    action.body.set("back", pageAddress());
+    const title = action.body.get("title");
+    const adds = title && $(`.new[action="${address}"]`);
+    action.shown = adds ? addRow($(".todo-list"), title) : row;
+    before.push(action);
+  }
+  queue.splice(sending ? 1 : 0, 0, ...before); // before what this page has enqueued
+  if (queue.length && !sending) send();
 }
 
 document.addEventListener("input", () => (afterwards = null));
 
 // What still waits when the page is left is sent by the browser on its own.
-addEventListener("beforeunload", (event) => (offline || queue[1]) && event.preventDefault());
+addEventListener("beforeunload", (event) => isKept() || event.preventDefault());
 addEventListener("pagehide", () => {
-  const options = { method: "POST", keepalive: true, redirect: "manual" };
+  const options = { method: "POST", keepalive: true, redirect: "manual", headers: { "X-User": user } };
+  for (const { key, values, kept } of queue) if (values && !kept) keepAtOnce(key, values);
   for (const { address, body } of queue) fetch(address, { ...options, body }).catch(() => {});
 });
+takeUp();
