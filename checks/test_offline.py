@@ -78,8 +78,8 @@ def test_what_waits_is_sent_later(
     window.write("milk", "bread")
     window.page.click(f"{window.row(1)} .toggle")
     window.said("No connection. 3 changes wait to be sent.")
-    signs = [r.get_attribute("data-waiting") for r in window.page.locator(".todo-list > li").all()]
-    assert signs == ["Waiting to be sent"] * 3
+    signs = "document.querySelectorAll('[data-waiting=\"Waiting to be sent\"]').length === 3"
+    until(window.page, signs)  # which they have when they are stored
     window.page.fill(".new-todo", "half a thou")
     window.page.evaluate("new Promise((go) => requestIdleCallback(go))")
     way(window, tmp_path / "profile")

@@ -86,7 +86,8 @@ function tell() {
   const said = make("p", { className: "said waits", textContent: text });
   if (queue.length) status.replaceChildren(said);
   else if (!status.dataset.role) status.replaceChildren(); // not a list's, which the server draws
-  for (const { shown } of queue) if (shown?.dataset) shown.dataset.waiting = words.sign;
+  const stored = queue.filter(({ shown, kept }) => shown?.dataset && kept !== undefined);
+  for (const { shown } of stored) shown.dataset.waiting = words.sign;
 }
 
 // The answer with its text, or nothing for the moment.
@@ -130,7 +131,7 @@ async function takeUp() {
   const before = [];
   for (const { key, address, body } of left) {
     const row = rowAt(address);
-    const action = { key, address, body: new URLSearchParams(body), form: null, row };
+    const action = { key, address, body: new URLSearchParams(body), form: null, row, kept: true };
     if (key[1] < Date.now() - DAY && typedText(action)) {
       handlers.refused(action, null);
       continue;
