@@ -814,7 +814,7 @@ class AddressesTest(Tour):
         self.assertEqual(self.ann.post("/nothing").status_code, 404)
 
     def test_error_pages_keep_the_navigation(self) -> None:
-        """Of whoever it is; a forged form is refused before that is known, but leads on as well."""
+        """For members and strangers; a forged form is refused before that is known."""
         nobody = self.nobody.get("/nothing").text
         self.assertNotIn("/logout", nobody)
         self.assertNotIn('href="/lists"', nobody)
