@@ -267,16 +267,32 @@ def test_the_page_is_light(browser: Any, twenty: Visitor) -> None:
     page.context.close()
 
 
+OBSERVE = """
+window.shifts = 0; window.long = [];
+const seen = (kind, note) => new PerformanceObserver((list) =>
+  list.getEntries().forEach(note)).observe({ type: kind, buffered: true });
+seen("layout-shift", (e) => { if (!e.hadRecentInput) window.shifts += e.value });
+seen("longtask", (e) => window.long.push(e.duration));
+"""
+
+
+def test_nothing_jumps_on_a_slow_network(browser: Any, twenty: Visitor) -> None:
+    """What comes last is shown last: the page is drawn in pieces as it arrives."""
+    context = browser.new_context(viewport={"width": 800, "height": 700})
+    context.add_init_script(OBSERVE)
+    page = Window(context, twenty).page
+    network = context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": 8_000, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", slow)
+    page.reload()
+    assert page.evaluate("window.shifts") <= 0.02
+    context.close()
+
+
 def test_the_page_is_calm(browser: Any, twenty: Visitor) -> None:
     """Nothing jumps, while loading and while working; no task is long; few nodes a row."""
     context = browser.new_context(viewport={"width": 800, "height": 700})
-    context.add_init_script(
-        "window.shifts = 0; window.long = [];"
-        "const seen = (kind, note) => new PerformanceObserver((list) =>"
-        " list.getEntries().forEach(note)).observe({ type: kind, buffered: true });"
-        "seen('layout-shift', (e) => { if (!e.hadRecentInput) window.shifts += e.value });"
-        "seen('longtask', (e) => window.long.push(e.duration));"
-    )
+    context.add_init_script(OBSERVE)
     window = Window(context, twenty)
     page = window.page
     for number in (2, 4):

@@ -102,13 +102,13 @@ def test_filters_are_addresses(window: Window) -> None:
     window.shows("milk", "bread")
     page.click(f"{window.row(1)} .toggle")
     with window.leaving():
-        page.click("text=Active")
+        page.click(".filters >> text=Active")
     assert page.url.endswith("/active") and page.evaluate(PRESENT) == ["bread"]
     page.click(f"{window.row(1)} .toggle")
     until(page, f"{PRESENT}.length === 0")
     assert "All done." in page.inner_text("main")
     with window.leaving():
-        page.click("text=Completed")
+        page.click(".filters >> text=Completed")
     assert page.evaluate(PRESENT) == ["✓milk", "✓bread"]
     window.write("honey")
     until(page, "document.querySelector('.todo-count').textContent === '1 item left'")
