@@ -97,6 +97,32 @@ def test_what_waits_is_sent_later(
     until(window.page, "document.querySelector('.new-todo').value === 'half a thou'")
 
 
+COUNT_LAST_WORDS = """
+const { fetch } = window;
+window.fetch = (address, options) => {
+  if (options?.keepalive) localStorage.last = Number(localStorage.last ?? 0) + 1;
+  return fetch(address, options);
+};
+"""
+
+
+def test_a_page_that_goes_sends_the_first(browser: Any, ann: Visitor) -> None:
+    """Several would overtake each other on their way; the next page sends the rest, in order."""
+    context = browser.new_context()
+    context.add_init_script(COUNT_LAST_WORDS)
+    window = Window(context, ann)
+    live(window)
+    context.set_offline(True)
+    window.write("milk", "bread", "honey")
+    window.said("3 changes wait")
+    window.page.close()
+    context.set_offline(False)
+    window = Window(context, ann)
+    window.shows("milk", "bread", "honey")
+    assert window.page.evaluate("localStorage.last") == "1"
+    context.close()
+
+
 def refuse(route: Any) -> None:
     """Let nothing be sent."""
     route.abort() if route.request.method == "POST" else route.continue_()
@@ -258,6 +284,19 @@ def test_logging_out(browser: Any, ann: Visitor) -> None:
     window.close()
 
 
+# A page that is closed takes with it what the browser has not stored.
+SLOW_STORAGE = """
+const open = indexedDB.open.bind(indexedDB);
+indexedDB.open = (...given) => {
+  const asked = {}, real = open(...given);
+  const call = (name) => Object.assign(asked, { result: real.result })[name]();
+  real.onupgradeneeded = () => call("onupgradeneeded");
+  real.onsuccess = () => setTimeout(call, 300, "onsuccess");
+  return asked;
+};
+"""
+
+
 def test_half_typed_text_of_every_kind(browser: Any, ann: Visitor, cy: Visitor) -> None:
     """Titles, notes, lines, messages: back when the tab was closed, not when they were saved."""
     ann.add("tea")
@@ -270,6 +309,7 @@ def test_half_typed_text_of_every_kind(browser: Any, ann: Visitor, cy: Visitor) 
         (f"/todos/{todo}", "#notes", "two bags"),
     ]
     context = browser.new_context()
+    context.add_init_script(SLOW_STORAGE)
     for path, selector, text in places:
         window = Window(context, ann)
         page = window.page

@@ -4,9 +4,9 @@
 
 import { $, clearError, make, messagesVisible, pageAddress, parse, rowAt, words } from "./dom.js";
 import { addRow } from "./optimistic.js";
-import { forget, keep, keepAtOnce, placeOf, read, user } from "./storage.js";
+import { forget, keep, placeOf, read, user } from "./storage.js";
 
-const queue = []; // not answered yet: {key, address, body, form, row, shown; values, kept}
+const queue = []; // not answered yet: {key, address, body, form, row, shown, added, kept}
 export let sending = false;
 export let left = false; // for another page
 export let enqueued = 0; // how many until now, to know an answer that is older than the last
@@ -38,8 +38,8 @@ export function enqueue(action) {
   last = Math.max(Date.now(), last + 1);
   action.key = ["action", last, body.get("op")];
   const fields = [...body].filter(([name]) => !["_xsrf", "back"].includes(name));
-  action.values = { address, body: String(new URLSearchParams(fields)) };
-  keep(action.key, action.values, "strict").then((key) => tell((action.kept = Boolean(key))));
+  const values = { address, body: String(new URLSearchParams(fields)) };
+  keep(action.key, values, "strict").then((key) => tell((action.kept = Boolean(key))));
   for (const place of form.elements) if (place.matches(".new-todo, textarea")) forget(placeOf(place));
   if (row) row.acted = true;
   if (!delayed && !isUndo(action) && !body.has("text")) $(".said")?.remove(); // it's older
@@ -65,6 +65,7 @@ async function send() {
     } else {
       delayed = true;
       afterwards = null;
+      for (const action of queue) if (action.added) action.shown ??= addRow($(".todo-list"), action.added);
       tell();
       await new Promise((go) => setTimeout((endPause = go), pause * (0.5 + Math.random())));
     }
@@ -138,9 +139,9 @@ async function takeUp() {
     }
     action.body.set("_xsrf", $("[name=_xsrf]").value);
     action.body.set("back", pageAddress());
-    const title = action.body.get("title");
-    const adds = title && $(`.new[action="${address}"]`);
-    action.shown = adds ? addRow($(".todo-list"), title) : row;
+    // A row is added only when there is no answer: the server may have had it before this page.
+    if ($(`.new[action="${address}"]`)) action.added = action.body.get("title");
+    else action.shown = row;
     before.push(action);
   }
   queue.splice(sending ? 1 : 0, 0, ...before); // before what this page has enqueued
@@ -149,11 +150,11 @@ async function takeUp() {
 
 document.addEventListener("input", () => (afterwards = null));
 
-// What still waits when the page is left is sent by the browser on its own.
+// When the page is left, the browser sends the first on its own. Not all: they would overtake each
+// other. Any later page sends the rest.
 addEventListener("beforeunload", (event) => isKept() || event.preventDefault());
 addEventListener("pagehide", () => {
   const options = { method: "POST", keepalive: true, redirect: "manual", headers: { "X-User": user } };
-  for (const { key, values, kept } of queue) if (values && !kept) keepAtOnce(key, values);
-  for (const { address, body } of queue) fetch(address, { ...options, body }).catch(() => {});
+  for (const { address, body } of queue.slice(0, 1)) fetch(address, { ...options, body }).catch(() => {});
 });
 takeUp();

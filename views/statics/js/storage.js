@@ -36,27 +36,39 @@ async function run(mode, work, durability = "relaxed") {
   }
 }
 
-// A key is ["action", ms, op] or ["text", address, name], in the order in which it is read.
-export const keep = (key, values, durability) =>
-  run("readwrite", (store) => store.put({ ...values, key: [user, ...key], at: Date.now() }), durability);
-export const forget = (key) => run("readwrite", (store) => store.delete([user, ...key]));
+// What is still being written, or removed (no values), by its key: leaving the page would end that.
+const unfinished = new Map(); // [key, values]
 
-// Leaving the page ends what is still being written: this is done at once, but reaches the disk
-// only after seconds.
+async function write(key, values, durability) {
+  const name = key.join(" ");
+  const entry = [key, values];
+  unfinished.set(name, entry);
+  const full = [user, ...key];
+  const work = (store) => (values ? store.put({ ...values, key: full, at: Date.now() }) : store.delete(full));
+  const done = (await run("readwrite", work, durability)) || !values;
+  if (done && unfinished.get(name) === entry) unfinished.delete(name);
+  return done;
+}
+
+// A key is ["action", ms, op] or ["text", address, name], in the order in which it is read.
+export const keep = (key, values, durability) => write(key, values, durability);
+export const forget = (key) => write(key);
+
+// So it goes to localStorage, at once; the next page takes it from there.
 const LATE = `late ${user} `;
-export function keepAtOnce(key, values) {
+addEventListener("pagehide", () => {
   try {
-    localStorage.setItem(LATE + key[2], JSON.stringify([key, values]));
+    for (const [name, entry] of user ? unfinished : []) localStorage.setItem(LATE + name, JSON.stringify(entry));
   } catch {
     // It is full, or forbidden.
   }
-}
+});
 
 async function takeLate() {
   try {
     for (const name of Object.keys(localStorage).filter((each) => each.startsWith(LATE))) {
       const [key, values] = JSON.parse(localStorage[name]);
-      if (await keep(key, values, "strict")) localStorage.removeItem(name);
+      if (await write(key, values, "strict")) localStorage.removeItem(name);
     }
   } catch {
     // It is forbidden.
