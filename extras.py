@@ -10,6 +10,7 @@ import models.account_closing
 import models.accounts
 import models.addresses
 import models.cleanup
+import models.due
 import models.history
 import models.idempotency
 import models.invitations
@@ -22,6 +23,7 @@ import models.password_resets
 import models.presence
 import models.quota
 import models.rate_limits
+import models.recurrence
 import models.sqlite_to_postgres
 import models.todo_page
 import models.todos
@@ -52,6 +54,9 @@ lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.addresses.TITLES[:] = [models.links.known]
+models.todos.FIELDS |= models.due.FIELDS
+models.todos.FIELDS |= models.recurrence.FIELDS
+models.todos.RULES[:] = [models.recurrence.begin, models.due.settle, models.recurrence.settle]
 ERROR_STATUS[models.todo_page.EditConflict] = 409
 models.members.ASK[:] = [models.invitations.ask]
 models.members.END[:] = [models.invitations.end]
@@ -68,7 +73,14 @@ models.lists.AFTER_CHANGE[:] = [models.quota.charge]
 models.quota.TEXTS[:] = [models.messages.Message.text]
 models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
-for extra in [models.invitations, models.invites, models.messages, models.usernames]:
+for extra in [
+    models.due,
+    models.invitations,
+    models.invites,
+    models.messages,
+    models.recurrence,
+    models.usernames,
+]:
     models.history.SENTENCES |= extra.SENTENCES
 models.usernames.AFTER[:] = [models.rate_limits.delete_of]
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.delete_of]

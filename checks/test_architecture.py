@@ -85,7 +85,7 @@ EXTRAS = {
         },
     ),
     "backups": Extra(files=("services/backups.py",)),
-    "dates": Extra(files=("models/dates.py",)),
+    "dates": Extra(files=("models/dates.py", "models/due.py")),
     "files": Extra(
         files=(
             "controllers/files.py",
@@ -188,8 +188,8 @@ EXTRAS = {
     ),
     "quota": Extra(files=("models/quota.py",)),
     "recurrence": Extra(
-        files=("models/repeats.py", "models/repeat_words.py"),
-        lines=530,  # whatever RFC 5545 allows is checked, bounded, asked for and said
+        files=("models/repeats.py", "models/repeat_words.py", "models/recurrence.py"),
+        lines=620,  # whatever RFC 5545 allows is checked, bounded, asked for, said and done
         needs={"dates": "a repeat begins on the day a todo is due"},
     ),
     "redis": Extra(files=("services/redis_pubsub.py",)),

@@ -712,7 +712,7 @@ def test_preferences(database: Database) -> None:
         switches = {"shortcuts": shortcuts, "presence": not shortcuts, "delay_messages": shortcuts}
         database.do(partial(accounts.prefer, database.ann, language, **switches))
         person = sessions.session_for(key, database.lookup).person
-        assert person[2:] == (language or None, shortcuts, not shortcuts, shortcuts)
+        assert person[2:6] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
         database.do(accounts.prefer, database.ann, "tlh")
 

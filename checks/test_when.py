@@ -1,0 +1,243 @@
+"""When todos are due and how they repeat: what is stored, told in history and taken back."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app  # noqa: F401  which fills what extras add
+from checks.support.database import Database
+from checks.support.servers import CLUSTERS
+from models import due, history, lists, recurrence, todos
+from models.database import db
+from models.errors import Invalid
+from models.tables import Change, Todo
+
+pytestmark = pytest.mark.engine
+COLUMNS = [getattr(Todo, name) for name in todos.DATED]
+LISBON, TOKYO = "Europe/Lisbon", "Asia/Tokyo"
+
+
+class When(Database):
+    """A database in which Ann, who lives in Lisbon, has one todo; and it is a day of choice."""
+
+    def __init__(self, path: Path, patch: pytest.MonkeyPatch) -> None:
+        super().__init__(path)
+        self.patch = patch
+        self.ann = self.ann._replace(timezone=LISBON)
+        (self.todo,) = self.add("water the plants")
+        self.be("2026-12-01T12:00:00")
+
+    def be(self, now: str) -> None:
+        """Let it be an instant in UTC."""
+        self.patch.setattr(due, "moment", lambda: datetime.fromisoformat(f"{now}+00:00"))
+
+    def edit(self, **fields: Any) -> None:
+        """Let Ann change the todo."""
+        self.do(todos.edit, self.ann, self.todo, **fields)
+
+    def now(self) -> tuple[Any, ...]:
+        """Return the day, the time, the zone, from what it repeats, and how."""
+        return self.do(lambda: Todo.select(*COLUMNS).where(Todo.id == self.todo).tuples().get())
+
+    def told(self) -> tuple[str, str]:
+        """Return the verb of the last change, and the sentence about it."""
+
+        def read() -> tuple[str, str]:
+            record = history.page(self.ann, self.list, 0, 1)[1][0]
+            return record.verb, record.message(lambda one, several="", n=1: one)
+
+        return self.do(read)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what the last change holds of the todo before and after, beside its name."""
+        change = self.do(self.last_change)
+        rows = [json.loads(each)[0] for each in (change.before, change.after)]
+        return [{k: v for k, v in r.items() if k not in ("id", "title", "version")} for r in rows]
+
+    def last_change(self) -> Any:
+        """Return it; a unit of work."""
+        return Change.select().order_by(Change.id.desc()).get()
+
+    def open(self) -> bool:
+        """Return whether the todo is to be done."""
+        return self.do(lambda: Todo.get_by_id(self.todo).completed_at) is None
+
+
+@pytest.fixture
+def when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[When]:
+    """Such a database."""
+    when = When(tmp_path / "people.db", monkeypatch)
+    yield when
+    when.store.close()
+
+
+def test_a_date_and_what_goes_along(when: When) -> None:
+    """A time is in the writer's zone; a new day keeps it; without a date all of it is gone."""
+    when.edit(due="2026-12-31")
+    assert when.now() == ("2026-12-31", None, None, None, None)
+    assert when.told() == ("schedule", "Rescheduled “water the plants”")
+    assert when.rows() == [{"due": None}, {"due": "2026-12-31"}]
+    when.edit(due_time="09:00")
+    assert when.now() == ("2026-12-31", "09:00", LISBON, None, None)
+    when.edit(due="2027-01-02")
+    assert when.now() == ("2027-01-02", "09:00", LISBON, None, None)
+    when.edit(due_zone=TOKYO)
+    when.edit(repeat="FREQ=DAILY", repeat_from="done")
+    assert when.now() == ("2027-01-02", "09:00", TOKYO, "done", "FREQ=DAILY")
+    assert when.told() == ("repeat", "Changed how “water the plants” repeats")
+    whole = {"due": "2027-01-02", "due_time": "09:00", "due_zone": TOKYO}
+    whole |= {"repeat_from": "done", "repeat": "FREQ=DAILY"}
+    when.edit(due="", due_time="09:00", repeat="FREQ=DAILY")  # as a form sends what it shows
+    assert when.now() == (None,) * 5
+    assert when.told() == ("unschedule", "Removed the date of “water the plants”")
+    assert when.rows() == [whole, dict.fromkeys(whole)]
+    when.undo()
+    assert when.now() == (*whole.values(),)
+    when.edit(due_time="")
+    assert when.now() == ("2027-01-02", None, None, "done", "FREQ=DAILY")
+    when.edit(repeat="")
+    assert when.now() == ("2027-01-02", None, None, None, None)
+    assert when.told() == ("unrepeat", "Stopped repeating “water the plants”")
+    when.undo()
+    assert when.now()[3:] == ("done", "FREQ=DAILY")
+    when.edit(due="2027-01-03", title="read")
+    assert when.told() == ("edit", "Changed “read”")
+
+
+def test_a_whole_todo_leaves_out_what_is_not_set(when: When) -> None:
+    """In change rows, too: they are the same."""
+    access = when.page()[0]
+    new = {"title": "tea", "due": "2026-12-24", "due_time": "", "repeat": "", "repeat_from": None}
+    (made,) = when.do(lambda: todos.insert(when.ann, lists.get_for(when.ann, access.id), [new]))
+    assert made["due"] == "2026-12-24" and not made.keys() & {*todos.DATED[1:], "assigned"}
+    change = when.do(when.last_change)
+    assert json.loads(change.after) == [made]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"due": "tomorrow"}, "due", "Dates must be written like 2026-12-31."),
+        ({"due": "2027-02-30"}, "due", "This day isn't in the calendar: 2027-02-30."),
+        ({"due_time": "09:00"}, "due_time", "A time needs a date."),
+        ({"due": "2026-12-31", "due_zone": "Europe/Berln"}, "due_zone", "There is no time zone"),
+        ({"repeat": "FREQ=HOURLY"}, "repeat", "Repeats must be every 1 to 999"),
+        ({"repeat": "x" * 10_000}, "repeat", "Repeats must be every 1 to 999"),
+        ({"due": "2026-12-31", "repeat": "FREQ=DAILY;UNTIL=20261230"}, "repeat", "This repeat"),
+        ({"repeat": "FREQ=DAILY", "repeat_from": "then"}, "repeat_from", "This must be due or"),
+    ],
+)
+def test_what_is_refused(when: When, fields: dict[str, str], field: str, reason: str) -> None:
+    """For the field that it is about; and nothing is stored."""
+    with pytest.raises(Invalid) as refused:
+        when.edit(**fields)
+    assert refused.value.field == field
+    assert refused.value.message(lambda text: text).startswith(reason)
+    assert when.now() == (None,) * 5
+    with pytest.raises(Invalid):
+        when.edit(due="2026-12-31", repeat="FREQ=DAILY;UNTIL=20270101")
+        when.edit(due="2027-01-02")  # after its end
+
+
+def test_a_repeat_without_a_date(when: When) -> None:
+    """Begins on its first from the writer's today."""
+    when.be("2026-12-01T23:30:00")
+    when.ann = when.ann._replace(timezone=TOKYO)  # where it is the 2nd
+    when.edit(repeat="FREQ=WEEKLY;BYDAY=TU,WE")
+    assert when.now() == ("2026-12-02", None, None, "due", "FREQ=WEEKLY;BYDAY=TU,WE")
+    when.edit(due="2026-12-31", repeat="FREQ=MONTHLY")
+    assert when.now()[4] == "FREQ=MONTHLY;BYMONTHDAY=-1"
+    when.edit(repeat="FREQ=MONTHLY;BYMONTHDAY=15")
+    when.edit(repeat="FREQ=YEARLY", due="2028-02-29")
+    assert when.now()[4] == "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=-1"
+
+
+def test_ticking_what_repeats(when: When) -> None:
+    """It is due next then, and open; Undo takes both back. Ticked for the same day, it is once."""
+    when.edit(due="2026-11-03", due_time="09:00", repeat="FREQ=WEEKLY;COUNT=3")
+    when.do(todos.complete, when.ann, when.todo, due="2026-11-03")
+    assert when.open() and when.now()[::4] == ("2026-12-08", "FREQ=WEEKLY;COUNT=2")
+    assert when.told() == ("complete", "Completed “water the plants”")
+    assert when.rows() == [
+        {"due": "2026-11-03", "repeat": "FREQ=WEEKLY;COUNT=3"},
+        {"due": "2026-12-08", "repeat": "FREQ=WEEKLY;COUNT=2"},
+    ]
+    assert when.page()[1].open == when.page()[0].open == 1
+    version = when.page()[0].version
+    when.do(todos.complete, when.ed, when.todo, due="2026-11-03")  # who saw it as it was
+    assert when.page()[0].version == version
+    when.undo()
+    assert when.open() and when.now()[::4] == ("2026-11-03", "FREQ=WEEKLY;COUNT=3")
+    when.do(todos.complete, when.ed, when.todo)
+    when.be("2026-12-07T00:00:00")
+    when.do(todos.complete, when.ed, when.todo, due="2026-12-08")  # early
+    assert when.open() and when.now()[::4] == ("2026-12-15", "FREQ=WEEKLY;COUNT=1")
+    when.do(todos.complete, when.ed, when.todo, due="2026-12-15")
+    assert not when.open() and when.now()[::4] == ("2026-12-15", "FREQ=WEEKLY;COUNT=1")
+    when.undo()
+    assert when.open()
+    when.edit(completed=True, repeat="")
+    assert not when.open()
+
+
+def test_counted_from_when_it_is_done(when: When) -> None:
+    """And today is that of who ticks it."""
+    when.edit(due="2026-11-03", repeat="FREQ=DAILY;INTERVAL=3", repeat_from="done")
+    when.be("2026-12-01T20:00:00")
+    when.do(todos.complete, when.ed._replace(timezone=TOKYO), when.todo)
+    assert when.now()[0] == "2026-12-05"
+
+
+def test_skipping(when: When) -> None:
+    """Moves on without a completion, as long as there is a date."""
+    with pytest.raises(Invalid):
+        when.do(recurrence.skip, when.ann, when.todo)
+    when.edit(due="2026-12-01", repeat="FREQ=DAILY;COUNT=2")
+    when.do(recurrence.skip, when.ann, when.todo, "2026-11-30")
+    assert when.now()[::4] == ("2026-12-01", "FREQ=DAILY;COUNT=2")
+    when.do(recurrence.skip, when.ann, when.todo, "2026-12-01")
+    assert when.now()[::4] == ("2026-12-02", "FREQ=DAILY;COUNT=1")
+    assert when.told() == ("skip", "Skipped “water the plants”")
+    with pytest.raises(Invalid):
+        when.do(recurrence.skip, when.ann, when.todo)
+    when.undo()
+    assert when.now()[::4] == ("2026-12-01", "FREQ=DAILY;COUNT=2")
+
+
+def test_completing_all(when: When) -> None:
+    """Each row is as if ticked by itself; one change, and one Undo."""
+    (other,) = when.add("read")
+    when.edit(due="2026-12-01", repeat="FREQ=DAILY")
+    when.do(todos.complete_all, when.ann, when.list, True)
+    assert when.titles() == ["water the plants", "✓read"] and when.now()[0] == "2026-12-02"
+    assert when.page()[0].open == 1
+    when.undo()
+    assert when.titles() == ["water the plants", "read"] and when.now()[0] == "2026-12-01"
+    when.do(todos.complete, when.ann, other)
+    when.do(todos.clear_completed, when.ann, when.list)
+    assert when.titles() == ["water the plants"]
+
+
+def test_what_comes_completed_stays_so(when: When) -> None:
+    """A file may have it."""
+    new = {"title": "tea", "completed": True, "due": "2026-12-24", "repeat": "FREQ=DAILY"}
+    when.do(lambda: todos.insert(when.ann, lists.get_for(when.ann, when.list), [new]))
+    assert when.titles() == ["water the plants", "✓tea"]
+
+
+def test_open_dated_todos_are_found_by_an_index(when: When) -> None:
+    """Of several lists at once; others cost nothing."""
+    query = Todo.select(Todo.id).where(Todo.list.in_([1, when.list]), due.OPEN_AND_DUE)
+
+    def plan() -> str:
+        sql, params = query.sql()
+        if CLUSTERS:
+            db.obj.execute_sql("SET LOCAL enable_seqscan = off")
+            return str(db.obj.execute_sql(f"EXPLAIN {sql}", params).fetchall())
+        return str(db.obj.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall())
+
+    assert "todo_list_id_due" in when.do(plan)
