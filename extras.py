@@ -30,6 +30,8 @@ import models.todos
 import models.usernames
 from controllers import (
     account,
+    auth,
+    due,
     invitations,
     invites,
     links,
@@ -53,6 +55,9 @@ NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
+account.FIELDS[:] = [due.timezone_field]
+models.accounts.CHOICES |= {"timezone": models.due.clean_timezone}
+auth.HIDDEN |= {"timezone": models.due.known_timezone}
 models.addresses.TITLES[:] = [models.links.known]
 models.todos.FIELDS |= models.due.FIELDS
 models.todos.FIELDS |= models.recurrence.FIELDS

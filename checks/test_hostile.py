@@ -56,7 +56,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "/todos/{todo}": ("title", "notes", "assigned", "back"),
     "/todos/{todo}/move": ("after", "back"),
     "/undo": ("change", "back"),
-    "/account": ("language", "email", "current_password"),
+    "/account": ("language", "timezone", "email", "current_password"),
     "/account/password": ("current_password", "new_password"),
     "/account/sessions": ("session",),
     "/account/tokens": ("name", "scope", "expires"),

@@ -710,11 +710,11 @@ def test_preferences(database: Database) -> None:
     key = database.do(sessions.log_in, database.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
         switches = {"shortcuts": shortcuts, "presence": not shortcuts, "delay_messages": shortcuts}
-        database.do(partial(accounts.prefer, database.ann, language, **switches))
+        database.do(partial(accounts.prefer, database.ann, language=language, **switches))
         person = sessions.session_for(key, database.lookup).person
         assert person[2:6] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
-        database.do(accounts.prefer, database.ann, "tlh")
+        database.do(accounts.prefer, database.ann, language="tlh")
 
 
 def test_lists_are_in_their_own_order_and_counted(database: Database) -> None:

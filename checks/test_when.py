@@ -10,7 +10,8 @@ import pytest
 
 import app  # noqa: F401  which fills what extras add
 from checks.support.database import Database
-from checks.support.servers import CLUSTERS
+from checks.support.servers import CLUSTERS, Server
+from checks.support.visitors import Form, Visitor, alerts
 from models import due, history, lists, recurrence, todos
 from models.database import db
 from models.errors import Invalid
@@ -19,6 +20,7 @@ from models.tables import Change, Todo
 pytestmark = pytest.mark.engine
 COLUMNS = [getattr(Todo, name) for name in todos.DATED]
 LISBON, TOKYO = "Europe/Lisbon", "Asia/Tokyo"
+WRONG_ZONE = "There is no time zone “Europe/Berln”."
 
 
 class When(Database):
@@ -241,3 +243,23 @@ def test_open_dated_todos_are_found_by_an_index(when: When) -> None:
         return str(db.obj.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall())
 
     assert "todo_list_id_due" in when.do(plan)
+
+
+# ------------------------------------------------------------------------------- the account
+
+
+def test_the_time_zone_of_an_account(server: Server) -> None:
+    """The browser's at sign-up, if it is one that is known; another by the account page."""
+    for typed, stored in ((LISBON, LISBON), ("Mars/Olympus", ""), ("", "")):
+        ann = Visitor(server, "ann")
+        assert ann.sign_up(timezone=typed).status_code == 303
+        form = Form(ann.get("/account").text, "/account").fields
+        assert form["timezone"] == stored
+    answer = ann.post("/account", **form | {"timezone": "Europe/Berln"})
+    assert (answer.status_code, alerts(answer.text)) == (422, [WRONG_ZONE])
+    assert Form(answer.text, "/account").fields["timezone"] == "Europe/Berln"
+    assert ann.post("/account", **form | {"timezone": TOKYO}).status_code == 303
+    form = Form(ann.get("/account").text, "/account").fields
+    assert form["timezone"] == TOKYO
+    assert ann.post("/account", **form | {"timezone": ""}).status_code == 303
+    assert Form(ann.get("/account").text, "/account").fields["timezone"] == ""

@@ -31,17 +31,23 @@ def set_email(person: Person, email: str, stored: str | None = None) -> None:
     User.update(email=users.clean_email(email)).where(User.id == person.id).execute()
 
 
-@unit
-def prefer(person: Person, language: str | None = None, **switches: bool) -> None:
-    """Store how `person` wants their pages: one of LANGUAGES, or empty for the browser's.
-
-    The switches are those of SWITCHES. What isn't given stays. Raises Invalid.
-    """
-    if language not in (None, "", *LANGUAGES):
+def clean_language(code: str) -> str | None:
+    """Return one of LANGUAGES, None for the browser's. Raises Invalid."""
+    if code and code not in LANGUAGES:
         raise Invalid("language", "Unsupported language.")
-    values = {} if language is None else {"language": language or None}
-    if values | switches:
-        User.update(values | switches).where(User.id == person.id).execute()
+    return code or None
+
+
+# What one may choose, by its column: how it is cleaned. extras.py adds more.
+CHOICES: dict[str, Callable[[str], str | None]] = {"language": clean_language}
+
+
+@unit
+def prefer(person: Person, **given: Any) -> None:
+    """Store how `person` wants their pages: some of CHOICES and of SWITCHES. Raises Invalid."""
+    values = {name: CHOICES[name](v) if name in CHOICES else v for name, v in given.items()}
+    if values:
+        User.update(values).where(User.id == person.id).execute()
 
 
 @unit

@@ -26,6 +26,16 @@ def zone_of(person: Person) -> str:
     return person.timezone or "UTC"
 
 
+def clean_timezone(value: str) -> str | None:
+    """Return the zone that someone chooses, None for none. Raises Invalid for timezone."""
+    return dates.clean_zone("timezone", value) if value else None
+
+
+def known_timezone(value: str) -> str | None:
+    """Return the zone that a browser says it is in, None if it isn't one that is known here."""
+    return value if value in dates.zones() else None
+
+
 def today(person: Person) -> date:
     """Return which day it is for someone."""
     return dates.today(zone_of(person), moment())

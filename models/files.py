@@ -121,7 +121,7 @@ def one(person: Person, list_id: int, suffix: str) -> bytes:
 
 def about(person: Person) -> bytes:
     """Return what is stored about the person, as JSON."""
-    columns = (User.username, User.email, User.join_date, User.language)
+    columns = (User.username, User.email, User.join_date, User.language, User.timezone)
     query: Any = User.select(*columns).where(User.id == person.id).dicts()
     return encoded(query.get())
 
