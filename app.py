@@ -43,6 +43,7 @@ from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
+from controllers.api import recurrence as api_recurrence
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler
@@ -112,6 +113,8 @@ ADDRESSES: list[Any] = [
 API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (r"/api/todos", api_todos.FirstTodosHandler),
     (rf"/api/todos/{ID}", api_todos.TodoHandler),
+    (rf"/api/todos/{ID}/skip", api_recurrence.SkipHandler),
+    (r"/api/repeat", api_recurrence.RepeatHandler),
     (r"/api/lists", api_lists.ListsHandler),
     (rf"/api/lists/{ID}", api_lists.ListHandler),
     (rf"/api/lists/{ID}/todos", api_todos.TodosHandler),

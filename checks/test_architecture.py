@@ -64,7 +64,7 @@ EXTRAS = {
             "models/api_tokens.py",
             "views/templates/api",
         ),
-        lines=1160,  # a file per resource, and the description that programs are written from
+        lines=1180,  # a file per resource, and the description that programs are written from
         needs={
             "repeats": "the header Idempotency-Key is a promise of the API",
             "account": "making a token takes a recent login, or the password",
@@ -83,6 +83,14 @@ EXTRAS = {
         needs={
             "api": "it is a resource there",
             "messages": "that is the resource",
+        },
+    ),
+    "api of repeats": Extra(
+        files=("controllers/api/recurrence.py",),
+        needs={
+            "api": "they are what todos there have",
+            "recurrence": "that is what it tells",
+            "dates": "a repeat begins on one",
         },
     ),
     "backups": Extra(files=("services/backups.py",)),

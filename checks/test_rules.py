@@ -85,8 +85,11 @@ def test_every_change_is_told(database: Database) -> None:
     assert new.keys() == {
         *("id", "list", "title", "notes", "completed", "order", "created", "updated", "version")
     }
-    assert told[4][4] == [{"id": bread, "title": "bread", "version": 3, "completed": False}]
-    assert told[4][5] == [{"id": bread, "title": "bread", "version": 5, "completed": True}]
+    opened = {"completed": False, "completed_at": None}
+    assert told[4][4] == [{"id": bread, "title": "bread", "version": 3} | opened]
+    (done,) = told[4][5]
+    assert done == done | {"id": bread, "title": "bread", "version": 5, "completed": True}
+    assert done.keys() == {"id", "title", "version", "completed", "completed_at"}
     assert told[7][4] == [{"id": milk, "title": "milk"}] and told[7][5] == []
     assert [row["name"] for row in told[9][4] + told[9][5]] == ["Things to do", "Casa"]
 

@@ -10,6 +10,7 @@ import pytest
 
 import app  # noqa: F401  which fills what extras add
 from checks.support.database import Database
+from checks.support.programs import Program
 from checks.support.servers import CLUSTERS, Server
 from checks.support.visitors import Form, Visitor, alerts
 from models import due, history, lists, recurrence, todos
@@ -263,3 +264,68 @@ def test_the_time_zone_of_an_account(server: Server) -> None:
     assert form["timezone"] == TOKYO
     assert ann.post("/account", **form | {"timezone": ""}).status_code == 303
     assert Form(ann.get("/account").text, "/account").fields["timezone"] == ""
+
+
+# ----------------------------------------------------------------------------------- the API
+
+
+@pytest.fixture
+def program(server: Server) -> Program:
+    """A program of someone who lives in Lisbon."""
+    ann = Visitor(server, "ann")
+    ann.sign_up(timezone=LISBON)
+    return Program(server, ann.name)
+
+
+def test_dates_in_the_api(program: Program) -> None:
+    """What isn't set is null; null takes it away."""
+    milk = program.post("/todos", {"title": "milk"}).json()
+    unset = {*todos.DATED, "assigned", "completed_at"}
+    assert {name for name in milk if milk[name] is None} == unset
+    fields = {"due": "2026-12-31", "due_time": "09:00", "repeat": "FREQ=MONTHLY"}
+    made = program.post("/todos", {"title": "rent", **fields}).json()
+    stored = fields | {"repeat": "FREQ=MONTHLY;BYMONTHDAY=-1", "repeat_from": "due"}
+    assert made == made | stored | {"due_zone": LISBON}
+    assert program.get(made["url"]).json() == made
+    assert program.patch(made["url"], made).json() == made  # what one has got may be sent
+    assert program.get("/todos").json() == [milk, made]
+    ticked = program.patch(made["url"], {"completed": True}).json()
+    assert not ticked["completed"] and ticked["due"] == "2027-01-31"
+    skipped = program.post(f"/todos/{made['id']}/skip", None)
+    assert skipped.json()["due"] == "2027-02-28"
+    assert skipped.headers["ETag"] == program.get(made["url"]).headers["ETag"]
+    told = program.get(f"/lists/{made['list']}/changes").json()[-2:]
+    assert [change["verb"] for change in told] == ["complete", "skip"]
+    free = program.patch(made["url"], {"due": None, "assigned": None}).json()
+    assert {name for name in free if free[name] is None} == unset
+    assert program.post(f"/todos/{made['id']}/skip", None).status_code == 422
+    old = {"If-Match": skipped.headers["ETag"]}
+    assert program.post(f"/todos/{made['id']}/skip", None, headers=old).status_code == 412
+    done = program.patch(milk["url"], {"completed": True}).json()
+    assert done["completed_at"].startswith("20")
+
+
+def test_asking_what_a_repeat_says(program: Program) -> None:
+    """In words, with its next dates; nothing is stored."""
+    monday = {"repeat": "FREQ=WEEKLY", "due": "2026-12-07", "due_time": "09:00"}
+    answer = program.post("/repeat", monday | {"after": "2026-12-07", "count": 2})
+    assert answer.json() == {
+        "repeat": "FREQ=WEEKLY",
+        "words": "every Monday at 9:00",
+        "next": ["2026-12-14", "2026-12-21"],
+    }
+    french = program.post("/repeat", monday, headers={"Accept-Language": "fr"}).json()
+    assert "lundi" in french["words"]
+    assert len(french["next"]) == 5
+    for wrong, field in (
+        ({"repeat": "FREQ=MINUTELY"}, "repeat"),
+        ({"repeat": "FREQ=DAILY;INTERVAL=0"}, "repeat"),
+        ({"due": "2026-02-30"}, "due"),
+        ({"due": None}, "due"),
+        ({"due_zone": "Europe/Berln"}, "due_zone"),
+        ({"repeat_from": "then"}, "repeat_from"),
+        ({"after": "tomorrow"}, "after"),
+        ({"count": 51}, "count"),
+    ):
+        answer = program.post("/repeat", monday | wrong)
+        assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == field, wrong

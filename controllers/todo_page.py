@@ -40,7 +40,7 @@ class TodoPageHandler(RenameHandler):
     @redisplay_if_invalid
     async def post(self, todo_id: str) -> None:
         """Store the fields that are sent, but not those that are to `keep` what others wrote."""
-        names = todos.FIELDS.keys() & self.typed.keys() - {"completed", "order"}
+        names = todos.FIELDS.keys() & self.typed.keys() - {"completed", "completed_at", "order"}
         typed = {name: self.typed[name] for name in names - {*self.field("keep").split()}}
         args = self.current_user, int(todo_id), typed, self.id_field("seen")
         self.see_other("list", await self.commit(todo_page.save, *args))

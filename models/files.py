@@ -96,9 +96,8 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
 
 def rows_of(list_id: int) -> list[Row]:
     """Return a list's todos, and of each when it was completed."""
-    rows = todos.present(list_id)
-    pairs = zip(todos.described(rows), rows, strict=True)
-    return [todo | {"completed_at": row["completed_at"]} for todo, row in pairs]
+    rows = todos.described(todos.present(list_id))
+    return [row | {"completed_at": row.get("completed_at")} for row in rows]
 
 
 def all_of(person: Person, list_id: int) -> dict[str, Any]:

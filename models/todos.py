@@ -58,7 +58,8 @@ REWRITE = PreparedQuery(Todo.update(CHANGED).where(Todo.id == Param("id")))
 SLICE = 500  # todos that are given the same at once; their ids as parameters cost half of it all
 IN_LIST: Any = Member.select(Member.user).join(User).where(Member.list == Param("list"))
 ASSIGNEE = PreparedQuery(IN_LIST.where(User.username == Param("name")))
-SAME = ("id", "list", "title", "notes", "created", "updated", "version", *DATED)  # in change rows
+UNSET = ("completed_at", *DATED)  # what may be null, beside who it is assigned to
+SAME = ("id", "list", "title", "notes", "created", "updated", "version", *UNSET)  # in change rows
 
 WIDTH = len(lists.ACCESS_COLUMNS)
 
@@ -142,7 +143,7 @@ def insert(
         row = dict.fromkeys(NAMES) | {"list": seen.id, "version": seen.version + 1, "notes": ""}
         row |= {"created": new.get("created", at), "updated": at, "added_by": person.id}
         row["title"] = text.line(field, new["title"], TITLE_LIMIT)
-        row |= changed(person, row, new | {"title": None})[0]
+        row |= changed(person, row, new | {"title": None, "completed_at": None})[0]
         row["completed_at"] = row["completed_at"] and new.get("completed_at", at)
         ((row["id"], row["position"]),) = ADD(**row)
         rows.append(row)
@@ -250,6 +251,7 @@ RULES: list[Clean] = []
 FIELDS = {
     "title": Field("rename", lambda who, todo, to: {"title": text.line("title", to, TITLE_LIMIT)}),
     "completed": Field("complete", clean_completed, unset="reopen"),
+    "completed_at": Field("complete", lambda who, todo, at: {"completed_at": at}),  # for undo
     "order": Field("move", lambda who, todo, to: {"position": float(to)}),
     "assigned": Field("assign", clean_assigned, undo=undo_assigned),
     "notes": Field("note", lambda who, todo, to: {"notes": text.several("notes", to, NOTES_LIMIT)}),
@@ -439,7 +441,7 @@ def described(rows: list[Columns], columns: Collection[str] = NAMES) -> list[lis
     """
     names = users.names({row["assigned_to"] for row in rows if row["assigned_to"]})
     same = [name for name in SAME if name in ("id", "title", *columns)]
-    empty = [name for name in DATED if name in columns and columns is not NAMES]
+    empty = [name for name in UNSET if name in columns and columns is not NAMES]
     made = []
     for row in rows:
         todo = {name: row[name] for name in same if name in empty or row.get(name) is not None}
