@@ -31,6 +31,7 @@ from controllers import (
     login_attempts,
     messages,
     password_resets,
+    recurrence,
     sso,
     todo_page,
     todos,
@@ -81,6 +82,7 @@ ADDRESSES: list[Any] = [
     url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
     url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
+    url(rf"/todos/{ID}/skip", recurrence.SkipHandler, name="skip"),
     # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),

@@ -39,6 +39,7 @@ from controllers import (
     lists,
     login_attempts,
     messages,
+    recurrence,
     sso,
     static,
     undo_steps,
@@ -49,12 +50,13 @@ from services import backups, jobs, link_titles, login_limits, metrics, oidc, pr
 from services.heavy_requests import HeavyRequests
 from services.jobs import HOUR, PeriodicJob
 
-list_page.PARTS[:] = [messages.PART, undo_steps.PART]
+list_page.PARTS[:] = [messages.PART, undo_steps.PART, due.PART]
 list_page.TITLES[:] = [links.titles]
 NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
+undo_steps.SAID[:] = [recurrence.said]
 account.FIELDS[:] = [due.timezone_field]
 models.accounts.CHOICES |= {"timezone": models.due.clean_timezone}
 auth.HIDDEN |= {"timezone": models.due.known_timezone}

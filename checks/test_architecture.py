@@ -95,7 +95,8 @@ EXTRAS = {
     ),
     "backups": Extra(files=("services/backups.py",)),
     "dates": Extra(
-        files=("models/dates.py", "models/due.py", "controllers/due.py", "views/templates/due")
+        files=("models/dates.py", "models/due.py", "controllers/due.py", "views/templates/due"),
+        lines=370,  # a day is another for each reader, and is said in each language
     ),
     "files": Extra(
         files=(
@@ -199,8 +200,13 @@ EXTRAS = {
     ),
     "quota": Extra(files=("models/quota.py",)),
     "recurrence": Extra(
-        files=("models/repeats.py", "models/repeat_words.py", "models/recurrence.py"),
-        lines=620,  # whatever RFC 5545 allows is checked, bounded, asked for, said and done
+        files=(
+            "controllers/recurrence.py",
+            "models/repeats.py",
+            "models/repeat_words.py",
+            "models/recurrence.py",
+        ),
+        lines=660,  # whatever RFC 5545 allows is checked, bounded, asked for, said and done
         needs={"dates": "a repeat begins on the day a todo is due"},
     ),
     "redis": Extra(files=("services/redis_pubsub.py",)),
@@ -447,7 +453,7 @@ def test_templates_escape_everything(template: Path) -> None:
         "index.html": {"section", "part"},
         "talk.html": {"html"},
         "aside.html": {"talk"},
-        "row.html": {"labels[id]"},
+        "row.html": {"labels[id]", "chips[id]"},
         "side.html": {"badges[one.id]"},
         "import.html": {"rows"},
         "members.html": {"part"},

@@ -224,7 +224,7 @@ def test_order_and_filters(database: Database) -> None:
     database.do(todos.complete, database.ann, second)
     assert [row.title for row in database.page()[1].rows] == ["1", "2", "4"]
     assert [row.title for row in database.page("active")[1].rows] == ["1", "4"]
-    assert database.page("completed")[1] == ([(second, "2", True, False, (None, None, None))], 2, 1)
+    assert database.page("completed")[1] == ([todos.Row(second, "2", True, False)], 2, 1)
     assert database.page()[1].rows[0].id == first
 
 

@@ -1,10 +1,14 @@
 """When todos are due and how they repeat: what is stored, told in history and taken back."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,15 +16,17 @@ import app  # noqa: F401  which fills what extras add
 from checks.support.database import Database
 from checks.support.programs import Program
 from checks.support.servers import CLUSTERS, Server
-from checks.support.visitors import Form, Visitor, alerts
+from checks.support.visitors import Form, Visitor, alerts, join
+from controllers import due as pages
 from models import due, history, lists, recurrence, todos
 from models.database import db
 from models.errors import Invalid
-from models.tables import Change, Todo
+from models.tables import Change, Person, Todo
 
 pytestmark = pytest.mark.engine
 COLUMNS = [getattr(Todo, name) for name in todos.DATED]
 LISBON, TOKYO = "Europe/Lisbon", "Asia/Tokyo"
+EAST, WEST = "Pacific/Kiritimati", "Etc/GMT+12"
 WRONG_ZONE = "There is no time zone “Europe/Berln”."
 
 
@@ -329,3 +335,122 @@ def test_asking_what_a_repeat_says(program: Program) -> None:
     ):
         answer = program.post("/repeat", monday | wrong)
         assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == field, wrong
+
+
+# ------------------------------------------------------------------------------- on the page
+
+
+def chips(visitor: Visitor, path: str = "") -> list[str]:
+    """Return the chips on the rows of someone's list: their class, machine's form, and words."""
+    page = visitor.get(path or f"/lists/{visitor.list}").text
+    return re.findall(r'<time class="(due.*?)" datetime="(.*?)">(.*?)</time>', page)
+
+
+def day(away: int, zone: str = "UTC") -> str:
+    """Return the day that is so far from today."""
+    return str((datetime.now(ZoneInfo(zone)) + timedelta(away)).date())
+
+
+def test_chips(server: Server) -> None:
+    """The day beside the title, in words; what is over says so; what is done says its day."""
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    program = Program(server, ann.name)
+    for away in (-1, 0, 1):
+        program.post("/todos", {"title": f"{away}", "due": day(away)})
+    program.post("/todos", {"title": "then", "due": "2100-01-01", "due_time": "09:00"})
+    program.post("/todos", {"title": "done", "due": "2025-01-03", "completed": True})
+    program.post("/todos", {"title": "undated"})
+    assert chips(ann) == [
+        ("due overdue", day(-1), "Yesterday, overdue"),
+        ("due today", day(0), "Today"),
+        ("due", day(1), "Tomorrow"),
+        ("due", "2100-01-01T09:00:00Z", "1 Jan 2100 9:00"),
+        ("due", "2025-01-03", "3 Jan 2025"),
+    ]
+
+
+def test_chips_are_for_the_readers_zone(server: Server) -> None:
+    """Who read it before lives elsewhere: it is another day there, and another hour."""
+    east, west = Visitor(server, "ann"), Visitor(server, "cy")
+    east.sign_up(timezone=EAST)
+    west.sign_up(timezone=WEST)
+    assert join(east, west) == 303
+    path = f"/lists/{east.list}"
+    program = Program(server, east.name)
+    program.post("/todos", {"title": "party", "due": day(0, EAST)})
+    for _ in range(2):
+        assert chips(east)[0][2] == "Today" and chips(west, path)[0][2] != "Today"
+    program.patch(
+        program.get("/todos").json()[0]["url"], {"due": "2100-01-02", "due_time": "00:00"}
+    )
+    for _ in range(2):
+        assert chips(east)[0][2] == "2 Jan 2100 0:00"
+        assert chips(west, path)[0][2] == "31 Dec 2099 22:00"  # 26 hours behind
+
+
+def test_a_page_turns_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page depends on differs as soon as something on it has turned; not before."""
+    access = lists.ListAccess(7, "Casa", 3, 1, 1, "owner")
+    timed = due.due_at("2026-12-01", "18:00", TOKYO)  # 9:00 in Lisbon
+    states: list[list[str]] = []
+    for dues in ([], [due.due_at("2026-12-01", None, None)], [timed]):
+        handler = handler_of(dues, LISBON)
+        told = []
+        for now in ("2026-12-01T00:00", "08:59:59", "09:00", "23:59:59", "2026-12-02T00:00"):
+            now = now if "T" in now else f"2026-12-01T{now}"
+            instant = datetime.fromisoformat(f"{now}+00:00")
+            monkeypatch.setattr(pages, "moment", lambda instant=instant: instant)
+            told.append(asyncio.run(pages.state(handler, access)))
+        states.append(told)
+    none, days, times = states
+    assert none == [""] * 5
+    assert days == ["2026-12-01"] * 4 + ["2026-12-02"]
+    assert len({*times}) == 3 and times[0] == times[1] and times[2] == times[3]
+    assert all(LISBON in state for state in times)
+
+
+class AnApp:
+    """What stands for the application."""
+
+    def __init__(self, lookups: Any) -> None:
+        self.lookups = lookups
+
+
+def handler_of(dues: list[Any], zone: str) -> Any:
+    """Return what stands for a handler of someone there, with a list in which that is due."""
+
+    async def lookups(unit: Any, list_id: int) -> list[Any]:
+        return dues
+
+    return SimpleNamespace(app=AnApp(lookups), current_user=Person(1, "ann", timezone=zone))
+
+
+def test_a_page_with_dates_answers_304(server: Server) -> None:
+    """As long as nothing has turned."""
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    Program(server, ann.name).post("/todos", {"title": "tea", "due": day(0)})
+    path, rows = f"/lists/{ann.list}", {"X-Fragment": "rows"}
+    tag = ann.get(path, headers=rows).headers["ETag"]
+    assert ann.get(path, headers=rows | {"If-None-Match": tag}).status_code == 304
+
+
+def test_ticking_says_the_next_date(server: Server) -> None:
+    """With Undo; and who ticks the row as it was drawn before does nothing."""
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    new = {"title": "rent", "due": "2100-01-01", "repeat": "FREQ=MONTHLY"}
+    rent = Program(server, ann.name).post("/todos", new).json()
+    path = f"/lists/{ann.list}"
+    button = re.search(r'<button class="toggle".*?>', ann.get(path).text)
+    assert button and 'name="due" value="2100-01-01"' in button[0]
+    for _ in range(2):
+        assert ann.post(f"/todos/{rent['id']}/complete", due="2100-01-01").status_code == 303
+        assert "Done. Next: Mon 1 Feb 2100" in ann.get(path).text
+        assert not ann.rows()[0].completed
+    change = re.search(r'name="change" value="(\d+)"', ann.get(path).text)
+    assert change and ann.post("/undo", change=change[1]).status_code == 303
+    assert chips(ann)[0][1] == "2100-01-01"
+    assert ann.post(f"/todos/{rent['id']}/skip", due="2100-01-01").status_code == 303
+    assert "Skipped. Next: Mon 1 Feb 2100" in ann.get(path).text

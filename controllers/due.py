@@ -1,8 +1,73 @@
-"""When todos are due, on pages."""
+"""When todos are due, on pages: beside those of a list, and the zone of an account."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from models import dates
+from tornado.escape import xhtml_escape
+
+from controllers.list_page import Elements, PageContext, PagePart
+from models import dates, due, lists
+from models.clock import instant, moment
+from models.text import N_
+from models.todos import Row
+
+SPANS_LIMIT = 10_000  # that are remembered
+OVERDUE = N_("{date}, overdue")
+# By application, and by list, version and zone: what the chips depend on, from when until when.
+SPANS: WeakKeyDictionary[Any, dict[Any, tuple[str, datetime, datetime]]] = WeakKeyDictionary()
+
+
+async def state(handler: Any, access: lists.ListAccess) -> str:
+    """Return the reader's day, where there are times also their zone and what has passed last.
+
+    It is empty for a list without dates, so all readers share what is drawn of it.
+    """
+    zone, now = due.zone_of(handler.current_user), moment()
+    spans = SPANS.setdefault(handler.app, {})
+    key = access.id, access.version, zone
+    told, last, following = spans.get(key, ("", now, now))
+    if not last <= now < following:
+        dues = await handler.app.lookups(due.of_list, access.id)
+        timed = [each for each in dues if each.at]
+        last, following = dates.turns(timed, zone, now)
+        told = str(dates.today(zone, now)) if dues else ""
+        told = f"{zone} {instant(last)}" if timed else told
+        if len(spans) > SPANS_LIMIT:
+            spans.clear()
+        spans[key] = told, last, following
+    return told
+
+
+def chips(handler: Any, rows: Sequence[Row]) -> dict[int, bytes]:
+    """Return by id the chip of each todo that has a date, for the reader's zone."""
+    return {row.id: chip(handler, row).encode() for row in rows if row.due[0]}
+
+
+def chip(handler: Any, row: Row) -> str:
+    """Return when a todo is due; of one that is done the day it was, as that never turns."""
+    zone, now, locale = due.zone_of(handler.current_user), moment(), handler.locale
+    when = due.due_at(*row.due)
+    at = when.instant()
+    machine = at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else row.due[0]
+    kind = "due"
+    if row.completed:
+        words = dates.day_words(when.day, None, locale.translate, locale.code, "abbreviated")
+    else:
+        words = dates.chip(when, zone, now, locale.translate, locale.code)
+        if when.overdue(zone, now):
+            kind, words = "due overdue", locale.translate(OVERDUE).format(date=words)
+        elif when.shown(zone)[0] == dates.today(zone, now):
+            kind = "due today"
+    return f'<time class="{kind}" datetime="{machine}">{xhtml_escape(words)}</time>'
+
+
+async def draw(handler: Any, page: PageContext) -> Elements:
+    return {}
+
+
+PART = PagePart("due", state, draw, chips=chips)
 
 
 def timezone_field(handler: Any, form: dict[str, str]) -> bytes:

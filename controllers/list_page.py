@@ -5,7 +5,8 @@ It is made of elements, each with an id. A script asks for them again when the l
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,18 +26,19 @@ class PagePart(NamedTuple):
     """What an extra adds to the page of a list; `extras.py` puts it into PARTS.
 
     `state` tells what `draw` depends on beside the list's version and its reader; it is asked for
-    each request, so it should only look up by key. `badges` are HTML beside lists in the side bar.
+    each request, so it should only look up by key. `badges` are HTML beside lists in the side bar,
+    `chips` HTML beside todos; all for whom `state` is the same share these.
     """
 
     name: str
     state: Callable[[Any, lists.ListAccess], Awaitable[str]]
     draw: Callable[[Any, "PageContext"], Awaitable[Elements]]
     badges: Callable[[Any], Awaitable[dict[int, bytes]]] | None = None
+    chips: Callable[[Any, Sequence[todos.Row]], dict[int, bytes]] | None = None
 
 
 PARTS: list[PagePart] = []
-# The HTML of titles that are more than text, by the ids of their todos; filled by extras.py. It can
-# take milliseconds, so it isn't done on the event loop.
+# The HTML, by id, of titles that are more than text: drawn in a reader's thread; by extras.py.
 TITLES: list[Callable[[int, Sequence[todos.Row]], dict[int, bytes]]] = []
 
 
@@ -47,6 +49,7 @@ class PageContext(NamedTuple):
     shown: str
     mine: list[lists.ListAccess]
     digest: str  # of all that the page depends on
+    chips: tuple[str, ...]  # the states of those parts that have some
 
     def values(self) -> dict[str, Any]:
         """Return what its templates have in common."""
@@ -64,11 +67,10 @@ class PageContext(NamedTuple):
 
 def read_rows(
     person: Person, list_id: int, shown: str
-) -> tuple[lists.ListAccess, todos.Rows, dict[int, bytes]]:
+) -> tuple[lists.ListAccess, todos.Rows, Mapping[int, bytes]]:
     """Return what `todos.rows` does, and what TITLES do."""
     access, found = todos.rows(person, list_id, shown)
-    drawn = [draw(list_id, found.rows) for draw in TITLES]
-    return access, found, {number: html for each in drawn for number, html in each.items()}
+    return access, found, ChainMap(*(draw(list_id, found.rows) for draw in TITLES))
 
 
 class ListPageHandler(PageHandler):
@@ -108,7 +110,8 @@ class ListPageHandler(PageHandler):
         reader = self.current_user, self.locale.code, self.notices
         whole = repr((digest, list_id, shown, states, reader))
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
-        return PageContext(access, shown, mine, digest)
+        chips = tuple(states[part.name] for part in PARTS if part.chips)
+        return PageContext(access, shown, mine, digest, chips)
 
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
         elements = await self.draw_elements(page, editing)
@@ -139,7 +142,7 @@ class ListPageHandler(PageHandler):
         access, shown = page.access, page.shown
         owner = self.current_user.id if shown == "mine" else 0
         version = (access.id, access.version, access.revision)
-        key = (*version, shown, self.locale.code, access.may("change"), owner)
+        key = (*version, shown, self.locale.code, access.may("change"), owner, page.chips)
         return await self.app.render_cache.get_or_render(key, partial(self.render_rows, page, 0))
 
     async def render_rows(self, page: PageContext, editing: int) -> bytes:
@@ -155,7 +158,11 @@ class ListPageHandler(PageHandler):
                 up, down = found.around(place)
                 typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
                 values |= {"editing": editing, "up": up, "down": down} | typed
-        draw = partial(self.render_string, "todos/rows.html", **values)
+
+        def draw() -> bytes:
+            chips = ChainMap(*(part.chips(self, found.rows) for part in PARTS if part.chips))
+            return self.render_string("todos/rows.html", **values, chips=chips)
+
         return await asyncio.to_thread(draw) if len(found.rows) > MANY else draw()
 
     def credit(self, who: tuple[str | None, ...]) -> str:

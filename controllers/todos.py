@@ -94,7 +94,8 @@ class VerbHandler(PageHandler):
     """What is done to one todo by a single button."""
 
     async def post(self, todo_id: str, verb: str) -> None:
-        """Do it; `after` says after which todo it is moved, and is empty for the top."""
-        given = [self.id_field("after")] if verb == "move" else []
+        """Do it; `after` says after which todo it is moved, `due` for which day it is ticked."""
+        given: list[Any] = [self.id_field("after")] if verb == "move" else []
+        given += [True, self.field("due")] if verb == "complete" else []
         list_id = await self.commit(VERBS[verb], self.current_user, int(todo_id), *given)
         self.see_other("list", list_id)

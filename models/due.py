@@ -5,7 +5,9 @@ from typing import Any
 
 from models import dates
 from models.clock import moment
+from models.database import Param, PreparedQuery
 from models.errors import Invalid
+from models.lists import Lookup
 from models.tables import Person, Todo
 from models.text import N_
 from models.todos import DATED, Columns, Field
@@ -16,6 +18,11 @@ OPEN_AND_DUE: Any = (
     Todo.due.is_null(False) & Todo.completed_at.is_null() & Todo.deleted_at.is_null()
 )
 Todo.add_index(Todo.list, Todo.due, where=OPEN_AND_DUE)
+OF_LIST = PreparedQuery(  # of each list that is shown: 4 us; 150 as a plain query (2026-11)
+    Todo.select(Todo.due, Todo.due_time, Todo.due_zone).where(
+        Todo.list == Param("list"), OPEN_AND_DUE
+    )
+)
 SENTENCES = {
     "schedule todo": (N_("Rescheduled “{title}”"), ""),
     "unschedule todo": (N_("Removed the date of “{title}”"), ""),
@@ -43,8 +50,17 @@ def today(person: Person) -> date:
 
 def due_of(todo: Columns) -> dates.Due:
     """Return when a todo that has a date is due."""
-    at = todo["due_time"] and time.fromisoformat(todo["due_time"])
-    return dates.Due(date.fromisoformat(todo["due"]), at, todo["due_zone"])
+    return due_at(todo["due"], todo["due_time"], todo["due_zone"])
+
+
+def due_at(day: str | None, at: str | None, zone: str | None) -> dates.Due:
+    """Return the same of these columns, the first of which has a day."""
+    return dates.Due(date.fromisoformat(day or ""), time.fromisoformat(at) if at else None, zone)
+
+
+def of_list(list_id: int, lookup: Lookup = PreparedQuery.__call__) -> list[dates.Due]:
+    """Return when those todos of a list are due that are open and have a date."""
+    return [due_at(*row) for row in lookup(OF_LIST, list=list_id)]
 
 
 def clean_due(person: Person, todo: Columns, value: str | None) -> Columns:

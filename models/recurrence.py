@@ -1,11 +1,14 @@
 """How a todo repeats: its fields, and what becomes of it when it is ticked or skipped."""
 
-from models import repeats, todos
+import json
+from datetime import date
+
+from models import history, repeats, todos
 from models.database import unit
 from models.due import WHEN, due_of, today, zone_of
 from models.errors import Invalid
 from models.lists import Described
-from models.tables import Person
+from models.tables import Change, Person
 from models.text import N_
 from models.todos import Columns, Field
 
@@ -63,6 +66,14 @@ def following(person: Person, todo: Columns) -> Columns:
     if day is None:
         return {}
     return {"due": day.isoformat(), "repeat": repeats.with_count(todo["repeat"], -1)}
+
+
+def next_day(change: history.ChangeRecord) -> date | None:
+    """Return to which day a change has moved a todo that repeats, None if it hasn't."""
+    if change.verb not in ("complete", "skip") or change.touched > 1:
+        return None
+    (todo,) = json.loads(Change.select(Change.after).where(Change.id == change.id).scalar())
+    return date.fromisoformat(todo["due"]) if todo.get("due") else None
 
 
 @unit

@@ -115,8 +115,7 @@ class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 
     `added_by` and `completed_by` are who did that, `assigned_to` is who should do it, `written_by`
-    who has written its text since. When it is `due` is as in `models/due.py`, how it repeats as in
-    `models/recurrence.py`.
+    who has written its text since. `due.py` and `recurrence.py` have more of the last columns.
     """
 
     blank = {"title": "", "notes": "", "deleted_at": LONG_AGO}  # noqa: RUF012

@@ -36,11 +36,11 @@ SHORT = Case(None, [(fn.LENGTH(Todo.notes) <= Param("notes"), Todo.notes)])
 SOME: Any = Todo.select(*(SHORT if each is Todo.notes else each for each in COLUMNS))
 SOME = SOME.where(Todo.list == Param("list"))
 WRITTEN_AT = PreparedQuery(SOME.where(Todo.version == Param("version")))
-# A page of 50 todos asks for ROWS: 54 us; 320 as a plain query (2026-11).
+# A page of 50 todos asks for ROWS: 64 us; 330 as a plain query (2026-11).
 PRESENT = PreparedQuery(SOME.where(Todo.deleted_at.is_null()).order_by(Todo.position, Todo.id))
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
-ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
+ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO, *COLUMNS[-5:]))
 FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     Todo.select(*lists.ACCESS_COLUMNS, *COLUMNS)
     .join(List)
@@ -75,6 +75,8 @@ class Row(NamedTuple):
     completed: bool
     noted: bool
     who: tuple[str | None, ...] = (None, None, None)
+    due: tuple[str | None, ...] = (None, None, None)  # the day, the time, the zone
+    repeat: str | None = None
 
 
 class Rows(NamedTuple):
@@ -100,9 +102,9 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     every = ROWS(list=list_id)
     completed = sum([row[2] for row in every])
     through = [row for row in every if FILTERS[shown](person, row[2], row[6])]
-    ids = {number for row in through for number in row[4:] if number and seen.people > 1}
+    ids = {number for row in through for number in row[4:7] if number and seen.people > 1}
     names = users.names(ids)
-    made = [Row._make((*row[:4], tuple(map(names.get, row[4:])))) for row in through]
+    made = [Row._make((*r[:4], tuple(map(names.get, r[4:7])), r[7:10], r[11])) for r in through]
     return seen, Rows(made, len(every) - completed, completed)
 
 
@@ -182,10 +184,7 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
 
 
 def changed(person: Person, todo: Columns, fields: Columns) -> tuple[Columns, set[str]]:
-    """Return the columns that a todo has otherwise with those FIELDS that aren't None; and verbs.
-
-    Raises Invalid.
-    """
+    """Return the columns that FIELDS change, and their verbs; None leaves one. Raises Invalid."""
     new: Columns = {}
     verbs = set()
     for name, field in FIELDS.items():

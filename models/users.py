@@ -124,22 +124,20 @@ def sign_up(
 ) -> Person:
     """Make an account, and a list of its own; `password` is what `hash_password` returned.
 
-    In a shell it may be the password itself; `more` are other columns. Raises Invalid, also when
-    the name is taken.
+    In a shell it may be the password itself. Raises Invalid, also when the name is taken.
     """
     if password and not password.startswith("$argon2id$"):
         password = hash_password(password, username)
     try:
-        return create(clean_username(username), email, password, list_name, **more)
+        more |= {"username": clean_username(username), "email": email, "password": password}
+        return create(list_name, **more)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "That username is taken.") from None
 
 
-def create(
-    username: str, email: str | None, password: str | None, list_name: str, **more: Any
-) -> Person:
+def create(list_name: str, **columns: Any) -> Person:
     """Do what `sign_up` does. Raises peewee's IntegrityError when someone has the name already."""
-    more |= {"email": email, "password": password, "join_date": now()}
-    person = Person(User.create(username=username, **more).id, username)
+    user = User.create(join_date=now(), **columns)
+    person = Person(user.id, user.username)
     lists.create(person, list_name)
     return person

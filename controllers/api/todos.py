@@ -14,12 +14,12 @@ FIELDS |= {
     "completed": {"type": "boolean"},
     "order": {"type": "number", "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
     "list": ID,
-    "due": or_null(text(10) | {"examples": ["2026-12-31"]}),
-    "due_time": or_null(text(5) | {"examples": ["09:30"]}),
-    "due_zone": or_null(text(64) | {"examples": ["Europe/Lisbon"]}),
-    "repeat": or_null(text(255) | {"examples": ["FREQ=WEEKLY;BYDAY=MO"]}),
-    "repeat_from": or_null(text(4) | {"examples": ["due", "done"]}),
-    "assigned": or_null(text(40)),
+    "due": or_null(text(10, 0) | {"examples": ["2026-12-31"]}),
+    "due_time": or_null(text(5, 0) | {"examples": ["09:30"]}),
+    "due_zone": or_null(text(64, 0) | {"examples": ["Europe/Lisbon"]}),
+    "repeat": or_null(text(255, 0) | {"examples": ["FREQ=WEEKLY;BYDAY=MO"]}),
+    "repeat_from": or_null(text(4, 0) | {"examples": ["due", "done"]}),
+    "assigned": or_null(text(40, 0)),
 }
 EDITED = "title notes completed order assigned due due_time due_zone repeat repeat_from"
 OBJECTS["Todo"] = {
