@@ -42,6 +42,7 @@ from controllers import (
     recurrence,
     sso,
     static,
+    todo_page,
     undo_steps,
 )
 from controllers.base import NOTICES, ONCE
@@ -56,6 +57,8 @@ NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
+todo_page.PARTS[:] = [due.form_part, recurrence.form_part]
+todo_page.READ[:] = [due.read_form, recurrence.read_form]
 undo_steps.SAID[:] = [recurrence.said]
 account.FIELDS[:] = [due.timezone_field]
 models.accounts.CHOICES |= {"timezone": models.due.clean_timezone}

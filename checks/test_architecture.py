@@ -96,7 +96,7 @@ EXTRAS = {
     "backups": Extra(files=("services/backups.py",)),
     "dates": Extra(
         files=("models/dates.py", "models/due.py", "controllers/due.py", "views/templates/due"),
-        lines=370,  # a day is another for each reader, and is said in each language
+        lines=390,  # a day is another for each reader, and is said in each language
     ),
     "files": Extra(
         files=(
@@ -202,11 +202,12 @@ EXTRAS = {
     "recurrence": Extra(
         files=(
             "controllers/recurrence.py",
+            "views/templates/recurrence",
             "models/repeats.py",
             "models/repeat_words.py",
             "models/recurrence.py",
         ),
-        lines=660,  # whatever RFC 5545 allows is checked, bounded, asked for, said and done
+        lines=710,  # whatever RFC 5545 allows is checked, bounded, asked for, said and done
         needs={"dates": "a repeat begins on the day a todo is due"},
     ),
     "redis": Extra(files=("services/redis_pubsub.py",)),
@@ -457,7 +458,7 @@ def test_templates_escape_everything(template: Path) -> None:
         "side.html": {"badges[one.id]"},
         "import.html": {"rows"},
         "members.html": {"part"},
-        "todo.html": {"title"},
+        "todo.html": {"title", "part"},
     }
     assert raw <= {"id"} | drawn.get(template.name, set())
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)

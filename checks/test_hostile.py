@@ -53,7 +53,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "/lists/{list}/messages": ("text", "back"),
     "/lists/{list}/members": ("username", "role"),
     "/lists/{list}/invites": ("link",),
-    "/todos/{todo}": ("title", "notes", "assigned", "back"),
+    "/todos/{todo}": ("title", "notes", "assigned", "due", "due_time", "until", "times", "back"),
     "/todos/{todo}/move": ("after", "back"),
     "/undo": ("change", "back"),
     "/account": ("language", "timezone", "email", "current_password"),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -454,3 +454,73 @@ def test_ticking_says_the_next_date(server: Server) -> None:
     assert chips(ann)[0][1] == "2100-01-01"
     assert ann.post(f"/todos/{rent['id']}/skip", due="2100-01-01").status_code == 303
     assert "Skipped. Next: Mon 1 Feb 2100" in ann.get(path).text
+
+
+# --------------------------------------------------------------------------- the todo's page
+
+
+@pytest.fixture
+def tea(server: Server) -> tuple[Visitor, str]:
+    """Someone, and the page of a todo of theirs."""
+    ann = Visitor(server, "ann")
+    ann.sign_up()
+    ann.add("tea")
+    return ann, f"/todos/{ann.find('tea')}"
+
+
+def test_the_form_for_a_date(tea: tuple[Visitor, str]) -> None:
+    """What is typed, or a button; what is refused comes back beside its field, as it was."""
+    ann, page = tea
+    form = Form(ann.get(page).text, page).fields
+    assert ann.post(page, **form | {"due": "2100-01-03", "due_time": "09:00"}).status_code == 303
+    assert chips(ann) == [("due", "2100-01-03T09:00:00Z", "3 Jan 2100 9:00")]
+    monday = next(day(n) for n in range(1, 8) if date.fromisoformat(day(n)).weekday() == 0)
+    for put, stored in (("today", day(0)), ("tomorrow", day(1)), ("next week", monday)):
+        form = Form(ann.get(page).text, page).fields
+        assert ann.post(page, **form | {"put": put}).status_code == 303
+        form = Form(ann.get(page).text, page).fields
+        assert (form["due"], form["due_time"]) == (stored, "09:00")
+    assert ann.post(page, **form | {"put": "none"}).status_code == 303
+    assert chips(ann) == []
+    form = Form(ann.get(page).text, page).fields
+    for typed in ({"due_time": "09:00"}, {"due": "30/2/2027"}, {"due": "2027-02-30"}):
+        answer = ann.post(page, **form | typed | {"notes": "kept"})
+        shown = Form(answer.text, page).fields
+        assert answer.status_code == 422 and len(alerts(answer.text)) == 1
+        assert shown == shown | typed | {"notes": "kept"}
+    first = re.search(r"<form id=\"whole\".*?(<button.*?>)", ann.get(page).text, re.S)
+    assert first and first[1] == "<button hidden>", "Enter would press another"
+
+
+def test_the_form_for_a_repeat(tea: tuple[Visitor, str]) -> None:
+    """Its next dates are shown before it is saved; saving something else leaves it as it is."""
+    ann, page = tea
+    form = Form(ann.get(page).text, page).fields
+    typed = {"due": "2100-01-04", "repeat_kind": "weekly", "on_MO": "on", "on_TH": "on"}
+    shown = ann.post(page, **form | typed | {"preview": "1"})
+    assert shown.status_code == 200 and chips(ann) == []
+    days = ["2100-01-04", "2100-01-07", "2100-01-11", "2100-01-14", "2100-01-18"]
+    assert re.findall(r'<time datetime="(2100.*?)">', shown.text) == days
+    form = Form(shown.text, page).fields
+    assert form == form | typed
+    assert ann.post(page, **form).status_code == 303
+    program = Program(ann.server, ann.name)
+    (tea_now,) = program.get("/todos").json()
+    assert tea_now["repeat"] == "FREQ=WEEKLY;BYDAY=MO,TH"
+    program.patch(tea_now["url"], {"repeat": "FREQ=WEEKLY"})  # the form would say BYDAY=MO
+    form = Form(ann.get(page).text, page).fields
+    assert form["repeat_kind"] == "weekly" and form["on_MO"] == "on"
+    assert ann.post(page, **form | {"notes": "green"}).status_code == 303
+    assert program.get(tea_now["url"]).json()["repeat"] == "FREQ=WEEKLY"
+    program.patch(tea_now["url"], {"repeat": "FREQ=DAILY;BYDAY=MO,TU"})
+    text = ann.get(page).text
+    form = Form(text, page).fields
+    assert form["repeat_kind"] == "other" and "every day, only on Mondays and Tuesdays" in text
+    assert ann.post(page, **form | {"notes": "black"}).status_code == 303
+    assert program.get(tea_now["url"]).json()["repeat"] == "FREQ=DAILY;BYDAY=MO,TU"
+    wrong = ann.post(page, **form | {"repeat_kind": "daily", "every": "0", "preview": "1"})
+    assert wrong.status_code == 422 and "Repeats must be every 1 to 999" in alerts(wrong.text)[0]
+    assert Form(wrong.text, page).fields["every"] == "0"
+    assert ann.post(page, **form | {"repeat_kind": ""}).status_code == 303
+    (now,) = program.get("/todos").json()
+    assert (now["repeat"], now["repeat_from"], now["due"]) == (None, None, "2100-01-04")

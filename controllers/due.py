@@ -1,7 +1,7 @@
 """When todos are due, on pages: beside those of a list, and the zone of an account."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +11,7 @@ from controllers.list_page import Elements, PageContext, PagePart
 from models import dates, due, lists
 from models.clock import instant, moment
 from models.text import N_
-from models.todos import Row
+from models.todos import Columns, Row
 
 SPANS_LIMIT = 10_000  # that are remembered
 OVERDUE = N_("{date}, overdue")
@@ -75,3 +75,19 @@ def timezone_field(handler: Any, form: dict[str, str]) -> bytes:
     zones = sorted(name for name in dates.zones() if "/" in name and not name.startswith("Etc/"))
     html: bytes = handler.render_string("due/timezone.html", form=form, zones=zones)
     return html
+
+
+def form_part(handler: Any, form: dict[str, Any], todo: Columns) -> bytes:
+    """Return the fields of a todo's page for the day and the time."""
+    zone = form["due_zone"] if form["due_zone"] != due.zone_of(handler.current_user) else ""
+    html: bytes = handler.render_string("due/form.html", form=form, zone=zone)
+    return html
+
+
+def read_form(handler: Any, typed: dict[str, str]) -> dict[str, str]:
+    """Return what was typed, with the day that a button like Tomorrow stands for."""
+    this = due.today(handler.current_user)
+    monday = this + timedelta(7 - this.weekday())
+    days = {"today": this, "tomorrow": this + timedelta(1), "next week": monday, "none": ""}
+    put = typed.get("put")
+    return typed | {"due": str(days[put])} if put in days else typed
