@@ -96,7 +96,7 @@ EXTRAS = {
     "backups": Extra(files=("services/backups.py",)),
     "dates": Extra(
         files=("models/dates.py", "models/due.py", "controllers/due.py", "views/templates/due"),
-        lines=390,  # a day is another for each reader, and is said in each language
+        lines=400,  # a day is another for each reader, and is said in each language
     ),
     "files": Extra(
         files=(
@@ -454,6 +454,7 @@ def test_templates_escape_everything(template: Path) -> None:
         "index.html": {"section", "part"},
         "talk.html": {"html"},
         "aside.html": {"talk"},
+        "editor.html": {"part"},
         "row.html": {"labels[id]", "chips[id]"},
         "side.html": {"badges[one.id]"},
         "import.html": {"rows"},

@@ -524,3 +524,25 @@ def test_the_form_for_a_repeat(tea: tuple[Visitor, str]) -> None:
     assert ann.post(page, **form | {"repeat_kind": ""}).status_code == 303
     (now,) = program.get("/todos").json()
     assert (now["repeat"], now["repeat_from"], now["due"]) == (None, None, "2100-01-04")
+
+
+def test_a_row_that_is_open(tea: tuple[Visitor, str]) -> None:
+    """Has the date, too; what is refused comes back in the row."""
+    ann, page = tea
+    path = f"/lists/{ann.list}?edit={page.rpartition('/')[2]}"
+    form = Form(ann.get(path).text, page).fields
+    assert (form["title"], form["due"], form["due_time"]) == ("tea", "", "")
+    assert ann.post(page, **form | {"due": "2100-01-03", "due_time": "09:00"}).status_code == 303
+    assert chips(ann)[0][1] == "2100-01-03T09:00:00Z"
+    form = Form(ann.get(path).text, page).fields
+    assert (form["due"], form["due_time"]) == ("2100-01-03", "09:00")
+    assert ann.post(page, **form | {"title": "mint", "put": "tomorrow"}).status_code == 303
+    assert chips(ann)[0][1] == f"{day(1)}T09:00:00Z" and ann.rows()[0].title == "mint"
+    wrong = ann.post(page, **form | {"due": "2027-02-30"})
+    assert wrong.status_code == 422 and len(alerts(wrong.text)) == 1
+    assert Form(wrong.text, page).fields == form | {"due": "2027-02-30"}
+    assert ann.post(page, due="2100-01-05").status_code == 303  # meanwhile
+    assert ann.post(page, **form | {"title": "thyme"}).status_code == 303
+    assert chips(ann)[0][1] == "2100-01-05T09:00:00Z" and ann.rows()[0].title == "thyme"
+    assert ann.post(page, **form | {"put": "none"}).status_code == 303
+    assert chips(ann) == []

@@ -67,7 +67,15 @@ async def draw(handler: Any, page: PageContext) -> Elements:
     return {}
 
 
-PART = PagePart("due", state, draw, chips=chips)
+def editor(handler: Any, row: Row) -> bytes:
+    """Return the fields of an open row for the day and the time."""
+    form = {"due": row.due[0] or "", "due_time": row.due[1] or ""}
+    form |= {f"{name}_was": value for name, value in form.items()} | handler.typed
+    html: bytes = handler.render_string("due/editor.html", form=form)
+    return html
+
+
+PART = PagePart("due", state, draw, chips=chips, editor=editor)
 
 
 def timezone_field(handler: Any, form: dict[str, str]) -> bytes:
@@ -85,7 +93,12 @@ def form_part(handler: Any, form: dict[str, Any], todo: Columns) -> bytes:
 
 
 def read_form(handler: Any, typed: dict[str, str]) -> dict[str, str]:
-    """Return what was typed, with the day that a button like Tomorrow stands for."""
+    """Return what was typed, with the day that a button like Tomorrow stands for.
+
+    A row tells what it showed (`due_was`), as what wasn't changed there may have changed since.
+    """
+    same = {name for name in due.WHEN if typed.get(name) == typed.get(f"{name}_was")}
+    typed = {name: value for name, value in typed.items() if name not in same}
     this = due.today(handler.current_user)
     monday = this + timedelta(7 - this.weekday())
     days = {"today": this, "tomorrow": this + timedelta(1), "next week": monday, "none": ""}

@@ -27,7 +27,7 @@ class PagePart(NamedTuple):
 
     `state` tells what `draw` depends on beside the list's version and its reader; it is asked for
     each request, so it should only look up by key. `badges` are HTML beside lists in the side bar,
-    `chips` HTML beside todos; all for whom `state` is the same share these.
+    `chips` HTML beside todos, which all share whose `state` is the same; `editor` that of a row.
     """
 
     name: str
@@ -35,6 +35,7 @@ class PagePart(NamedTuple):
     draw: Callable[[Any, "PageContext"], Awaitable[Elements]]
     badges: Callable[[Any], Awaitable[dict[int, bytes]]] | None = None
     chips: Callable[[Any, Sequence[todos.Row]], dict[int, bytes]] | None = None
+    editor: Callable[[Any, todos.Row], bytes] | None = None
 
 
 PARTS: list[PagePart] = []
@@ -158,6 +159,7 @@ class ListPageHandler(PageHandler):
                 up, down = found.around(place)
                 typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
                 values |= {"editing": editing, "up": up, "down": down} | typed
+                values["more"] = [part.editor(self, row) for part in PARTS if part.editor]
 
         def draw() -> bytes:
             chips = ChainMap(*(part.chips(self, found.rows) for part in PARTS if part.chips))
