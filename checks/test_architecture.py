@@ -65,7 +65,7 @@ EXTRAS = {
         ),
         lines=1160,  # a file per resource, and the description that programs are written from
         needs={
-            "repeats": "the header Idempotency-Key is a promise of the API",
+            "idempotency": "the header Idempotency-Key is a promise of the API",
             "account": "making a token takes a recent login, or the password",
             "live fallbacks": "changes are read as a stream or by long poll, too",
         },
@@ -140,7 +140,7 @@ EXTRAS = {
             "views/templates/login_attempts",
         )
     ),
-    "repeats": Extra(files=("models/idempotency.py",)),
+    "idempotency": Extra(files=("models/idempotency.py",)),
     "link titles": Extra(
         files=(
             "models/links.py",
@@ -184,7 +184,7 @@ EXTRAS = {
         )
     ),
     "quota": Extra(files=("models/quota.py",)),
-    "recurrence": Extra(
+    "repeats": Extra(
         files=("models/repeats.py", "models/repeat_words.py"),
         lines=530,  # whatever RFC 5545 allows is checked, bounded, asked for and said
         needs={"dates": "a repeat begins on the day a todo is due"},
