@@ -20,7 +20,7 @@ from tornado.web import HTTPError
 
 from config import Config
 from models.text import N_
-from services.app_base import BaseApp
+from services.app_base import BaseApp, Service
 
 security_log = logging.getLogger("afazeres.security")
 T = TypeVar("T")
@@ -82,10 +82,11 @@ class PendingLogin(NamedTuple):
     next: str
 
 
-class Provider:
+class Provider(Service):
     """A client of the provider. Its metadata and keys are cached for an hour."""
 
     def __init__(self, app: BaseApp) -> None:
+        super().__init__(app)
         self.config = app.config
         self.cache: dict[str, tuple[float, asyncio.Task[Any]]] = {}
 
