@@ -46,16 +46,14 @@ class ListsHandler(ApiHandler):
 class ListHandler(OfListHandler):
     """One list. Its ETag differs by role, as what it shows does."""
 
-    def current_state(self) -> tuple[object, dict[str, Any]]:
-        access = lists.get_for(self.current_user, self.list_id)
+    def current_state(self, action: str = "read") -> tuple[object, dict[str, Any]]:
+        access = lists.get_for(self.current_user, self.list_id, action)
         return f"{access.version}-{access.role}", list_object(access)
 
     @operation(200, "List")
     async def get(self, list_id: str) -> None:
         """A list"""
-        version, thing = await self.app.read(self.current_state)
-        if not self.not_modified(version):
-            await self.send_json(self.encode(thing))
+        await self.send_state()
 
     @operation(200, "List", "name")
     async def patch(self, list_id: str) -> None:
