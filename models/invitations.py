@@ -69,7 +69,7 @@ def pending(list_id: int) -> list[Described]:
 
 
 def ask(person: Person, seen: ListAccess, name: str, role: str) -> Described | None:
-    """Invite someone to a list; see `members.ASK`.
+    """Invite someone to a list; see `members.INVITATIONS`.
 
     Return None when they are to be added at once, or don't exist. Raises Invalid when they
     don't want to be asked, Quota for too many invitations in a day, or of a list.
@@ -155,7 +155,7 @@ def accept(person: Person, list_id: int) -> int:
 
 
 def end(person: Person, list_id: int, name: str) -> bool:
-    """Decline an invitation, or take one's own list's back; see `members.END`.
+    """Decline an invitation, or take one's own list's back; see `members.INVITATIONS`.
 
     Raises NotFound, Forbidden.
     """

@@ -15,10 +15,9 @@ MEMBERS_LIMIT = 200
 # What extras do in the same transaction when someone has joined, got another role or left: filled
 # by extras.py. Each takes who did that, the ids of list and user, and the roles before and after.
 AFTER_ROLE_CHANGE: list[Callable[[Person, int, int, str | None, str | None], None]] = []
-# Who asks people before they are members: returns how they are invited, None to add them at once.
-ASK: list[Callable[[Person, lists.ListAccess, str, str], lists.Described | None]] = []
-# And what takes back, or declines, the invitation of a name: returns whether there was one.
-END: list[Callable[[Person, int, str], bool]] = []
+# How people are asked before they are members, where extras.py adds that: a module whose `ask` and
+# `end` are called here, while the API shows what is `waiting` for someone and `pending` in a list.
+INVITATIONS: list[Any] = []
 
 
 def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.Described]]:
@@ -39,8 +38,9 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     name = users.fold(username)
     _, had = present(list_id).get(name, (0, None))
     if had is None:
-        for asked in filter(None, (ask(person, seen, name, role) for ask in ASK)):
-            return asked
+        for each in INVITATIONS:
+            if asked := each.ask(person, seen, name, role):
+                return dict(asked)
         join(person, list_id, name, role, "add", [])
     elif had != role:
         set_role(person, list_id, name, role, "role")
@@ -107,7 +107,7 @@ def remove(person: Person, list_id: int, username: str) -> None:
     last owner would go.
     """
     name = users.fold(username)
-    if any(end(person, list_id, name) for end in END):
+    if any(each.end(person, list_id, name) for each in INVITATIONS):
         return
     seen = lists.get_for(person, list_id, "leave")
     if name != person.username and not seen.may("share"):

@@ -1,11 +1,10 @@
 """Lists, in the API."""
 
-from collections.abc import Callable
 from typing import Any
 
 from controllers.api.base import ApiHandler, OfListHandler, list_object, operation
 from controllers.api.schema import FIELDS, ID, OBJECTS, URL
-from models import lists
+from models import lists, members
 from models.sessions import hash_of
 
 OBJECTS["List"] = {
@@ -17,8 +16,6 @@ OBJECTS["List"] = {
     "url": URL,
     "invited": {"type": "boolean"},
 }
-# Lists that someone is no member of yet, and by whom they are invited: filled likewise.
-ALSO: list[Callable[..., list[tuple[lists.ListAccess, str]]]] = []
 
 
 class ListsHandler(ApiHandler):
@@ -26,7 +23,8 @@ class ListsHandler(ApiHandler):
     async def get(self) -> None:
         """My lists, in my order, and those that I am invited to"""
         rows, digest = await self.app.lookups(lists.all_with_digest, self.current_user)
-        more = [await self.app.lookups(each, self.current_user) for each in ALSO]
+        extra = [each.waiting for each in members.INVITATIONS]
+        more = [await self.app.lookups(waiting, self.current_user) for waiting in extra]
         invited = [access for found in more for access, _ in found]
         if not self.not_modified(f"{digest}-{hash_of(repr(invited))[:16]}" if invited else digest):
             mine = [list_object(access) for access in rows]
