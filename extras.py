@@ -50,8 +50,7 @@ lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
 models.todos.ADDRESS_TITLES[:] = [models.links.known]
 ERROR_STATUS[models.todo_page.EditConflict] = 409
-models.members.ASK[:] = [models.invitations.ask]
-models.members.END[:] = [models.invitations.end]
+models.members.INVITATIONS[:] = [models.invitations]
 models.members.AFTER_ROLE_CHANGE[:] = [
     models.invitations.follow,
     models.invites.end_links,

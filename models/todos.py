@@ -360,11 +360,6 @@ def counts_at(list_id: int, versions: list[int]) -> dict[int, int]:
     return dict(query.where(Todo.list == list_id, Todo.version.in_(versions)).tuples())
 
 
-def lock(todo_id: int) -> None:
-    """Lock the list of a todo until COMMIT, before it is read."""
-    database.lock(List, List.id == Todo.select(Todo.list).where(Todo.id == todo_id))
-
-
 def find(
     person: Person, todo_id: int, action: str = "read", *, deleted: bool = False
 ) -> tuple[lists.ListAccess, Columns]:
@@ -374,7 +369,7 @@ def find(
     theirs, Forbidden when they may not do that.
     """
     if action != "read":
-        lock(todo_id)
+        database.lock(List, List.id == Todo.select(Todo.list).where(Todo.id == todo_id))
     for row in FIND(todo=todo_id, person=person.id):
         seen, todo = lists.ListAccess(*row[:WIDTH]), dict(zip(NAMES, row[WIDTH:], strict=True))
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
