@@ -18,6 +18,7 @@ import app  # noqa: F401  which imports every table, and fills what extras add
 from checks.support.database import BROWSER, Database, ask
 from checks.support.servers import dump
 from models import (
+    account_closing,
     accounts,
     api_resources,
     files,
@@ -32,6 +33,7 @@ from models import (
     text,
     todos,
     undo_steps,
+    usernames,
     users,
 )
 from models.clock import instant
@@ -609,6 +611,23 @@ def test_nobody_fills_up_someone_else(database: Database, monkeypatch: pytest.Mo
     monkeypatch.setattr(lists, "LISTS_LIMIT", 3)
     ann, cy = database.ann, database.cy
     made = [database.list, *(database.do(lists.create, ann, f"list {n}") for n in range(2))]
+@pytest.mark.parametrize("what", ["another name", "closed account"])
+def test_deleted_lists_come_back_whatever_their_people_did(database: Any, what: str) -> None:
+    """Which is a change of the list, too."""
+    milk, _ = database.add("milk", "bread")
+    database.do(todos.edit, database.ann, milk, assigned="ed")
+    database.do(lists.delete, database.ann, database.list)
+    if what == "another name":
+        database.do(usernames.change, database.ed, "eduardo")
+    else:
+        database.do(account_closing.close, database.ed)
+    (deleted,) = database.do(lists.trash, database.ann)
+    database.undo(deleted.change)
+    assert database.titles() == ["milk", "bread"]
+    with pytest.raises(Conflict):
+        database.undo(deleted.change)
+
+
     for list_id in made:
         database.do(members.put, ann, list_id, "cy", "viewer")
     assert len(database.do(invitations.waiting, cy)) == 3

@@ -82,8 +82,13 @@ def page(
     return seen, [change._replace(undoable=can_undo(seen, change, left)) for change in changes]
 
 
-def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int]) -> bool:
-    """Say whether what `change` left behind is still so, given the todos left by version."""
+def can_undo(
+    seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int], *, gone: bool = False
+) -> bool:
+    """Say whether what `change` left behind is still so, given the todos left by version.
+
+    That is `gone` for one that put the list in the trash, where its people may still change.
+    """
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
@@ -92,7 +97,8 @@ def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int])
         return False
     if change.former is not None:
         return change.title == seen.name
-    return change.version == seen.version
+    since = Change.select().where(Change.list == seen.id, Change.version > change.version)
+    return not (since.where(Change.kind == "list") if gone else since).exists()
 
 
 @unit
@@ -110,7 +116,8 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
         action = "change" if of_todos else "rename" if change.former is not None else "delete"
         query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
         seen = lists.get_for(person, list_id, action, query)
-        if not at and not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
+        left = todos.counts_at(seen.id, [change.version])
+        if not at and not can_undo(seen, change, left, gone=gone):
             raise Conflict("This has been changed since, so it can't be undone.")
         was = {row["id"]: row for row in json.loads(before)}
         verb = "redo" if change.verb == "undo" else "undo"

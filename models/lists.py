@@ -172,10 +172,12 @@ def trash(person: Person) -> list[Any]:
 
     Each has an id, a name, and when (at) and by which change it was deleted.
     """
+    later: Any = Change.alias()  # its people may have got other names since, or gone
+    last = later.select(fn.MAX(later.version)).where(later.list == List.id, later.kind == "list")
     query: Any = (
         List.select(List.id, List.name, Change.id.alias("change"), Change.at)
         .join(Member)
-        .join_from(List, Change, on=(Change.list == List.id) & (Change.version == List.version))
+        .join_from(List, Change, on=(Change.list == List.id) & (Change.version == last))
         .where(Member.user == person.id, Member.role == "owner", List.deleted_at > trash_begins())
         .order_by(List.deleted_at.desc())
     )
