@@ -563,6 +563,19 @@ def test_undo_leaves_other_todos_alone(database: Database) -> None:
     assert database.titles() == ["milk", "rye bread"]
 
 
+def test_undo_finds_who_has_another_name(database: Database) -> None:
+    """And not who has taken theirs."""
+    (milk,) = database.add("milk")
+    database.do(todos.edit, database.ann, milk, assigned="ed")
+    database.do(todos.edit, database.ann, milk, assigned="")
+    taken = database.last()
+    database.do(usernames.change, database.ed, "edmund")
+    database.do(usernames.change, database.ed._replace(username="edmund"), "eddie")
+    database.do(usernames.change, database.bob, "ed")
+    database.undo(taken)
+    assert database.changes()[-1][5][0]["assigned"] == "eddie"
+
+
 def test_the_trash_keeps_for_thirty_days(database: Database) -> None:
     """Who deleted what; after that it is gone, by restoring, undoing or asking."""
     milk, bread = database.add("milk", "bread")

@@ -125,6 +125,9 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
             noted = any("notes" in row for row in was.values())
             most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
             new = {"deleted_at": now()}
+            called = renamed(seen.id, change.version)
+            for row in [row for row in was.values() if row.get("assigned") in called]:
+                row["assigned"] = called[row["assigned"]]
             current = []
             for version in {*at.values()} if at else [change.version]:
                 rows = todos.present(seen.id, most, todos.WRITTEN_AT, version)
@@ -139,6 +142,16 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
         Change.update(of).where(Change.list == seen.id, Change.version > seen.version).execute()
         return seen.id if of_todos or was else None
     raise NotFound
+
+
+def renamed(list_id: int, version: int) -> dict[str, str]:
+    """Return the names that members had at a version of the list, and what they are called now."""
+    later = (Change.list == list_id, Change.version > version, Change.verb == "rename")
+    query: Any = Change.select(Change.former, Change.title).where(*later, Change.kind == "member")
+    called: dict[str, str] = {}
+    for former, name in query.order_by(Change.version.desc()).tuples():
+        called[former] = called.pop(name, name)
+    return called
 
 
 def columns_before(person: Person, todo: todos.Columns, old: lists.Described) -> todos.Columns:
