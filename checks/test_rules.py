@@ -611,19 +611,6 @@ def test_deleted_lists_come_back(database: Database) -> None:
     assert database.titles() == ["milk"] and database.do(lists.trash, database.ann) == []
 
 
-def test_there_can_be_too_many_lists(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page looks up all of someone's lists."""
-    monkeypatch.setattr(lists, "LISTS_LIMIT", 2)
-    database.do(lists.create, database.ann, "second")
-    with pytest.raises(Quota):
-        database.do(lists.create, database.ann, "third")
-
-
-def test_nobody_fills_up_someone_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What someone is invited to, or added to, takes none of the places of what they accept."""
-    monkeypatch.setattr(lists, "LISTS_LIMIT", 3)
-    ann, cy = database.ann, database.cy
-    made = [database.list, *(database.do(lists.create, ann, f"list {n}") for n in range(2))]
 @pytest.mark.parametrize("what", ["another name", "closed account"])
 def test_deleted_lists_come_back_whatever_their_people_did(database: Any, what: str) -> None:
     """Which is a change of the list, too."""
@@ -641,6 +628,49 @@ def test_deleted_lists_come_back_whatever_their_people_did(database: Any, what: 
         database.undo(deleted.change)
 
 
+def test_there_can_be_too_many_lists(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page looks up all of someone's lists, and another username changes all."""
+    monkeypatch.setattr(lists, "LISTS_LIMIT", 2)
+    second = database.do(lists.create, database.ann, "second")
+    with pytest.raises(Quota):
+        database.do(lists.create, database.ann, "third")
+    database.do(lists.delete, database.ann, second)
+    deleted = database.last()
+    third = database.do(lists.create, database.ann, "third")
+    with pytest.raises(Quota):
+        database.undo(deleted)
+    database.do(lists.delete, database.ann, third)
+    database.do(lists.delete, database.ann, database.do(lists.create, database.ann, "fourth"))
+    with pytest.raises(Quota, match="in the trash"):
+        database.do(lists.create, database.ann, "fifth")
+    database.undo(deleted)
+    assert [each.name for each in database.do(lists.mine, database.ann)][1:] == ["second"]
+
+
+def test_the_trash_makes_no_list_longer(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than it may be: what is brought back counts, one by one or by undoing."""
+    monkeypatch.setattr(todos, "RESTORED_LIMIT", 3)
+    milk, *_ = database.add("milk", "bread")
+    database.do(api_resources.delete_todos, database.ann, database.list)
+    deleted = database.last()
+    database.add("tea", "honey")
+    with pytest.raises(Quota):
+        database.undo(deleted)
+    database.do(todos.restore, database.ann, milk)
+    database.do(todos.delete, database.ann, milk)
+    database.add("rice")
+    with pytest.raises(Quota):
+        database.do(todos.restore, database.ann, milk)
+    assert database.titles() == ["tea", "honey", "rice"]
+
+
+def test_nobody_fills_up_someone_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What someone is invited to, or added to, takes none of the places of what they accept."""
+    monkeypatch.setattr(lists, "LISTS_LIMIT", 3)
+    ann, cy = database.ann, database.cy
+    made = [database.list, *(database.do(lists.create, ann, f"list {n}") for n in range(2))]
     for list_id in made:
         database.do(members.put, ann, list_id, "cy", "viewer")
     assert len(database.do(invitations.waiting, cy)) == 3
