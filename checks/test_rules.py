@@ -651,7 +651,7 @@ def test_the_trash_makes_no_list_longer(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Than it may be: what is brought back counts, one by one or by undoing."""
-    monkeypatch.setattr(todos, "RESTORED_LIMIT", 3)
+    monkeypatch.setattr(todos, "RESTORED", 3)
     milk, *_ = database.add("milk", "bread")
     database.do(api_resources.delete_todos, database.ann, database.list)
     deleted = database.last()

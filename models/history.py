@@ -32,6 +32,8 @@ SENTENCES = {
     "leave member": (N_("Left the list"), ""),
     "assign todo": (N_("Reassigned “{title}”"), ""),
 }
+# What extras do to todos as a list had them before a version, to fit it now: filled by extras.py.
+BEFORE_UNDO: list[Callable[[int, int, list[lists.Described]], None]] = []
 BACK = {"undo": N_("Undid: {change}"), "redo": N_("Redid: {change}")}
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
 TOLD = (Change.title, Change.former, Change.touched, Change.origin, Change.origin_verb)
@@ -85,10 +87,7 @@ def page(
 def can_undo(
     seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int], *, gone: bool = False
 ) -> bool:
-    """Say whether what `change` left behind is still so, given the todos left by version.
-
-    That is `gone` for one that put the list in the trash, where its people may still change.
-    """
+    """Say whether what `change` left behind is still so, given the todos left by version."""
     if change.at < lists.trash_begins():
         return False
     if change.kind == "todo":
@@ -125,9 +124,8 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
             noted = any("notes" in row for row in was.values())
             most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
             new = {"deleted_at": now()}
-            called = renamed(seen.id, change.version)
-            for row in [row for row in was.values() if row.get("assigned") in called]:
-                row["assigned"] = called[row["assigned"]]
+            for rule in BEFORE_UNDO:
+                rule(seen.id, change.version, [*was.values()])
             current = []
             for version in {*at.values()} if at else [change.version]:
                 rows = todos.present(seen.id, most, todos.WRITTEN_AT, version)
@@ -142,16 +140,6 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
         Change.update(of).where(Change.list == seen.id, Change.version > seen.version).execute()
         return seen.id if of_todos or was else None
     raise NotFound
-
-
-def renamed(list_id: int, version: int) -> dict[str, str]:
-    """Return the names that members had at a version of the list, and what they are called now."""
-    later = (Change.list == list_id, Change.version > version, Change.verb == "rename")
-    query: Any = Change.select(Change.former, Change.title).where(*later, Change.kind == "member")
-    called: dict[str, str] = {}
-    for former, name in query.order_by(Change.version.desc()).tuples():
-        called[former] = called.pop(name, name)
-    return called
 
 
 def columns_before(person: Person, todo: todos.Columns, old: lists.Described) -> todos.Columns:

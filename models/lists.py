@@ -205,10 +205,7 @@ def create(person: Person, name: str) -> int:
 
 
 def check_room(person: Person) -> int:
-    """Raise Quota unless someone can have another list; return how many, with those in the trash.
-
-    What they have made or accepted counts.
-    """
+    """Raise Quota unless someone may have another list; return how many, the deleted ones too."""
     database.lock(User, User.id == person.id)
     mine = Member.select().join(List).where(Member.user == person.id, Member.accepted)
     if mine.where(List.deleted_at.is_null()).count() >= LISTS_LIMIT:
