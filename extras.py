@@ -66,6 +66,7 @@ models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refu
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
 for extra in [models.invitations, models.invites, models.messages, models.usernames]:
     models.history.SENTENCES |= extra.SENTENCES
+models.history.BEFORE_UNDO[:] = [models.usernames.rename]
 models.usernames.AFTER[:] = [models.rate_limits.delete_of]
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.delete_of]
 models.links.TEXTS[1:] = [models.messages.Message.text]

@@ -14,6 +14,7 @@ from models.tables import CALLED, Change, List, Member, Person, Todo, User
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
 TODOS_LIMIT = 10_000  # in a list
+RESTORED = 20_000  # with those that come back from the trash, or from a file
 FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
     "all": lambda person, completed, assigned: True,
     "active": lambda person, completed, assigned: not completed,
@@ -396,6 +397,8 @@ def rewrite(
     if pairs:
         rows, olds = [old | new | stamp for old, new in pairs], [old for old, _ in pairs]
         came, went = olds[0]["deleted_at"], rows[0]["deleted_at"]
+        if came and seen.total + len(pairs) > RESTORED:
+            raise Quota("title", "Too many todos in one list: at most {limit}.", limit=RESTORED)
         some = {column for _, new in pairs for column in new} | (set() if went else {"version"})
         before = [] if came else described(olds, some)
         after = [] if went else described(rows, NAMES if came else some)
