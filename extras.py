@@ -8,6 +8,7 @@ from typing import Any
 
 import models.account_closing
 import models.accounts
+import models.addresses
 import models.cleanup
 import models.history
 import models.idempotency
@@ -29,6 +30,7 @@ from controllers import (
     account,
     invitations,
     invites,
+    links,
     list_page,
     lists,
     login_attempts,
@@ -44,11 +46,12 @@ from services.heavy_requests import HeavyRequests
 from services.jobs import HOUR, PeriodicJob
 
 list_page.PARTS[:] = [messages.PART, undo_steps.PART]
+list_page.TITLES[:] = [links.titles]
 NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
-models.todos.ADDRESS_TITLES[:] = [models.links.known]
+models.addresses.TITLES[:] = [models.links.known]
 ERROR_STATUS[models.todo_page.EditConflict] = 409
 models.members.INVITATIONS[:] = [models.invitations]
 models.members.AFTER_ROLE_CHANGE[:] = [

@@ -141,12 +141,14 @@ EXTRAS = {
         )
     ),
     "idempotency": Extra(files=("models/idempotency.py",)),
+    "links": Extra(files=("controllers/links.py", "models/addresses.py")),
     "link titles": Extra(
         files=(
             "models/links.py",
             "services/link_titles.py",
         ),
         lines=490,  # half of it keeps strangers' pages from harming this server and its network
+        needs={"links": "their addresses are what it looks for"},
     ),
     "live fallbacks": Extra(
         files=(
@@ -159,7 +161,8 @@ EXTRAS = {
             "controllers/messages.py",
             "models/messages.py",
             "views/templates/messages",
-        )
+        ),
+        needs={"links": "addresses in messages are links"},
     ),
     "password resets": Extra(
         files=(
@@ -202,7 +205,8 @@ EXTRAS = {
     ),
     "usernames": Extra(files=("models/usernames.py",)),
     "todo page": Extra(
-        files=("controllers/todo_page.py", "models/todo_page.py", "views/templates/todo_page")
+        files=("controllers/todo_page.py", "models/todo_page.py", "views/templates/todo_page"),
+        needs={"links": "who may only read finds the title with its links"},
     ),
     "undo steps": Extra(
         files=("controllers/undo_steps.py", "models/undo_steps.py", "views/templates/undo_steps")

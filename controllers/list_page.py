@@ -5,15 +5,12 @@ It is made of elements, each with an id. A script asks for them again when the l
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
-
-from tornado.escape import xhtml_escape
 
 from controllers.base import PageHandler
-from models import lists, text, todos
+from models import lists, todos
 from models.errors import NotFound
 from models.tables import Person
 from models.text import N_
@@ -38,6 +35,9 @@ class PagePart(NamedTuple):
 
 
 PARTS: list[PagePart] = []
+# The HTML of titles that are more than text, by the ids of their todos; filled by extras.py. It can
+# take milliseconds, so it isn't done on the event loop.
+TITLES: list[Callable[[int, Sequence[todos.Row]], dict[int, bytes]]] = []
 
 
 class PageContext(NamedTuple):
@@ -65,31 +65,10 @@ class PageContext(NamedTuple):
 def read_rows(
     person: Person, list_id: int, shown: str
 ) -> tuple[lists.ListAccess, todos.Rows, dict[int, bytes]]:
-    """Return what `todos.rows` does, and by id the HTML of the titles that have links.
-
-    Looking for links can take milliseconds, which are not the event loop's.
-    """
+    """Return what `todos.rows` does, and what TITLES do."""
     access, found = todos.rows(person, list_id, shown)
-    linked_titles = [row for row in found.rows if "://" in row.title]
-    known = todos.address_titles(list_id) if linked_titles else {}
-    return access, found, {row.id: linked(row.title, known) for row in linked_titles}
-
-
-def linked(words: str, known: dict[str, str]) -> bytes:
-    """Return the HTML of a plain text, with links for the addresses in it.
-
-    One whose title is `known` shows that, and its host, as anyone can choose a title.
-    """
-    html, end = "", 0
-    for found in text.ADDRESS.finditer(words):
-        address, shown = xhtml_escape(found[0]), known.get(found[0], found[0])
-        html += xhtml_escape(words[end : found.start()])
-        html += f'<a href="{address}" title="{address}" rel="noopener noreferrer nofollow ugc"'
-        html += f' dir="auto">{xhtml_escape(shown)}</a>'
-        if found[0] in known:
-            html += f" <small>{xhtml_escape(urlsplit(found[0]).netloc)}</small>"
-        end = found.end()
-    return (html + xhtml_escape(words[end:])).encode()
+    drawn = [draw(list_id, found.rows) for draw in TITLES]
+    return access, found, {number: html for each in drawn for number, html in each.items()}
 
 
 class ListPageHandler(PageHandler):

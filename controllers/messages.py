@@ -4,8 +4,9 @@ from functools import partial
 from typing import Any
 
 from controllers.base import ID, PageHandler, redisplay_if_invalid
-from controllers.list_page import Elements, ListPageHandler, PageContext, PagePart, linked
-from models import lists, messages, todos
+from controllers.links import linked
+from controllers.list_page import Elements, ListPageHandler, PageContext, PagePart
+from models import addresses, lists, messages
 from models.tables import Person
 
 MESSAGES_SHOWN = 30
@@ -79,7 +80,7 @@ def read_conversation(
     found = messages.latest(person, access.id, before, MESSAGES_SHOWN + 1)
     shown = found[-MESSAGES_SHOWN:]
     held = [] if before else messages.held(person, access.id)
-    known = todos.address_titles(access.id) if found or held else {}
+    known = addresses.titles(access.id) if found or held else {}
     return {
         "messages": [(message, linked(message["text"], known)) for message in shown],
         "held": [(number, linked(words, known)) for number, words in held],

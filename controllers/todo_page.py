@@ -1,9 +1,9 @@
 """A todo's own page, with its notes. Two who have it open undo nothing of each other's."""
 
 from controllers.base import redisplay_if_invalid
-from controllers.list_page import linked
+from controllers.links import linked
 from controllers.todos import RenameHandler
-from models import lists, members, todo_page, todos, users
+from models import addresses, lists, members, todo_page, todos, users
 from models.tables import Person
 
 
@@ -14,7 +14,7 @@ def read_todo(
     access, todo = todos.find(person, todo_id)
     assigned = users.names({todo["assigned_to"]} if todo["assigned_to"] else set())
     people = [member["username"] for member in members.every(person, access.id)[1]]
-    title = linked(todo["title"], todos.address_titles(access.id))
+    title = linked(todo["title"], addresses.titles(access.id))
     return access, todo | {"assigned": assigned.get(todo["assigned_to"], "")}, people, title
 
 

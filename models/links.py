@@ -12,10 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 from peewee import BigIntegerField, CharField, ForeignKeyField, Value, fn
 
 from models import lists
+from models.addresses import ADDRESS
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, db
 from models.tables import Change, List, Table, Todo, User
-from models.text import ADDRESS
 
 ADDRESS_LIMIT = 2000  # bytes, which an index of PostgreSQL can hold
 PER_TEXT, PER_CHANGE = 10, 1000  # links whose titles are fetched

@@ -14,14 +14,6 @@ UNSEEN = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     r"\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
 )
-# Quotes, an ellipsis and CJK punctuation, which are nowhere in an address.
-OUTSIDE = r"\u00ab\u00bb\u201c-\u201e\u2026\u2039\u203a\u3000-\u3003\u3008-\u3020\u3030"
-OUTSIDE += r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff64"
-PART = PAIRED = rf'[^\s<>"{OUTSIDE}()\[\]]'
-for _ in range(3):  # levels of brackets, which come in pairs
-    PAIRED = rf"{PART}|\((?:{PAIRED}){{0,200}}+\)|\[(?:{PAIRED}){{0,200}}+\]"
-# Found in one pass whatever the text (Tornado's linkify isn't); no punctuation at the end of one.
-ADDRESS = re.compile(rf"(?i:https?)://(?:{PAIRED}){{1,2000}}(?<![.,:;!?'\u2019])")
 
 
 def N_(sentence: str) -> str:

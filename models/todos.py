@@ -21,8 +21,6 @@ FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
     "completed": lambda person, completed, assigned: bool(completed),
     "mine": lambda person, completed, assigned: assigned == person.id,
 }
-# Where titles of the addresses in a list's texts come from, by address: filled by extras.py.
-ADDRESS_TITLES: list[Callable[[int], dict[str, str]]] = []
 
 NAMES = (
     *("id", "list", "created", "added_by"),
@@ -105,11 +103,6 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     names = users.names(ids)
     made = [Row._make((*row[:4], tuple(map(names.get, row[4:])))) for row in through]
     return seen, Rows(made, len(every) - completed, completed)
-
-
-def address_titles(list_id: int) -> dict[str, str]:
-    """Return the titles that are known of the addresses in a list's texts, by address."""
-    return {address: title for known in ADDRESS_TITLES for address, title in known(list_id).items()}
 
 
 @unit
