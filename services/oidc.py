@@ -168,9 +168,11 @@ class Provider(Service):
         Raises SsoError.
         """
         found = await self.fetch_json((await self.metadata())["jwks_uri"])
+        listed = found.get("keys")
+        known = [key for key in listed if may_be_key(key)] if isinstance(listed, list) else []
         try:
-            keys = jwt.PyJWKSet.from_dict(found).keys
-        except (jwt.PyJWTError, TypeError):  # there is none, or one of them makes no sense
+            keys = jwt.PyJWKSet(known).keys
+        except jwt.PyJWTError:  # there is none
             return {}
         fit = [k for k in keys if k.algorithm_name in ALGORITHMS and k.public_key_use in USES]
         return {key.key_id: key for key in fit if isinstance(key.key_id, str | None)}
@@ -232,3 +234,9 @@ class Provider(Service):
                 claims = info | claims
         names = (claims.get("preferred_username"), claims.get("name"))
         return next((name for name in names if name and isinstance(name, str)), "")
+
+
+def may_be_key(key: Any) -> bool:
+    """Say whether PyJWT can read it, or leave it out: what is odder would cost all the others."""
+    algorithm = key.get("alg", "") if isinstance(key, dict) else None
+    return isinstance(algorithm, str) and key.get("kty") in ("RSA", "EC")
