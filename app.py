@@ -77,7 +77,7 @@ ADDRESSES: list[Any] = [
     url(rf"/lists/{ID}/accept", invitations.AcceptHandler, name="accept"),
     url(rf"/lists/{ID}/leave", lists.RemoveHandler, name="leave"),
     url(r"/undo", undo_steps.StepHandler, name="steps"),
-    url(r"/undo", history.UndoHandler, name="undo"),
+    url(r"/undo", history.UndoHandler, name="undo"),  # where there are no steps
     # todos
     url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
     url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page

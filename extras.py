@@ -68,8 +68,7 @@ models.todos.FIELDS |= models.due.FIELDS
 models.todos.FIELDS |= models.recurrence.FIELDS
 models.todos.RULES[:] = [models.recurrence.begin, models.due.settle, models.recurrence.settle]
 ERROR_STATUS[models.todo_page.EditConflict] = 409
-models.members.ASK[:] = [models.invitations.ask]
-models.members.END[:] = [models.invitations.end]
+models.members.INVITATIONS[:] = [models.invitations]
 models.members.AFTER_ROLE_CHANGE[:] = [
     models.invitations.follow,
     models.invites.end_links,
@@ -92,6 +91,7 @@ for extra in [
     models.usernames,
 ]:
     models.history.SENTENCES |= extra.SENTENCES
+models.history.BEFORE_UNDO[:] = [models.usernames.rename]
 models.usernames.AFTER[:] = [models.rate_limits.delete_of]
 models.account_closing.AFTER[:] = [models.links.delete_unused, models.rate_limits.delete_of]
 models.links.TEXTS[1:] = [models.messages.Message.text]

@@ -46,14 +46,18 @@ def main() -> None:
         if not shutil.which(tool):
             sys.exit(f"{tool} is needed: apt install wrk util-linux gcc libc6-dev")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
+    whole = False
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as name:
         folder = Path(name).absolute()
         with ExitStack() as ending:  # none is left behind to disturb the next run
             ending.callback(lambda: [server.process.kill() for server in RUNNING])
-            measure(folder)
-        TABLE.print()
-        if TABLE or TABLE.model:
-            TABLE.save(whole=not sys.argv[1:])
+            try:
+                measure(folder)
+                whole = not sys.argv[1:]
+            finally:  # what was measured before a failure isn't lost
+                TABLE.print()
+                if TABLE or TABLE.model:
+                    TABLE.save(whole)
 
 
 def measure(folder: Path) -> None:

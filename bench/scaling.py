@@ -126,7 +126,7 @@ def presence_cost() -> float:
     """Return the CPU for each person in the presence message of another process."""
     message = json.dumps([[number, f"user-{number}"] for number in range(MANY)])
     app: Any = SimpleNamespace(
-        hub=SimpleNamespace(opened=[], broadcast=lambda news: None), read=no_rows
+        hub=SimpleNamespace(watchers={}, broadcast=lambda news: None), read=no_rows
     )
     app.receivers, app.publish = {}, lambda *words: True
     presence = Presence(app)

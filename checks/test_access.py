@@ -90,7 +90,7 @@ def dump(server: Server, numbers: list[int]) -> list[Any]:
     """Return all that lists hold."""
     with inside(server.database) as run:
         return [
-            run(f"SELECT * FROM {table} WHERE {column} = ?", number)
+            run(f"SELECT * FROM {table} WHERE {column} = ? ORDER BY id", number)
             for number in numbers
             for table, column in (
                 ("list", "id"),

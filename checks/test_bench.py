@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.pictures import Picture, pictures
+from bench.scaling import presence_cost
 from bench.table import BARE, FIGURES, PEERS, Table
 
 ROOT = Path(__file__).parent.parent
@@ -107,3 +108,8 @@ def test_a_star_marks_what_is_too_slow(capsys: pytest.CaptureFixture[str]) -> No
     table.print()
     head, slow, good = capsys.readouterr().out.splitlines()
     assert "0.50*" in slow and "0.70" in good and "*" not in head + good
+
+
+def test_the_cost_of_presence() -> None:
+    """It is measured of what the app does, not of an earlier way in which it did it."""
+    assert presence_cost() > 0

@@ -229,10 +229,20 @@ def bomb(method: int = zipfile.ZIP_DEFLATED) -> bytes:
     return file.getvalue()
 
 
+def misnamed() -> bytes:
+    """Return a zip of ours with a name in it that says UTF-8, and isn't."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("lists/1.json", b"{}")
+        archive.writestr("é", b"")
+    return file.getvalue().replace("é".encode(), b"\xff\xff")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "status"),
     [
         ("", b"", 422),
+        ("misnamed.zip", misnamed(), 422),
         ("empty.txt", b"", 422),
         ("photo.jpg", b"\xff\xd8\xff\xe0" * 100, 422),
         ("broken.zip", b"PK\x03\x04" + b"x" * 100, 422),

@@ -284,6 +284,18 @@ def test_logging_out(browser: Any, ann: Visitor) -> None:
     window.close()
 
 
+def test_logging_out_keeps_nothing_that_was_being_stored(browser: Any, ann: Visitor) -> None:
+    """The next person at this computer finds nothing of it."""
+    context = browser.new_context()
+    context.add_init_script("indexedDB.open = () => ({})")  # which never answers
+    window = Window(context, ann)
+    window.page.fill(".new-todo", "a secret")
+    with window.leaving(url="**/login"):
+        window.page.click(".bar button")
+    assert "a secret" not in window.page.evaluate("JSON.stringify(localStorage)")
+    context.close()
+
+
 # A page that is closed takes with it what the browser has not stored.
 SLOW_STORAGE = """
 const open = indexedDB.open.bind(indexedDB);

@@ -18,6 +18,7 @@ import app  # noqa: F401  which imports every table, and fills what extras add
 from checks.support.database import BROWSER, Database, ask
 from checks.support.servers import dump
 from models import (
+    account_closing,
     accounts,
     api_resources,
     files,
@@ -32,6 +33,7 @@ from models import (
     text,
     todos,
     undo_steps,
+    usernames,
     users,
 )
 from models.clock import instant
@@ -564,6 +566,19 @@ def test_undo_leaves_other_todos_alone(database: Database) -> None:
     assert database.titles() == ["milk", "rye bread"]
 
 
+def test_undo_finds_who_has_another_name(database: Database) -> None:
+    """And not who has taken theirs."""
+    (milk,) = database.add("milk")
+    database.do(todos.edit, database.ann, milk, assigned="ed")
+    database.do(todos.edit, database.ann, milk, assigned="")
+    taken = database.last()
+    database.do(usernames.change, database.ed, "edmund")
+    database.do(usernames.change, database.ed._replace(username="edmund"), "eddie")
+    database.do(usernames.change, database.bob, "ed")
+    database.undo(taken)
+    assert database.changes()[-1][5][0]["assigned"] == "eddie"
+
+
 def test_the_trash_keeps_for_thirty_days(database: Database) -> None:
     """Who deleted what; after that it is gone, by restoring, undoing or asking."""
     milk, bread = database.add("milk", "bread")
@@ -599,12 +614,59 @@ def test_deleted_lists_come_back(database: Database) -> None:
     assert database.titles() == ["milk"] and database.do(lists.trash, database.ann) == []
 
 
+@pytest.mark.parametrize("what", ["another name", "closed account"])
+def test_deleted_lists_come_back_whatever_their_people_did(database: Any, what: str) -> None:
+    """Which is a change of the list, too."""
+    milk, _ = database.add("milk", "bread")
+    database.do(todos.edit, database.ann, milk, assigned="ed")
+    database.do(lists.delete, database.ann, database.list)
+    if what == "another name":
+        database.do(usernames.change, database.ed, "eduardo")
+    else:
+        database.do(account_closing.close, database.ed)
+    (deleted,) = database.do(lists.trash, database.ann)
+    database.undo(deleted.change)
+    assert database.titles() == ["milk", "bread"]
+    with pytest.raises(Conflict):
+        database.undo(deleted.change)
+
+
 def test_there_can_be_too_many_lists(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page looks up all of someone's lists."""
+    """A page looks up all of someone's lists, and another username changes all."""
     monkeypatch.setattr(lists, "LISTS_LIMIT", 2)
-    database.do(lists.create, database.ann, "second")
+    second = database.do(lists.create, database.ann, "second")
     with pytest.raises(Quota):
         database.do(lists.create, database.ann, "third")
+    database.do(lists.delete, database.ann, second)
+    deleted = database.last()
+    third = database.do(lists.create, database.ann, "third")
+    with pytest.raises(Quota):
+        database.undo(deleted)
+    database.do(lists.delete, database.ann, third)
+    database.do(lists.delete, database.ann, database.do(lists.create, database.ann, "fourth"))
+    with pytest.raises(Quota, match="in the trash"):
+        database.do(lists.create, database.ann, "fifth")
+    database.undo(deleted)
+    assert [each.name for each in database.do(lists.mine, database.ann)][1:] == ["second"]
+
+
+def test_the_trash_makes_no_list_longer(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than it may be: what is brought back counts, one by one or by undoing."""
+    monkeypatch.setattr(todos, "RESTORED", 3)
+    milk, *_ = database.add("milk", "bread")
+    database.do(api_resources.delete_todos, database.ann, database.list)
+    deleted = database.last()
+    database.add("tea", "honey")
+    with pytest.raises(Quota):
+        database.undo(deleted)
+    database.do(todos.restore, database.ann, milk)
+    database.do(todos.delete, database.ann, milk)
+    database.add("rice")
+    with pytest.raises(Quota):
+        database.do(todos.restore, database.ann, milk)
+    assert database.titles() == ["tea", "honey", "rice"]
 
 
 def test_nobody_fills_up_someone_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,7 +272,8 @@ def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_pat
         return [int(number) for number in found]
 
     async def scene() -> None:
-        before = inside()
+        ann.http.close()  # and whoever asked whether it had started is gone too
+        wait(lambda: inside() == [0, 0])
         clients = [Client(ann) for _ in range(CROWD)]
         plain = [Client(ann) for _ in range(EACH)]
         for client in plain:  # which stay
@@ -285,7 +286,7 @@ def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_pat
             linger = struct.pack("ii", 1, 0)
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             client.socket.close()
-        wait(lambda: inside() == before)
+        wait(lambda: inside() == [0, 0])
 
     asyncio.run(scene())
     server.stop()

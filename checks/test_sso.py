@@ -336,7 +336,8 @@ class Liar(ThreadingHTTPServer):
             public("to encrypt", RSAAlgorithm, OTHER, use="enc"),
             public("slow", RSAAlgorithm, OTHER, alg="PS512"),
             {**public("rsa", RSAAlgorithm, OTHER), "kid": ["rsa"]},
-            {"kid": "oct", "kty": "oct", "k": "AAAA"},
+            {**public("rsa", RSAAlgorithm, OTHER), "kid": "odd", "alg": ["RS256"]},
+            *({"kid": "oct", "kty": "oct", "k": "AAAA"}, {"kid": "oct", "kty": "oct"}),
             *({"kid": "x", "kty": "RSA"}, {"kty": []}, {"kty": "RSA", "n": 1, "e": [], "kid": {}}),
             *({"kid": "y", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}, 1, None, [], "x"),
         ]

@@ -5,8 +5,7 @@ It is made of elements, each with an id. A script asks for them again when the l
 
 import asyncio
 import hashlib
-from collections import ChainMap
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,7 +38,8 @@ class PagePart(NamedTuple):
 
 
 PARTS: list[PagePart] = []
-# The HTML, by id, of titles that are more than text: drawn in a reader's thread; by extras.py.
+# The HTML of titles that are more than text, by the ids of their todos; filled by extras.py. It can
+# take milliseconds, so it isn't done on the event loop.
 TITLES: list[Callable[[int, Sequence[todos.Row]], dict[int, bytes]]] = []
 
 
@@ -68,10 +68,11 @@ class PageContext(NamedTuple):
 
 def read_rows(
     person: Person, list_id: int, shown: str
-) -> tuple[lists.ListAccess, todos.Rows, Mapping[int, bytes]]:
+) -> tuple[lists.ListAccess, todos.Rows, dict[int, bytes]]:
     """Return what `todos.rows` does, and what TITLES do."""
     access, found = todos.rows(person, list_id, shown)
-    return access, found, ChainMap(*(draw(list_id, found.rows) for draw in TITLES))
+    drawn = [draw(list_id, found.rows) for draw in TITLES]
+    return access, found, {number: html for each in drawn for number, html in each.items()}
 
 
 class ListPageHandler(PageHandler):

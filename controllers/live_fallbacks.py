@@ -15,21 +15,36 @@ from services.subscriber import Subscriber
 POLL = 25  # seconds that a poll waits
 
 
-async def flush(handler: BaseHandler) -> None:
-    """Wait until a part of a stream has left. Raises StreamClosedError when nobody reads it."""
-    try:
-        await asyncio.wait_for(handler.flush(), READ_WITHIN)
-    except TimeoutError:
-        handler.drop_connection()
-        raise StreamClosedError from None
+class StreamHandler(BaseHandler):
+    """What waits for news, or goes on sending them, until its client has gone."""
+
+    subscriber: Subscriber | None = None
+    disconnected = False
+
+    def begin_stream(self) -> None:
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
+
+    async def send(self, part: bytes | str) -> None:
+        """Send a part of a stream. Raises StreamClosedError when nobody reads it."""
+        self.write(part)
+        try:
+            await asyncio.wait_for(self.flush(), READ_WITHIN)
+        except TimeoutError:
+            self.drop_connection()
+            raise StreamClosedError from None
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self.disconnected = True
+        if self.subscriber:
+            self.subscriber.end()
 
 
-class WaitingHandler(PageHandler):
+class WaitingHandler(StreamHandler, PageHandler):
     """What both have in common: one list, from a version on."""
 
     public = True  # without a session the answer is 401, and no page to log in
-    subscriber: Subscriber | None = None
-    disconnected = False
 
     async def subscribe(self) -> tuple[Subscriber, Message | None]:
         """Return a subscriber, and the message for a page that knows an older version.
@@ -79,28 +94,17 @@ class WaitingHandler(PageHandler):
         subscriber, _ = await self.subscribe()
         subscriber.end()
 
-    def on_connection_close(self) -> None:
-        super().on_connection_close()
-        self.disconnected = True
-        if self.subscriber:
-            self.subscriber.end()
-
 
 class EventsHandler(WaitingHandler):
     """GET /live/events: a stream of messages; the id of each is a version."""
 
     async def get(self) -> None:
         subscriber, first = await self.subscribe()
-        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
+        self.begin_stream()
         news = [first or ALIVE_MESSAGE]
         try:
             while True:
-                for each in news:
-                    version = each.fields.get("version")
-                    self.write(f"id: {version}\n" if version else "")
-                    self.write(b"data: " + each.data + b"\n\n")
-                await flush(self)
+                await self.send(b"".join(map(event, news)))
                 if subscriber.ended or not await self.app.lookups(
                     sessions.session_for, subscriber.key
                 ):
@@ -110,6 +114,11 @@ class EventsHandler(WaitingHandler):
             pass  # the page has gone
         finally:
             subscriber.end()
+
+
+def event(news: Message) -> bytes:
+    version = news.fields.get("version")
+    return (b"id: %d\n" % version if version else b"") + b"data: %b\n\n" % news.data
 
 
 class PollHandler(WaitingHandler):

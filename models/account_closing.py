@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from models import lists, members, todos, users
+from models import lists, members, users
 from models.database import unit
 from models.tables import LONG_AGO, List, Member, Person, Todo, User, with_column
 
@@ -75,14 +75,6 @@ def empty(list_id: int) -> None:
 
 def leave(person: Person, fate: ListOutcome) -> None:
     """Leave a list to others, with an owner among them."""
-    seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
     if fate.owned and fate.heir:
-        heir, role = members.present(fate.list)[fate.heir]
-        members.set_role(person, fate.list, heir, role, "owner")
-        before, after = (members.described(fate.heir, each) for each in (role, "owner"))
-        lists.record_change(person, seen, "role", "member", [before], [after])
-    todos.unassign(person, fate.list, person.id)
-    seen = lists.get_for(person, fate.list, "leave", lists.BY_ID_OR_TRASH)
-    members.set_role(person, fate.list, person.id, seen.role, None)
-    gone = [members.described(person.username, seen.role)]
-    lists.record_change(person, seen, "leave", "member", gone, [])
+        members.set_role(person, fate.list, fate.heir, "owner", "role")
+    members.set_role(person, fate.list, person.username, None, "leave")

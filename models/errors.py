@@ -40,7 +40,7 @@ class TooLarge(Invalid):
 
 
 class WrongPassword(Invalid):
-    """A password is wrong (403), said like what is invalid: beside its field."""
+    """A password is wrong, or an invitation missing (403); said like what is invalid."""
 
 
 class Conflict(Exception):

@@ -32,6 +32,8 @@ SENTENCES = {
     "leave member": (N_("Left the list"), ""),
     "assign todo": (N_("Reassigned “{title}”"), ""),
 }
+# What extras do to todos as a list had them before a version, to fit it now: filled by extras.py.
+BEFORE_UNDO: list[Callable[[int, int, list[lists.Described]], None]] = []
 BACK = {"undo": N_("Undid: {change}"), "redo": N_("Redid: {change}")}
 FACTS = (Change.id, Change.version, Change.verb, Change.kind, Change.at, CALLED)
 TOLD = (Change.title, Change.former, Change.touched, Change.origin, Change.origin_verb)
@@ -82,7 +84,9 @@ def page(
     return seen, [change._replace(undoable=can_undo(seen, change, left)) for change in changes]
 
 
-def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int]) -> bool:
+def can_undo(
+    seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int], *, gone: bool = False
+) -> bool:
     """Say whether what `change` left behind is still so, given the todos left by version."""
     if change.at < lists.trash_begins():
         return False
@@ -92,7 +96,8 @@ def can_undo(seen: lists.ListAccess, change: ChangeRecord, left: dict[int, int])
         return False
     if change.former is not None:
         return change.title == seen.name
-    return change.version == seen.version
+    since = Change.select().where(Change.list == seen.id, Change.version > change.version)
+    return not (since.where(Change.kind == "list") if gone else since).exists()
 
 
 @unit
@@ -110,7 +115,8 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
         action = "change" if of_todos else "rename" if change.former is not None else "delete"
         query = lists.BY_ID_OR_TRASH if gone and not of_todos else lists.BY_ID
         seen = lists.get_for(person, list_id, action, query)
-        if not at and not can_undo(seen, change, todos.counts_at(seen.id, [change.version])):
+        left = todos.counts_at(seen.id, [change.version])
+        if not at and not can_undo(seen, change, left, gone=gone):
             raise Conflict("This has been changed since, so it can't be undone.")
         was = {row["id"]: row for row in json.loads(before)}
         verb = "redo" if change.verb == "undo" else "undo"
@@ -118,6 +124,8 @@ def undo(person: Person, change_id: int, at: dict[int, int] | None = None) -> in
             noted = any("notes" in row for row in was.values())
             most = todos.NOTES_LIMIT if noted else todos.TITLE_LIMIT
             new = {"deleted_at": now()}
+            for rule in BEFORE_UNDO:
+                rule(seen.id, change.version, [*was.values()])
             current = []
             for version in {*at.values()} if at else [change.version]:
                 rows = todos.present(seen.id, most, todos.WRITTEN_AT, version)

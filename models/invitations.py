@@ -69,18 +69,39 @@ def pending(list_id: int) -> list[Described]:
 
 
 def ask(person: Person, seen: ListAccess, name: str, role: str) -> Described | None:
-    """Invite someone to a list; see `members.ASK`.
+    """Invite someone to a list; see `members.INVITATIONS`.
 
     Return None when they are to be added at once, or don't exist. Raises Invalid when they
     don't want to be asked, Quota for too many invitations in a day, or of a list.
     """
     lock(User, User.username == name)
     user = User.get_or_none(User.username == name)
-    if user is None:
+    if user is None or may_add(person, seen.id, user.id):
         return None
-    known, theirs = share(person.id, user.id), Invitation.user == user
+    there, asked = pending(seen.id), members.described(name, role, invited=True)
+    before = [each for each in there if each["username"] == name]
+    if asked in before:
+        return asked
+    if before:
+        here = (Invitation.list == seen.id, Invitation.user == user, Invitation.state == ASKED)
+        Invitation.update(role=role).where(*here).execute()
+    else:
+        check_limits(person, len(there))
+        remember(seen.id, user.id, person.id, role, ASKED)
+    lists.record_change(person, seen, "role" if before else "invite", "member", before, [asked])
+    show_soon(user.id)
+    return asked
+
+
+def may_add(person: Person, list_id: int, user: int) -> bool:
+    """Return whether someone needn't be asked: they share a list with `person`, and have room.
+
+    But for a list that they have left or declined. Raises Invalid when they did so with this one
+    and the same person, or with any of a stranger's.
+    """
+    theirs = Invitation.user == user
     refused = Invitation.select().where(theirs, Invitation.state == REFUSED)
-    here = Invitation.list == seen.id
+    here, known = Invitation.list == list_id, share(person.id, user)
     by_me = refused.where(Invitation.inviter == person.id)
     if (by_me.where(here) if known else by_me).exists():
         raise Invalid(
@@ -88,29 +109,18 @@ def ask(person: Person, seen: ListAccess, name: str, role: str) -> Described | N
         )
     added = Member.select().where(Member.user == user, Member.accepted == False)  # noqa: E712
     room = added.count() < lists.LISTS_LIMIT
-    if known and room and not refused.where(here).exists():
-        return None
-    there = pending(seen.id)
-    before = [each for each in there if each["username"] == name]
-    asked = members.described(name, role, invited=True)
-    if asked in before:
-        return asked
-    if before:
-        Invitation.update(role=role).where(here, theirs, Invitation.state == ASKED).execute()
-    else:
-        if len(there) >= members.MEMBERS_LIMIT:
-            raise Quota("username", "Limit reached: {limit} people.", limit=members.MEMBERS_LIMIT)
-        try:
-            rate_limits.count(f"invite:{person.id}")
-        except TooMany:
-            limit = rate_limits.RULES["invite"].free
-            raise Quota(
-                "username", "Limit reached: {limit} invitations a day.", limit=limit
-            ) from None
-        remember(seen.id, user.id, person.id, role, ASKED)
-    lists.record_change(person, seen, "role" if before else "invite", "member", before, [asked])
-    show_soon(user.id)
-    return asked
+    return known and room and not refused.where(here).exists()
+
+
+def check_limits(person: Person, invited: int) -> None:
+    """Count an invitation. Raises Quota for too many who are `invited`, or in a day."""
+    if invited >= members.MEMBERS_LIMIT:
+        raise Quota("username", "Limit reached: {limit} people.", limit=members.MEMBERS_LIMIT)
+    try:
+        rate_limits.count(f"invite:{person.id}")
+    except TooMany:
+        limit = rate_limits.RULES["invite"].free
+        raise Quota("username", "Limit reached: {limit} invitations a day.", limit=limit) from None
 
 
 def share(one: int, other: int) -> bool:
@@ -137,19 +147,15 @@ def accept(person: Person, list_id: int) -> int:
     Raises NotFound, and Quota for too many lists.
     """
     lists.lock(list_id)
-    there = members.present(list_id)
-    if person.username in there:
-        return list_id
-    seen, row = find(list_id, person.username)
-    members.join(person, list_id, person.username, row.role, len(there))
-    before = members.described(person.username, row.role, invited=True)
-    after = members.described(person.username, row.role)
-    lists.record_change(person, seen, "accept", "member", [before], [after])
+    if person.username not in members.present(list_id):
+        _, row = find(list_id, person.username)
+        asked = members.described(person.username, row.role, invited=True)
+        members.join(person, list_id, person.username, row.role, "accept", [asked])
     return list_id
 
 
 def end(person: Person, list_id: int, name: str) -> bool:
-    """Decline an invitation, or take one's own list's back; see `members.END`.
+    """Decline an invitation, or take one's own list's back; see `members.INVITATIONS`.
 
     Raises NotFound, Forbidden.
     """
@@ -159,12 +165,12 @@ def end(person: Person, list_id: int, name: str) -> bool:
     except NotFound:
         return False
     if name == person.username:
-        row.state = REFUSED
+        verb, row.state = "decline", REFUSED
         row.save()
     else:
+        verb = "withdraw"
         lists.get_for(person, list_id, "share")
         row.delete_instance()
-    verb = "decline" if name == person.username else "withdraw"
     gone = members.described(name, row.role, invited=True)
     lists.record_change(person, seen, verb, "member", [gone], [])
     show_soon(row.user_id)

@@ -37,17 +37,6 @@ class Invite(Table):
     ended = CharField(24, null=True)
 
 
-class Invited(NamedTuple):
-    """What a link leads to: a list and a role in it, given by someone."""
-
-    list: int
-    name: str
-    role: str
-    by: str
-    maker: int = 0  # their id
-    link: int = 0
-
-
 class Shown(NamedTuple):
     """A link as the owners of a list see it; `people` are the members who came by it."""
 
@@ -125,16 +114,20 @@ def revoke(person: Person, list_id: int, invite_id: int) -> None:
         raise NotFound
 
 
-def invited(key: str) -> Invited:
-    """Return what a link leads to. Raises NotFound when it is unknown or has ended."""
-    facts = (List.id, List.name, Invite.role, User.username, User.id, Invite.id)
-    query: Any = Invite.select(*facts)
+def invited(key: str) -> Any:
+    """Return what a link leads to. Raises NotFound when it is unknown or has ended.
+
+    It has its `id`, the id of a `list` and its `name`, a `role` there, and who gives that: their
+    id as `maker`, and `by`, their name.
+    """
+    maker = (Invite.user.alias("maker"), User.username.alias("by"))
+    query: Any = Invite.select(Invite.id, Invite.list.alias("list"), List.name, Invite.role, *maker)
     query = query.join(List).join_from(Invite, User).where(List.deleted_at.is_null())
     made = (Member.list == Invite.list) & (Member.user == Invite.user)
     query = query.join_from(Invite, Member, on=made).where(Member.role == "owner")
     valid = (Invite.hash == hash_of(key), Invite.expires > now(), Invite.ended.is_null())
-    for row in query.where(*valid).tuples():
-        return Invited(*row)
+    for link in query.where(*valid).namedtuples():
+        return link
     raise NotFound
 
 
@@ -145,13 +138,9 @@ def join(person: Person, key: str) -> int:
     Raises NotFound, Invalid.
     """
     lists.lock(invited(key).list)
-    led = invited(key)
-    there = members.present(led.list)
-    if person.username not in there:
-        members.join(person, led.list, person.username, led.role, len(there))
-        joined_by = (led.maker, led.role, invitations.JOINED, led.link)
-        invitations.remember(led.list, person.id, *joined_by)
-        seen = lists.get_for(person, led.list)
-        joined = [members.described(person.username, led.role)]
-        lists.record_change(person, seen, "join", "member", [], joined)
-    return led.list
+    link = invited(key)
+    if person.username not in members.present(link.list):
+        members.join(person, link.list, person.username, link.role, "join", [])
+        joined_by = (link.maker, link.role, invitations.JOINED, link.id)
+        invitations.remember(link.list, person.id, *joined_by)
+    return int(link.list)

@@ -172,10 +172,12 @@ def trash(person: Person) -> list[Any]:
 
     Each has an id, a name, and when (at) and by which change it was deleted.
     """
+    later: Any = Change.alias()  # its people may have got other names since, or gone
+    last = later.select(fn.MAX(later.version)).where(later.list == List.id, later.kind == "list")
     query: Any = (
         List.select(List.id, List.name, Change.id.alias("change"), Change.at)
         .join(Member)
-        .join_from(List, Change, on=(Change.list == List.id) & (Change.version == List.version))
+        .join_from(List, Change, on=(Change.list == List.id) & (Change.version == last))
         .where(Member.user == person.id, Member.role == "owner", List.deleted_at > trash_begins())
         .order_by(List.deleted_at.desc())
     )
@@ -191,16 +193,24 @@ def versions(numbers: Collection[int]) -> list[tuple[int, int, int]]:
 @unit
 def create(person: Person, name: str) -> int:
     """Make a list that `person` owns, at the end of theirs; return its id. Raises Invalid."""
-    database.lock(User, User.id == person.id)
-    here = (Member.user == person.id, Member.accepted, List.deleted_at.is_null())
-    if Member.select().join(List).where(*here).count() >= LISTS_LIMIT:
-        raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
+    if check_room(person) >= 2 * LISTS_LIMIT:
+        limit = 2 * LISTS_LIMIT
+        raise Quota("name", "Limit reached: {limit} lists, with those in the trash.", limit=limit)
     made = List.create(name=text.line("name", name, NAME_LIMIT), version=0)
     last = Member.select(fn.MAX(Member.position)).where(Member.user == person.id).scalar() or 0
     Member.create(list=made, user=person.id, role="owner", position=last + 1)
     seen = ListAccess(made.id, made.name, 0, 0, 0, "owner")
     record_change(person, seen, "create", "list", [], [described(seen, 1)])
     return seen.id
+
+
+def check_room(person: Person) -> int:
+    """Raise Quota unless someone may have another list; return how many, the deleted ones too."""
+    database.lock(User, User.id == person.id)
+    mine = Member.select().join(List).where(Member.user == person.id, Member.accepted)
+    if mine.where(List.deleted_at.is_null()).count() >= LISTS_LIMIT:
+        raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)
+    return int(mine.count())
 
 
 @unit
@@ -223,8 +233,10 @@ def rewrite(
 ) -> None:
     """Make the list, which was `gone` before or not, what `after` says: None puts it in the trash.
 
-    As one change of it.
+    As one change of it. Raises Quota when it comes back to someone who has enough.
     """
+    if gone:
+        check_room(person)
     values = {"name": after.name, "deleted_at": None} if after else {"deleted_at": now()}
     List.update(values).where(List.id == seen.id).execute()
     before = [] if gone else [described(seen, seen.version)]

@@ -15,10 +15,9 @@ MEMBERS_LIMIT = 200
 # What extras do in the same transaction when someone has joined, got another role or left: filled
 # by extras.py. Each takes who did that, the ids of list and user, and the roles before and after.
 AFTER_ROLE_CHANGE: list[Callable[[Person, int, int, str | None, str | None], None]] = []
-# Who asks people before they are members: returns how they are invited, None to add them at once.
-ASK: list[Callable[[Person, lists.ListAccess, str, str], lists.Described | None]] = []
-# And what takes back, or declines, the invitation of a name: returns whether there was one.
-END: list[Callable[[Person, int, str], bool]] = []
+# How people are asked before they are members, where extras.py adds that: a module whose `ask` and
+# `end` are called here, while the API shows what is `waiting` for someone and `pending` in a list.
+INVITATIONS: list[Any] = []
 
 
 def every(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.Described]]:
@@ -36,33 +35,32 @@ def put(person: Person, list_id: int, username: str, role: str) -> lists.Describ
     seen = lists.get_for(person, list_id, "share")
     if role not in lists.ROLES:
         raise Invalid("role", "Unknown role: use owner, editor or viewer.")
-    members, name = present(list_id), users.fold(username)
-    number, had = members.get(name, (0, None))
+    name = users.fold(username)
+    _, had = present(list_id).get(name, (0, None))
     if had is None:
-        for asked in filter(None, (ask(person, seen, name, role) for ask in ASK)):
-            return asked
-        join(person, list_id, name, role, len(members))
+        for each in INVITATIONS:
+            if asked := each.ask(person, seen, name, role):
+                return dict(asked)
+        join(person, list_id, name, role, "add", [])
     elif had != role:
-        keep_an_owner(members, name, role)
-        set_role(person, list_id, number, had, role)
-    if had != role:
-        before = [described(name, had)] if had else []
-        verb = "role" if had else "add"
-        lists.record_change(person, seen, verb, "member", before, [described(name, role)])
+        set_role(person, list_id, name, role, "role")
     return described(name, role)
 
 
-def join(person: Person, list_id: int, name: str, role: str, members: int) -> None:
-    """Give someone a place in the list, and the list the last place among theirs.
+def join(
+    person: Person, list_id: int, name: str, role: str, verb: str, before: list[lists.Described]
+) -> None:
+    """Give someone a place in the list, and the list the last place among theirs, as one change.
 
-    Raises Invalid for an unknown name, Quota for too many `members`, or lists of theirs: those that
-    others add them to are counted apart from those that they have accepted.
+    `before` is how they were invited. Raises Invalid for an unknown name, Quota for too many
+    members, or lists of theirs: those that others add them to are counted apart from those that
+    they have accepted.
     """
     database.lock(User, User.username == name)
     user = User.get_or_none(User.username == name)
     if user is None:
         raise Invalid("username", "No such user.")
-    if members >= MEMBERS_LIMIT:
+    if len(present(list_id)) >= MEMBERS_LIMIT:
         raise Quota("username", "Limit reached: {limit} people.", limit=MEMBERS_LIMIT)
     accepted = name == person.username
     count = fn.COUNT(Member.id).filter(Member.accepted == accepted)
@@ -74,17 +72,31 @@ def join(person: Person, list_id: int, name: str, role: str, members: int) -> No
     Member.create(list=list_id, user=user, role=role, **place)
     for rule in AFTER_ROLE_CHANGE:
         rule(person, list_id, user.id, None, role)
+    seen = lists.get_for(person, list_id)
+    lists.record_change(person, seen, verb, "member", before, [described(name, role)])
 
 
-def set_role(person: Person, list_id: int, user: int, before: str, after: str | None) -> None:
-    """Give a member another role; without one they leave."""
+def set_role(person: Person, list_id: int, name: str, role: str | None, verb: str) -> None:
+    """Give a member another role, as one change; without one they leave, and what was theirs to do.
+
+    Raises Conflict when nobody would own the list then.
+    """
+    there = present(list_id)
+    user, had = there.pop(name)
+    if "owner" not in (role, *(other for _, other in there.values())):
+        raise Conflict("Make someone else an owner first.", N_("A list needs an owner"))
+    if role is None:
+        todos.unassign(person, list_id, user)
+    seen = lists.get_for(person, list_id, "leave", lists.BY_ID_OR_TRASH)
     theirs = (Member.list == list_id, Member.user == user)
-    if after:
-        Member.update(role=after).where(*theirs).execute()
+    if role:
+        Member.update(role=role).where(*theirs).execute()
     else:
         Member.delete().where(*theirs).execute()
     for rule in AFTER_ROLE_CHANGE:
-        rule(person, list_id, user, before, after)
+        rule(person, list_id, user, had, role)
+    after = [described(name, role)] if role else []
+    lists.record_change(person, seen, verb, "member", [described(name, had)], after)
 
 
 @unit
@@ -95,28 +107,14 @@ def remove(person: Person, list_id: int, username: str) -> None:
     last owner would go.
     """
     name = users.fold(username)
-    if any(end(person, list_id, name) for end in END):
+    if any(each.end(person, list_id, name) for each in INVITATIONS):
         return
     seen = lists.get_for(person, list_id, "leave")
-    members = present(list_id)
     if name != person.username and not seen.may("share"):
         raise Forbidden
-    if name not in members:
+    if name not in present(list_id):
         raise NotFound
-    number, role = members[name]
-    keep_an_owner(members, name, None)
-    todos.unassign(person, list_id, number)
-    seen = lists.get_for(person, list_id, "leave")
-    set_role(person, list_id, number, role, None)
-    verb = "leave" if name == person.username else "remove"
-    lists.record_change(person, seen, verb, "member", [described(name, role)], [])
-
-
-def keep_an_owner(members: dict[str, tuple[int, str]], name: str, role: str | None) -> None:
-    """Raise Conflict when nobody would own the list once `name` has `role`."""
-    others = [had for member, (_, had) in members.items() if member != name]
-    if "owner" not in (role, *others):
-        raise Conflict("Make someone else an owner first.", N_("A list needs an owner"))
+    set_role(person, list_id, name, None, "leave" if name == person.username else "remove")
 
 
 def present(list_id: int) -> dict[str, tuple[int, str]]:

@@ -14,6 +14,7 @@ from models.tables import CALLED, Change, List, Member, Person, Todo, User
 TITLE_LIMIT, NOTES_LIMIT = 1000, 16000
 SEVERAL_LIMIT = 1000  # todos added at once
 TODOS_LIMIT = 10_000  # in a list
+RESTORED = 20_000  # with those that come back from the trash, or from a file
 FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
     "all": lambda person, completed, assigned: True,
     "active": lambda person, completed, assigned: not completed,
@@ -379,11 +380,6 @@ def counts_at(list_id: int, versions: list[int]) -> dict[int, int]:
     return dict(query.where(Todo.list == list_id, Todo.version.in_(versions)).tuples())
 
 
-def lock(todo_id: int) -> None:
-    """Lock the list of a todo until COMMIT, before it is read."""
-    database.lock(List, List.id == Todo.select(Todo.list).where(Todo.id == todo_id))
-
-
 def find(
     person: Person, todo_id: int, action: str = "read", *, deleted: bool = False
 ) -> tuple[lists.ListAccess, Columns]:
@@ -393,7 +389,7 @@ def find(
     theirs, Forbidden when they may not do that.
     """
     if action != "read":
-        lock(todo_id)
+        database.lock(List, List.id == Todo.select(Todo.list).where(Todo.id == todo_id))
     for row in FIND(todo=todo_id, person=person.id):
         seen, todo = lists.ListAccess(*row[:WIDTH]), dict(zip(NAMES, row[WIDTH:], strict=True))
         if (todo["deleted_at"] or "") > lists.trash_begins() if deleted else not todo["deleted_at"]:
@@ -420,6 +416,8 @@ def rewrite(
     if pairs:
         rows, olds = [old | new | stamp for old, new in pairs], [old for old, _ in pairs]
         came, went = olds[0]["deleted_at"], rows[0]["deleted_at"]
+        if came and seen.total + len(pairs) > RESTORED:
+            raise Quota("title", "Too many todos in one list: at most {limit}.", limit=RESTORED)
         some = {column for _, new in pairs for column in new} | (set() if went else {"version"})
         before = [] if came else described(olds, some)
         after = [] if went else described(rows, NAMES if came else some)

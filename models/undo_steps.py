@@ -2,7 +2,7 @@
 
 import json
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from peewee import fn
 
@@ -10,6 +10,7 @@ from models import history, lists
 from models.clock import instant, moment
 from models.database import Param, PreparedQuery, unit
 from models.errors import Conflict
+from models.history import ChangeRecord
 from models.tables import Change, Person, Todo
 
 RECENT = timedelta(minutes=10)  # how long a page offers to go back
@@ -22,56 +23,49 @@ NEWLY = history.EVERY.where(
     Change.at > Param("recent"),
 ).order_by(Change.version.desc())
 OWN = NEWLY.where(Change.user == Param("person"), Change.kind.in_(("todo", "list")))
-ORIGIN = (Change.id, Change.verb, Change.kind, Change.origin, Change.origin_verb)
 # All at each page that has changed: 92 us; 940 as a plain query (2026-11).
 LAST = PreparedQuery(OWN.limit(1))
 BY_OTHERS = PreparedQuery(NEWLY.where(Change.user != Param("person")).limit(1))
-BACKWARDS = PreparedQuery(OWN.select(*ORIGIN).limit(STEPS))
+BACKWARDS = PreparedQuery(OWN.limit(STEPS))
 
 
-def recent(person: Person, seen: lists.ListAccess, query: PreparedQuery) -> list[tuple[Any, ...]]:
+def recent(person: Person, seen: lists.ListAccess, query: PreparedQuery) -> list[ChangeRecord]:
     """Return what a query finds of the changes that are recent enough to regret."""
     since, begin = seen.version - NEAR, instant(moment() - RECENT)
-    return query(list=seen.id, person=person.id, since=since, recent=begin)
+    rows = query(list=seen.id, person=person.id, since=since, recent=begin)
+    return [ChangeRecord(*row) for row in rows]
 
 
 def last(
     person: Person, seen: lists.ListAccess, query: PreparedQuery = LAST
-) -> history.ChangeRecord | None:
+) -> ChangeRecord | None:
     """Return the person's own last change of the list, or by another `query` that BY_OTHERS."""
-    for row in recent(person, seen, query):
-        return history.ChangeRecord(*row)
-    return None
+    return next(iter(recent(person, seen, query)), None)
 
 
-class Step(NamedTuple):
-    """A change that Undo or Redo would take back."""
-
-    id: int
-    kind: str
-
-
-def next_steps(person: Person, seen: lists.ListAccess) -> tuple[Step | None, Step | None]:
+def next_steps(
+    person: Person, seen: lists.ListAccess
+) -> tuple[ChangeRecord | None, ChangeRecord | None]:
     """Return the person's last change that isn't undone; and the last that is, to redo it.
 
     There is nothing to redo once something else was done. Going back ends where the list was made
     or restored, and leaves out what they may not do any more.
     """
-    back: Step | None = None
-    forth: Step | None = None
-    met, renewed = set(), False
-    for number, verb, kind, origin, origin_verb in recent(person, seen, BACKWARDS):
-        if kind == "list" and (origin_verb or verb) != "rename":
+    back, forth, renewed = None, None, False
+    met: set[int] = set()
+    for change in recent(person, seen, BACKWARDS):
+        if change.kind == "list" and (change.origin_verb or change.verb) != "rename":
             break
-        known = (origin or number) in met  # what became of it was said by a later row
-        met.add(origin or number)
-        if known or not seen.may("change" if kind == "todo" else "rename"):
+        root = change.origin or change.id
+        known = root in met  # what became of it was said by a later row
+        met.add(root)
+        if known or not seen.may("change" if change.kind == "todo" else "rename"):
             continue
-        if verb != "undo":
-            back = back or Step(number, kind)
-            renewed = renewed or not origin
+        if change.verb != "undo":
+            back = back or change
+            renewed = renewed or not change.origin
         elif not renewed:
-            forth = forth or Step(number, kind)
+            forth = forth or change
     return back, forth
 
 

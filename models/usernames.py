@@ -45,3 +45,15 @@ def change(person: Person, username: str, stored: str | None = None) -> str:
         before, after = (members.described(each, seen.role) for each in (person.username, name))
         lists.record_change(person, seen, "rename", "member", [before], [after])
     return name
+
+
+def rename(list_id: int, version: int, before: list[lists.Described]) -> None:
+    """Call people in todos before a version what they are called now; see `history.BEFORE_UNDO`."""
+    later = (Change.list == list_id, Change.version > version, Change.verb == "rename")
+    query: Any = Change.select(Change.former, Change.title).where(*later, Change.kind == "member")
+    called: dict[str, str] = {}
+    for former, name in query.order_by(Change.version.desc()).tuples():
+        called[former] = called.pop(name, name)
+    for todo in before:
+        if todo.get("assigned") in called:
+            todo["assigned"] = called[todo["assigned"]]

@@ -1,7 +1,8 @@
 """What every part of the application reaches as `app`, with its types."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -105,3 +106,23 @@ class BaseApp(Application):
                 log.error("What nobody waits for was not written", exc_info=error)
 
         self.store.write(partial(unit, *args, **kwargs), ended)
+
+
+class Service:
+    """What runs beside requests: opened after the database, and closed before it."""
+
+    def __init__(self, app: BaseApp) -> None:
+        self.app = app
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None: ...
+
+    def start(self, *work: Coroutine[Any, Any, None]) -> None:
+        """Begin what goes on until this is closed."""
+        self.tasks += [asyncio.create_task(each) for each in work]
+
+    async def close(self) -> None:
+        """Cancel what goes on; a unit that is being written is finished."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)

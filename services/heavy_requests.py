@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from models.errors import TooMany
-from services.app_base import BaseApp
+from models.text import N_
+from services.app_base import BaseApp, Service
 
 AT_ONCE = 2  # that are worked on in this process
 UPLOADS_LIMIT = 32 * 1024 * 1024  # bytes of uploads that this process holds
@@ -14,37 +15,31 @@ RETRY_AFTER = 10  # seconds
 class AlreadyRunning(TooMany):
     """Another heavy request of the same person isn't done (429)."""
 
+    sentence = N_(
+        "Another import or export of yours is still running. Try again in {seconds} seconds."
+    )
+
     def __init__(self) -> None:
         super().__init__(RETRY_AFTER)
 
     def message(self, translate: Callable[..., str]) -> str:
-        return translate(
-            "Another import or export of yours is still running. Try again in {seconds} seconds."
-        ).format(seconds=self.seconds)
+        return translate(self.sentence).format(seconds=self.seconds)
 
 
 class Busy(AlreadyRunning):
     """This process has enough to do with those of others (503)."""
 
-    def message(self, translate: Callable[..., str]) -> str:
-        return translate(
-            "Too many imports and exports are running. Try again in {seconds} seconds."
-        ).format(seconds=self.seconds)
+    sentence = N_("Too many imports and exports are running. Try again in {seconds} seconds.")
 
 
-class HeavyRequests:
+class HeavyRequests(Service):
     """One for each person, until its answer was sent; and AT_ONCE for the process to work on."""
 
     def __init__(self, app: BaseApp) -> None:
+        super().__init__(app)
         self.requests: dict[int, object] = {}  # by user
         self.working = 0
         self.uploaded = 0  # bytes
-
-    async def open(self) -> None:
-        """Do nothing: they come and go."""
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     def begin(self, person_id: int, request: object) -> None:
         """Count a request in. Raises AlreadyRunning."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from models import cleanup
 from models.clock import clock
 from models.errors import Unavailable
-from services.app_base import BaseApp
+from services.app_base import BaseApp, Service
 
 MINUTE, HOUR = 60, 3600
 log = logging.getLogger(__name__)
@@ -32,21 +32,11 @@ class PeriodicJob(NamedTuple):
     option: str = ""  # the name of one without which this process leaves the job alone
 
 
-class Jobs:
-    """A task for each job of `extras.JOBS` while the server runs."""
-
-    def __init__(self, app: BaseApp) -> None:
-        self.app = app
-        self.tasks: list[asyncio.Task[None]] = []
+class Jobs(Service):
+    """A task for each job of `extras.JOBS` while the server runs; the rest is done later."""
 
     async def open(self) -> None:
-        self.tasks = [asyncio.create_task(self.repeat(job)) for job in self.wanted()]
-
-    async def close(self) -> None:
-        """Cancel the tasks; a unit that is being written is finished, the rest is done later."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.start(*map(self.repeat, self.wanted()))
 
     def wanted(self) -> list[PeriodicJob]:
         """Return the jobs that the options of this process allow."""

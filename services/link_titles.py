@@ -27,7 +27,7 @@ from tornado.log import app_log, gen_log
 from tornado.netutil import Resolver
 
 from models import links, text
-from services.app_base import BaseApp
+from services.app_base import BaseApp, Service
 from services.daemon_thread import in_daemon_thread
 
 AT_ONCE, PER_HOST, PER_MINUTE = 100, 10, 10  # pages fetched; the last for one person's links
@@ -200,13 +200,10 @@ def normalized(address: str) -> str:
     return f"{parts.scheme}://{where}{path}{query}"
 
 
-class LinkTitles:
-    def __init__(self, app: BaseApp) -> None:
-        self.app, self.config = app, app.config
-
+class LinkTitles(Service):
     async def open(self) -> None:
         """Make an HTTP client of our own, as these limits are for nothing else."""
-        self.resolver = PublicResolver(also=self.config.fetch_from)
+        self.resolver = PublicResolver(also=self.app.config.fetch_from)
         self.client = AsyncHTTPClient(
             force_instance=True,
             resolver=self.resolver,
@@ -225,7 +222,7 @@ class LinkTitles:
 
         What is being fetched when this is cancelled is fetched again later.
         """
-        throttle = self.config.throttle
+        throttle = self.app.config.throttle
         gates, most = Gates(), PER_HOST if throttle else AT_ONCE
         claim = partial(links.claim, per_person=PER_MINUTE if throttle else None)
         fetching: set[asyncio.Task[tuple[links.Wanted, str | None]]] = set()

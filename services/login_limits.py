@@ -9,7 +9,7 @@ from typing import Any
 
 from models import rate_limits
 from models.errors import TooMany
-from services.app_base import BaseApp
+from services.app_base import BaseApp, Service
 
 DAY = 86400  # seconds
 DEVICE_DAYS = 400  # how long a browser that has logged in once is recognized
@@ -17,19 +17,13 @@ Forgive = Callable[[], Awaitable[object]]
 security_log = logging.getLogger("afazeres.security")
 
 
-class LoginLimits:
+class LoginLimits(Service):
     """The `login_guard` of the application, unless --throttle=false."""
 
     def __init__(self, app: BaseApp) -> None:
-        self.app = app
+        super().__init__(app)
         app.login_guard = self
         rate_limits.lifted = not app.config.throttle
-
-    async def open(self) -> None:
-        """Do nothing: all of it is in the database."""
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     async def admit(self, handler: Any, name: str, stored: str | None) -> Forgive:
         """Count an attempt at a password; return what to call if it was right. Raises TooMany.
@@ -40,10 +34,11 @@ class LoginLimits:
         device = self.device(handler, name, stored)
         keys = (f"device:{device}",) if device else (f"name:{name}", f"address:{network}")
         try:
-            return await self.count(*keys, forgive=(*keys, f"name:{name}"))
+            await self.app.write(rate_limits.count, *keys)
         except TooMany:
             security_log.info("too many attempts for %r from %s", name, network)
             raise
+        return partial(self.app.write, rate_limits.give_back, *keys, f"name:{name}")
 
     async def admit_sign_up(self, handler: Any) -> Callable[..., Awaitable[None]]:
         """Count a new account; return what to call then, with whether it was `made`.
@@ -52,18 +47,12 @@ class LoginLimits:
         """
         network = rate_limits.network(handler.request.remote_ip or "")
         account, attempt = f"signup:{network}", f"address:{network}"
-        await self.count(account, attempt, forgive=())
+        await self.app.write(rate_limits.count, account, attempt)
 
         async def settle(*, made: bool) -> None:
             await self.app.write(rate_limits.give_back, attempt if made else account)
 
         return settle
-
-    async def count(self, *keys: str, forgive: tuple[str, ...]) -> Forgive:
-        """Count under keys of `models.rate_limits`; return what gives those of `forgive` back."""
-        if self.app.config.throttle:
-            await self.app.write(rate_limits.count, *keys)
-        return partial(self.app.write, rate_limits.give_back, *forgive)
 
     def device(self, handler: Any, name: str, stored: str | None) -> str:
         """Return the mark of a browser that has logged in with that name and password, or "".

@@ -20,11 +20,12 @@ from tornado.web import HTTPError
 
 from config import Config
 from models.text import N_
-from services.app_base import BaseApp
+from services.app_base import BaseApp, Service
 
 security_log = logging.getLogger("afazeres.security")
 T = TypeVar("T")
-ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}  # by type of key; no others are accepted
+ALGORITHMS = ["RS256", "ES256"]  # no others are accepted
+USES = (None, "sig")  # of a key
 CLAIMS = ["iss", "sub", "aud", "exp", "iat"]
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 # Without TLS anyone on the network could log in as anyone (OpenID Connect Core 1.0, 3.1.3.7, 6).
@@ -82,10 +83,11 @@ class PendingLogin(NamedTuple):
     next: str
 
 
-class Provider:
+class Provider(Service):
     """A client of the provider. Its metadata and keys are cached for an hour."""
 
     def __init__(self, app: BaseApp) -> None:
+        super().__init__(app)
         self.config = app.config
         self.cache: dict[str, tuple[float, asyncio.Task[Any]]] = {}
 
@@ -161,11 +163,19 @@ class Provider:
         raise jwt.InvalidKeyError(f"no key {kid!r}")
 
     async def load_keys(self) -> dict[str | None, jwt.PyJWK]:
-        """Fetch the keys; those of other types are left out. Raises SsoError."""
+        """Fetch the keys (RFC 7517); those that aren't for our signatures are left out.
+
+        Raises SsoError.
+        """
         found = await self.fetch_json((await self.metadata())["jwks_uri"])
-        keys = found.get("keys")
-        usable = [usable_key(key) for key in keys] if isinstance(keys, list) else []
-        return {key.key_id: key for key in usable if key}
+        listed = found.get("keys")
+        known = [key for key in listed if may_be_key(key)] if isinstance(listed, list) else []
+        try:
+            keys = jwt.PyJWKSet(known).keys
+        except jwt.PyJWTError:  # there is none
+            return {}
+        fit = [k for k in keys if k.algorithm_name in ALGORITHMS and k.public_key_use in USES]
+        return {key.key_id: key for key in fit if isinstance(key.key_id, str | None)}
 
     async def exchange_code(
         self, code: str, pending: PendingLogin, callback_url: str
@@ -197,7 +207,7 @@ class Provider:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
-                algorithms=[*ALGORITHMS.values()],
+                algorithms=ALGORITHMS,
                 issuer=config.oidc_issuer,
                 audience=config.oidc_client_id,
                 leeway=LEEWAY,
@@ -226,14 +236,7 @@ class Provider:
         return next((name for name in names if name and isinstance(name, str)), "")
 
 
-def usable_key(key: Any) -> jwt.PyJWK | None:
-    """Return a key of the provider's set (RFC 7517), None when it isn't one for our signatures."""
-    if not isinstance(key, dict) or not isinstance(key.get("kid", ""), str):
-        return None
-    algorithm = ALGORITHMS.get(str(key.get("kty")))
-    if not algorithm or key.get("alg", algorithm) != algorithm or key.get("use", "sig") != "sig":
-        return None
-    try:
-        return jwt.PyJWK(key, algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        return None
+def may_be_key(key: Any) -> bool:
+    """Say whether PyJWT can read it, or leave it out: what is odder would cost all the others."""
+    algorithm = key.get("alg", "") if isinstance(key, dict) else None
+    return isinstance(algorithm, str) and key.get("kty") in ("RSA", "EC")

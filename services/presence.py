@@ -10,7 +10,7 @@ from typing import Any
 
 from models import presence
 from models.errors import Unavailable
-from services.app_base import BaseApp
+from services.app_base import BaseApp, Service
 from services.hub import message
 
 PERIOD = 1  # seconds between two looks
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 Place = tuple[int, str]  # a list's id, and the name of someone who has it open
 
 
-class Presence:
+class Presence(Service):
     """Tells windows who else has their list open, and other processes who is connected to this one.
 
     These are told through Redis while it is there, and otherwise by rows of the table.
     """
 
     def __init__(self, app: BaseApp) -> None:
-        self.app = app
+        super().__init__(app)
         app.others_here = self.others
         self.process = secrets.token_hex(16)
         self.names: dict[int, str] = {}  # by id: of the connected users who show where they are
@@ -39,7 +39,6 @@ class Presence:
         self.heard: dict[str, tuple[float, set[Place]]] = {}
         self.shared: tuple[set[tuple[int, int]] | None, float] = (set(), 0)  # what, and when
         self.stored = False  # whether there may be rows of this process
-        self.task: asyncio.Task[None] | None = None
         app.receivers |= {
             "presence": self.hear,
             "connected": self.share_again,
@@ -47,14 +46,12 @@ class Presence:
         }
 
     async def open(self) -> None:
-        self.task = asyncio.create_task(self.run())
+        self.start(self.run())
 
     async def close(self) -> None:
         """Tell the others that nobody is here any more."""
-        if self.task:
-            self.task.cancel()
-            await asyncio.wait([self.task])
-            self.share(set())
+        await super().close()
+        self.share(set())
 
     async def run(self) -> None:
         while True:

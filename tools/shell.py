@@ -29,6 +29,7 @@ from models.errors import StartupError
 
 HISTORY = Path.home() / ".afazeres_history"
 BANNER = """Tables: User, List, Member, Todo, Change. Verbs: lists, todos, members, users, history.
+The database is db: db.execute_sql("SELECT 1").fetchall()
     ana = User.get(username="ana")
     [each.name for each in lists.mine(ana)]
     todos.add(ana, 1, "milk")                  shows at once in every open page

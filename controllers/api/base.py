@@ -217,12 +217,18 @@ class ApiHandler(OpenHandler):
         """Set the link to the next page (RFC 8288)."""
         self.set_header("Link", f'<{self.base}{self.request.path}?{query}>; rel="next"')
 
-    def current_state(self) -> tuple[object, dict[str, Any] | None]:
-        """Return the version that If-Match is compared with, and the object; a unit of work."""
+    def current_state(self, action: str = "read") -> tuple[object, dict[str, Any]]:
+        """Return the version that If-Match is compared with, and the object; a unit of work.
+
+        For any action but to read, the version can't change before COMMIT.
+        """
         raise NotImplementedError
 
-    def lock(self) -> None:
-        """Keep that version from changing before COMMIT; a part of a unit of work."""
+    async def send_state(self) -> None:
+        """Answer with the object, unless the program has this version already."""
+        version, thing = await self.app.read(self.current_state)
+        if not self.not_modified(version):
+            await self.send_json(self.encode(thing))
 
     def once(self, work: Callable[[], T]) -> Callable[[], T]:
         """Return `work` under If-Match and Idempotency-Key. Raises ApiError."""
@@ -243,8 +249,7 @@ class ApiHandler(OpenHandler):
 
         Raises PreconditionFailed with the object as it is now.
         """
-        self.lock()
-        version, thing = self.current_state()
+        version, thing = self.current_state("leave")
         known = [tag.strip() for tag in match.split(",")]  # our tags have no commas
         if match != "*" and f'"{version}"' not in known:
             raise PreconditionFailed(thing)
@@ -286,9 +291,6 @@ class OfListHandler(ApiHandler):
             return self.first
         return await self.app.lookups(lists.get_for, self.current_user, self.list_id)
 
-    def lock(self) -> None:
-        lists.lock(self.list_id)
-
-    def current_state(self) -> tuple[object, dict[str, Any]]:
-        access = lists.get_for(self.current_user, self.list_id)
+    def current_state(self, action: str = "read") -> tuple[object, dict[str, Any]]:
+        access = lists.get_for(self.current_user, self.list_id, action)
         return f"{access.id}-{access.version}", list_object(access)

@@ -7,7 +7,7 @@ from tornado.iostream import StreamClosedError
 
 from controllers.api.base import PAGE_LIMIT, OfListHandler, operation
 from controllers.api.schema import ID, INSTANT, OBJECTS, text
-from controllers.live_fallbacks import flush
+from controllers.live_fallbacks import StreamHandler
 from models import api_resources
 from models.errors import NotFound, Pruned, Unavailable
 from services.subscriber import Subscriber
@@ -24,8 +24,7 @@ OBJECTS["Change"] = {
 }
 
 
-class ChangesHandler(OfListHandler):
-    subscriber: Subscriber | None = None
+class ChangesHandler(StreamHandler, OfListHandler):
     streaming = False  # whether something of a stream was sent, so that no error page can follow
 
     @operation(200, "[Change]")
@@ -55,16 +54,13 @@ class ChangesHandler(OfListHandler):
         try:
             access, rows = await self.app.read(changes, since, PAGE_LIMIT)
             self.app.hub.know(subscriber, access.id, access.version)
-            self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-            self.set_header("X-Accel-Buffering", "no")  # nginx would hold it back
+            self.begin_stream()
             self.streaming = True
-            self.write(": this goes on\n\n")
-            await flush(self)
+            await self.send(": this goes on\n\n")
             while not subscriber.ended and await self.find_visit():
                 events = [f"id: {version}\ndata: {text}\n\n" for version, text in rows]
                 since = rows[-1][0] if rows else since
-                self.write("".join(events))
-                await flush(self)
+                await self.send("".join(events))
                 if since == access.version and not await subscriber.wait():
                     self.write(": alive\n\n")
                 access, rows = await self.app.read(changes, since, PAGE_LIMIT)
@@ -75,8 +71,3 @@ class ChangesHandler(OfListHandler):
                 raise
         finally:
             subscriber.end()
-
-    def on_connection_close(self) -> None:
-        super().on_connection_close()
-        if self.subscriber:
-            self.subscriber.end()

@@ -2,13 +2,8 @@
 
 from typing import Any
 
-from controllers.api import lists as api_lists
-from controllers.api import members as api_members
 from controllers.api.base import ApiHandler, list_object, operation
 from models import invitations, lists
-
-api_lists.ALSO[:] = [invitations.waiting]
-api_members.ALSO[:] = [invitations.pending]
 
 
 class AcceptHandler(ApiHandler):

@@ -1,11 +1,10 @@
 """Lists, in the API."""
 
-from collections.abc import Callable
 from typing import Any
 
 from controllers.api.base import ApiHandler, OfListHandler, list_object, operation
 from controllers.api.schema import FIELDS, ID, OBJECTS, URL
-from models import lists
+from models import lists, members
 from models.sessions import hash_of
 
 OBJECTS["List"] = {
@@ -17,8 +16,6 @@ OBJECTS["List"] = {
     "url": URL,
     "invited": {"type": "boolean"},
 }
-# Lists that someone is no member of yet, and by whom they are invited: filled likewise.
-ALSO: list[Callable[..., list[tuple[lists.ListAccess, str]]]] = []
 
 
 class ListsHandler(ApiHandler):
@@ -26,7 +23,8 @@ class ListsHandler(ApiHandler):
     async def get(self) -> None:
         """My lists, in my order, and those that I am invited to"""
         rows, digest = await self.app.lookups(lists.all_with_digest, self.current_user)
-        more = [await self.app.lookups(each, self.current_user) for each in ALSO]
+        extra = [each.waiting for each in members.INVITATIONS]
+        more = [await self.app.lookups(waiting, self.current_user) for waiting in extra]
         invited = [access for found in more for access, _ in found]
         if not self.not_modified(f"{digest}-{hash_of(repr(invited))[:16]}" if invited else digest):
             mine = [list_object(access) for access in rows]
@@ -46,16 +44,14 @@ class ListsHandler(ApiHandler):
 class ListHandler(OfListHandler):
     """One list. Its ETag differs by role, as what it shows does."""
 
-    def current_state(self) -> tuple[object, dict[str, Any]]:
-        access = lists.get_for(self.current_user, self.list_id)
+    def current_state(self, action: str = "read") -> tuple[object, dict[str, Any]]:
+        access = lists.get_for(self.current_user, self.list_id, action)
         return f"{access.version}-{access.role}", list_object(access)
 
     @operation(200, "List")
     async def get(self, list_id: str) -> None:
         """A list"""
-        version, thing = await self.app.read(self.current_state)
-        if not self.not_modified(version):
-            await self.send_json(self.encode(thing))
+        await self.send_state()
 
     @operation(200, "List", "name")
     async def patch(self, list_id: str) -> None:

@@ -1,7 +1,5 @@
 """Members of a list, in the API."""
 
-from collections.abc import Callable
-
 from controllers.api.base import ApiHandler, OfListHandler, operation
 from controllers.api.schema import FIELDS, OBJECTS, text
 from models import lists, members
@@ -13,14 +11,13 @@ OBJECTS["Member"] = {
     "invited": {"type": "boolean"},
 }
 NOT_INVITED = {"invited": False}
-# Who isn't a member yet, by list: the API of invitations fills it.
-ALSO: list[Callable[[int], list[lists.Described]]] = []
 
 
 def everyone(person: Person, list_id: int) -> tuple[lists.ListAccess, list[lists.Described]]:
     """Return what `members.every` does, and then who is invited."""
     access, rows = members.every(person, list_id)
-    return access, [NOT_INVITED | row for row in rows] + [r for more in ALSO for r in more(list_id)]
+    invited = [row for each in members.INVITATIONS for row in each.pending(list_id)]
+    return access, [NOT_INVITED | row for row in rows] + invited
 
 
 class MembersHandler(OfListHandler):

@@ -92,11 +92,8 @@ class FirstTodosHandler(TodosHandler):
 class OfTodoHandler(ApiHandler):
     versioned = True
 
-    def lock(self) -> None:
-        todos.lock(int(self.path_args[0]))
-
-    def current_state(self) -> tuple[object, dict[str, Any]]:
-        _, todo = todos.find(self.current_user, int(self.path_args[0]))
+    def current_state(self, action: str = "read") -> tuple[object, dict[str, Any]]:
+        _, todo = todos.find(self.current_user, int(self.path_args[0]), action)
         return todo["version"], todos.described([todo])[0]
 
     async def send_changed(self, thing: dict[str, Any]) -> None:
@@ -108,9 +105,7 @@ class TodoHandler(OfTodoHandler):
     @operation(200, "Todo")
     async def get(self, todo_id: str) -> None:
         """A todo"""
-        version, thing = await self.app.read(self.current_state)
-        if not self.not_modified(version):
-            await self.send_json(self.encode(thing))
+        await self.send_state()
 
     @operation(200, "Todo", EDITED)
     async def patch(self, todo_id: str) -> None:

@@ -8,6 +8,7 @@ import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
 import { moveRow } from "./order.js";
 import { enqueue, isDelayed, mustWait, press, unanswered, whenSent } from "./sending.js";
+import { dropUnfinished } from "./storage.js";
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
 
@@ -16,8 +17,9 @@ document.addEventListener("submit", (event) => {
   if (form.method === "dialog") return;
   if (!form.matches("[data-live]") || button?.matches("[data-plain]")) {
     // Logging out has the browser forget what it has stored.
-    const stays = form.matches(".bar form") && isDelayed() && !confirm(words.logout);
-    if (stays) return event.preventDefault();
+    const logsOut = form.matches(".bar form");
+    if (logsOut && isDelayed() && !confirm(words.logout)) return event.preventDefault();
+    if (logsOut) dropUnfinished();
     if (!mustWait()) return ignoreNews(sessionStorage.setItem("sent", form.action));
     event.preventDefault();
     return whenSent(() => form.requestSubmit(button));

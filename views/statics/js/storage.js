@@ -38,8 +38,10 @@ async function run(mode, work, durability = "relaxed") {
 
 // What is still being written, or removed (no values), by its key: leaving the page would end that.
 const unfinished = new Map(); // [key, values]
+export const dropUnfinished = () => unfinished.clear();
 
-async function write(key, values, durability) {
+// A key is ["action", ms, op] or ["text", address, name], in the order in which it is read.
+export async function keep(key, values, durability) {
   const name = key.join(" ");
   const entry = [key, values];
   unfinished.set(name, entry);
@@ -50,9 +52,7 @@ async function write(key, values, durability) {
   return done;
 }
 
-// A key is ["action", ms, op] or ["text", address, name], in the order in which it is read.
-export const keep = (key, values, durability) => write(key, values, durability);
-export const forget = (key) => write(key);
+export const forget = (key) => keep(key);
 
 // So it goes to localStorage, at once; the next page takes it from there.
 const LATE = `late ${user} `;
@@ -68,7 +68,7 @@ async function takeLate() {
   try {
     for (const name of Object.keys(localStorage).filter((each) => each.startsWith(LATE))) {
       const [key, values] = JSON.parse(localStorage[name]);
-      if (await write(key, values, "strict")) localStorage.removeItem(name);
+      if (await keep(key, values, "strict")) localStorage.removeItem(name);
     }
   } catch {
     // It is forbidden.
