@@ -33,6 +33,7 @@ from controllers import (
     password_resets,
     recurrence,
     sso,
+    today,
     todo_page,
     todos,
     undo_steps,
@@ -83,6 +84,7 @@ ADDRESSES: list[Any] = [
     url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
     url(rf"/todos/{ID}/skip", recurrence.SkipHandler, name="skip"),
+    url(r"/(today|upcoming)", today.TodayHandler, name="today"),
     # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),
@@ -203,7 +205,6 @@ class App(BaseApp):
             name = f"{'__Host-' * self.config.secure}{{}}-{sha256(key.encode()).hexdigest()[:8]}"
             xsrf = name.format("xsrf" if self.config.secure else "_xsrf")
             self.settings |= {"cookie_secret": key, "cookie_name": name, "xsrf_cookie_name": xsrf}
-            await self.change_feed.open()
             await self.hub.open()
             for service in self.services.values():
                 await service.open()
@@ -218,7 +219,6 @@ class App(BaseApp):
         await asyncio.to_thread(self.hash_pool.threads.shutdown)
         for service in reversed(self.services.values()):
             await service.close()
-        await self.change_feed.close()
         await asyncio.to_thread(self.store.close)
 
     def log_request(self, handler: RequestHandler) -> None:

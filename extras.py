@@ -42,16 +42,27 @@ from controllers import (
     recurrence,
     sso,
     static,
+    today,
     todo_page,
     undo_steps,
 )
 from controllers.base import NOTICES, ONCE
 from controllers.errors import ERROR_STATUS
-from services import backups, jobs, link_titles, login_limits, metrics, oidc, presence, redis_pubsub
+from services import (
+    backups,
+    change_feed,
+    jobs,
+    link_titles,
+    login_limits,
+    metrics,
+    oidc,
+    presence,
+    redis_pubsub,
+)
 from services.heavy_requests import HeavyRequests
 from services.jobs import HOUR, PeriodicJob
 
-list_page.PARTS[:] = [messages.PART, undo_steps.PART, due.PART]
+list_page.PARTS[:] = [messages.PART, undo_steps.PART, due.PART, today.PART]
 list_page.TITLES[:] = [links.titles]
 NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
@@ -109,6 +120,7 @@ CHECKS: list[Any] = [backups.check, oidc.check, redis_pubsub.check, models.quota
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [
+    change_feed.ChangeFeed,
     metrics.Metrics,
     HeavyRequests,
     redis_pubsub.RedisPubSub,

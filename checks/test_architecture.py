@@ -20,7 +20,7 @@ CORE = (
     *("controllers", "controllers.base", "controllers.errors", "controllers.security"),
     *("controllers.auth", "controllers.lists", "controllers.list_page", "controllers.todos"),
     *("controllers.history", "controllers.live"),
-    *("services", "services.app_base", "services.bridge", "services.hub", "services.change_feed"),
+    *("services", "services.app_base", "services.bridge", "services.hub"),
     *("services.lookup_cache", "services.render_cache", "services.active_requests"),
     "services.limits",
     *("models", "models.tables", "models.database", "models.users", "models.sessions"),
@@ -31,6 +31,7 @@ CORE = (
 OPERATIONS = (
     "server",
     "extras",
+    "services.change_feed",
     "services.daemon_thread",
     "models.migrations",
     "models.sqlite_file",
@@ -96,7 +97,7 @@ EXTRAS = {
     "backups": Extra(files=("services/backups.py",)),
     "dates": Extra(
         files=("models/dates.py", "models/due.py", "controllers/due.py", "views/templates/due"),
-        lines=400,  # a day is another for each reader, and is said in each language
+        lines=410,  # a day is another for each reader, and is said in each language
     ),
     "files": Extra(
         files=(
@@ -221,6 +222,10 @@ EXTRAS = {
         lines=500,  # OpenID Connect leaves many ways to be lied to, each of which is refused
         needs={"account": "linking takes a recent login, as changing an account does"},
     ),
+    "today": Extra(
+        files=("controllers/today.py", "models/today.py", "views/templates/today"),
+        needs={"dates": "they are its subject"},
+    ),
     "usernames": Extra(files=("models/usernames.py",)),
     "todo page": Extra(
         files=("controllers/todo_page.py", "models/todo_page.py", "views/templates/todo_page"),
@@ -233,7 +238,7 @@ EXTRAS = {
     # and none of our headers; a path with a NUL is a 500 then.
     "versioned static files": Extra(files=("controllers/static.py",)),
 }
-CORE_LINES, ALL_LINES, JAVASCRIPT_LINES = 4300, 12_500, 1300
+CORE_LINES, ALL_LINES, JAVASCRIPT_LINES = 4300, 13_300, 1300
 SHARED_CONTROLLERS = tuple(
     f"controllers.{name}" for name in ("base", "errors", "security", "list_page", "auth", "lists")
 )
@@ -456,7 +461,7 @@ def test_templates_escape_everything(template: Path) -> None:
         "aside.html": {"talk"},
         "editor.html": {"part"},
         "row.html": {"labels[id]", "chips[id]"},
-        "side.html": {"badges[one.id]"},
+        "side.html": {"badges[one.id]", "part"},
         "import.html": {"rows"},
         "members.html": {"part"},
         "todo.html": {"title", "part"},

@@ -19,10 +19,11 @@ OVERDUE = N_("{date}, overdue")
 SPANS: WeakKeyDictionary[Any, dict[Any, tuple[str, datetime, datetime]]] = WeakKeyDictionary()
 
 
-async def state(handler: Any, access: lists.ListAccess) -> str:
-    """Return the reader's day, where there are times also their zone and what has passed last.
+async def span(handler: Any, access: lists.ListAccess) -> tuple[str, datetime, datetime]:
+    """Return what the chips of a list depend on, since when, and until when.
 
-    It is empty for a list without dates, so all readers share what is drawn of it.
+    That is the reader's day, where there are times also their zone and what has passed last; and
+    nothing in a list without dates, so that all readers share what is drawn of it.
     """
     zone, now = due.zone_of(handler.current_user), moment()
     spans = SPANS.setdefault(handler.app, {})
@@ -37,7 +38,16 @@ async def state(handler: Any, access: lists.ListAccess) -> str:
         if len(spans) > SPANS_LIMIT:
             spans.clear()
         spans[key] = told, last, following
-    return told
+    return told, last, following
+
+
+async def state(handler: Any, access: lists.ListAccess) -> str:
+    return (await span(handler, access))[0]
+
+
+async def next_turn(handler: Any, access: lists.ListAccess) -> datetime:
+    """Return when the page of a list is another one by itself; at the reader's midnight at last."""
+    return (await span(handler, access))[2]
 
 
 def chips(handler: Any, rows: Sequence[Row]) -> dict[int, bytes]:
@@ -60,7 +70,8 @@ def chip(handler: Any, row: Row) -> str:
             kind, words = "due overdue", locale.translate(OVERDUE).format(date=words)
         elif when.shown(zone)[0] == dates.today(zone, now):
             kind = "due today"
-    return f'<time class="{kind}" datetime="{machine}">{xhtml_escape(words)}</time>'
+    form = f'data-due="{row.due[0]}" data-due_time="{row.due[1] or ""}"'  # for who opens the row
+    return f'<time class="{kind}" datetime="{machine}" {form}>{xhtml_escape(words)}</time>'
 
 
 async def draw(handler: Any, page: PageContext) -> Elements:

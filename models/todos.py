@@ -41,7 +41,8 @@ WRITTEN_AT = PreparedQuery(SOME.where(Todo.version == Param("version")))
 PRESENT = PreparedQuery(SOME.where(Todo.deleted_at.is_null()).order_by(Todo.position, Todo.id))
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
-ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO, *COLUMNS[-5:]))
+ROW_COLUMNS = (Todo.id, Todo.title, DONE, NOTED, *WHO, *COLUMNS[-5:])
+ROWS = PreparedQuery(PRESENT.query.select(*ROW_COLUMNS))
 FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     Todo.select(*lists.ACCESS_COLUMNS, *COLUMNS)
     .join(List)
@@ -105,8 +106,13 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     through = [row for row in every if FILTERS[shown](person, row[2], row[6])]
     ids = {number for row in through for number in row[4:7] if number and seen.people > 1}
     names = users.names(ids)
-    made = [Row._make((*r[:4], tuple(map(names.get, r[4:7])), r[7:10], r[11])) for r in through]
+    made = [drawn(row, names) for row in through]
     return seen, Rows(made, len(every) - completed, completed)
+
+
+def drawn(row: Sequence[Any], names: dict[int, str]) -> Row:
+    """Return the Row of these ROW_COLUMNS, with the names of those that are to be told."""
+    return Row._make((*row[:4], tuple(map(names.get, row[4:7])), row[7:10], row[11]))
 
 
 @unit

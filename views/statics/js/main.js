@@ -59,10 +59,22 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
+  t: (row) => act && row && $("[name=due]", openRow(row).form)?.focus(),
   z: backOrForth,
   Z: backOrForth, // with Shift, or Caps Lock
   "?": () => $("#keys")?.showModal(),
 };
+
+// After g, within a second.
+const places = { t: "/today", u: "/upcoming" };
+let pressed = -Infinity; // ms: when g was
+
+function go(key, { timeStamp }) {
+  const place = timeStamp - pressed < 1_000 && $(`a[href="${places[key]}"]`);
+  pressed = key === "g" ? timeStamp : -Infinity;
+  place?.click?.();
+  return place || key === "g";
+}
 
 function backOrForth(row, { repeat, shiftKey }) {
   if (!repeat) press(shiftKey ? ".redo" : ".undo:not(.redo)");
@@ -102,14 +114,18 @@ document.addEventListener("keydown", (event) => {
   if (sends && matchMedia("(hover: hover)").matches) target.form.requestSubmit();
   else if (key === "Escape" && row?.matches(".editing")) closeRow(row);
   else if (key === "F2" && row && act && !typing) openRow(row);
-  else if (arrow && event.altKey && row && act && !typing) moveRow(row, arrow);
+  else if (arrow && event.altKey && row && $(".grip", row) && !typing) moveRow(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row, event);
+  else if (!("keys" in document.body.dataset) || $("dialog[open]")) return;
+  else if (go(key, event)) true;
+  else if (single[key]) single[key](row, event);
   else return;
   event.preventDefault();
 });
 
 $("#help")?.addEventListener("click", () => $("#keys").showModal());
+const zone = $("[type=hidden][name=timezone]");
+if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
@@ -120,4 +136,4 @@ if ($("#status")) {
   if (sent && !$("[role=alert]")) $("#status").dataset.fresh = "";
   sessionStorage.removeItem("sent");
 }
-if (field && list && location.search) history.replaceState(null, "", location.pathname);
+if (field && list && /[?&](edit|title)=/.test(location.search)) history.replaceState(null, "", location.pathname);

@@ -18,6 +18,15 @@ let announced = 0; // milliseconds
 export const expectVersion = (version) => (wanted = version);
 export const markStale = () => (stale = true);
 
+// At the reader's midnight and at the times of todos, a page is another one by itself.
+let turning;
+function waitForTurn() {
+  const left = Date.parse($("[data-turn]")?.dataset.turn) - Date.now();
+  clearTimeout(turning);
+  const soon = left > 0 ? left + 1_000 * Math.random() : 20_000; // this clock may be ahead
+  if (!Number.isNaN(left)) turning = setTimeout(() => catchUp(markStale()), soon);
+}
+
 // Asks for the page when news say that it is another one; in a moment, as news come in crowds.
 export function catchUp() {
   clearTimeout(pulling);
@@ -33,6 +42,7 @@ export async function refresh() {
   stale ||= !answer;
   if (answer?.status === 404) showGone(answer);
   if (answer?.ok && !queue.unanswered() && queue.enqueued === before) show(answer);
+  waitForTurn();
 }
 
 function show(answer) {
@@ -58,6 +68,7 @@ function show(answer) {
   wanted = Math.max(wanted, shownVersion());
   showName();
   showTimes();
+  document.dispatchEvent(new Event("shown"));
 }
 
 // What was typed into a row that is gone.
@@ -107,7 +118,7 @@ function showName() {
 const style = { dateStyle: "medium", timeStyle: "short" };
 const moments = new Intl.DateTimeFormat(document.documentElement.lang, style);
 function showTimes() {
-  for (const time of $$("time")) time.textContent = moments.format(new Date(time.dateTime));
+  for (const time of $$("time:not(.due, .day)")) time.textContent = moments.format(new Date(time.dateTime));
 }
 
 // What was typed goes back into its field, with the reason.
@@ -140,4 +151,5 @@ async function showRefused(action, answer) {
 }
 
 showTimes();
+waitForTurn();
 queue.handleAnswers({ accepted: show, refused: showRefused, idle: catchUp });
