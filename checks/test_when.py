@@ -343,7 +343,7 @@ def test_asking_what_a_repeat_says(program: Program) -> None:
 def chips(visitor: Visitor, path: str = "") -> list[str]:
     """Return the chips on the rows of someone's list: their class, machine's form, and words."""
     page = visitor.get(path or f"/lists/{visitor.list}").text
-    return re.findall(r'<time class="(due.*?)" datetime="(.*?)">(.*?)</time>', page)
+    return re.findall(r'<time class="(due.*?)" datetime="(.*?)".*?>(.*?)</time>', page)
 
 
 def day(away: int, zone: str = "UTC") -> str:

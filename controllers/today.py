@@ -43,6 +43,7 @@ def read_page(
 
 class TodayHandler(ListPageHandler):
     template = "today/page.html"
+    agenda: Any = None
 
     async def get(self, shown: str) -> None:
         """Show a page of it; `?page=` says which, `?edit=` opens a row."""
@@ -52,12 +53,11 @@ class TodayHandler(ListPageHandler):
         asked = self.request.query_arguments and self.get_query_argument("page", "1")
         self.number = int(asked) if asked and re.fullmatch("[1-9][0-9]{0,3}", asked) else 1
         args = self.current_user, shown, self.number
-        found, self.labels = await self.app.read(read_page, *args)
-        if found is None:
+        self.agenda, self.labels = await self.app.read(read_page, *args)
+        if self.agenda is None:
             self.redirect(self.reverse_url("lists"), status=303)
-            return
-        self.found = found
-        await self.show_list(0, shown, self.asked_row())
+        else:
+            await self.show_list(0, shown, self.asked_row())
 
     @redisplay_if_invalid
     async def post(self, shown: str) -> None:
@@ -67,14 +67,16 @@ class TodayHandler(ListPageHandler):
         self.see_other("today", shown)
 
     async def page_of(self, list_id: int, shown: str) -> PageContext:
-        found = self.found
+        found = self.agenda
         page = await self.context(found.here, shown, found.mine, f"{found.digest} {self.number}")
         return TodayContext._make(page)
 
     def get_template_namespace(self) -> dict[str, Any]:
         """Tell templates where a form leads back to, and what the script follows."""
+        if self.agenda is None:  # an error's page
+            return super().get_template_namespace()
         back = self.request.path + f"?page={self.number}" * (self.number > 1)
-        own = {"back": back, "first": self.found.mine[0]}
+        own = {"back": back, "first": self.agenda.mine[0]}
         tomorrow = due.today(self.current_user) + timedelta(1)
         return super().get_template_namespace() | own | {"tomorrow": tomorrow}
 
@@ -86,14 +88,15 @@ class TodayHandler(ListPageHandler):
 
     def draw_groups(self, page: PageContext, editing: int) -> bytes:
         """Return the rows under their headings, one of them open for renaming."""
-        items = [item for group in self.found.groups.values() for item in group]
+        found = self.agenda
+        items = [item for group in found.groups.values() for item in group]
         rows = [item.row for item in items]
         values = page.values() | self.values_of(rows) | {"labels": self.labels}
         for item in items:
             if item.row.id == editing and item.writable:
                 values |= self.values_of_open(item.row)
-        groups = [(self.heading(day), group) for day, group in self.found.groups.items()]
-        values |= {"groups": groups, "count": self.found.total, "more_pages": self.found.more}
+        groups = [(self.heading(day), group) for day, group in found.groups.items()]
+        values |= {"groups": groups, "count": found.total, "more_pages": found.more}
         values["places"] = {item.row.id: item.access for item in items}
         return self.render_string("today/rows.html", **values, number=self.number)
 
@@ -121,7 +124,7 @@ def who_and_when(handler: Any) -> tuple[Person, Any]:
 async def above(handler: Any, page: PageContext) -> bytes:
     """Return the links to both, and when the page will be another by itself."""
     counts = await handler.app.lookups(today.counts, *who_and_when(handler))
-    turn = handler.found.turn if page.shown in NAMES else await next_turn(handler, page.access)
+    turn = handler.agenda.turn if page.shown in NAMES else await next_turn(handler, page.access)
     links = [(name, NAMES[name], n) for name, n in zip(NAMES, counts, strict=True)]
     values = {"links": links, "shown": page.shown, "turn": instant(turn)}
     html: bytes = handler.render_string("today/side.html", **values)
