@@ -70,7 +70,10 @@ def chip(handler: Any, row: Row) -> str:
             kind, words = "due overdue", locale.translate(OVERDUE).format(date=words)
         elif when.shown(zone)[0] == dates.today(zone, now):
             kind = "due today"
+    if row.repeat:
+        kind += " repeats"
     form = f'data-due="{row.due[0]}" data-due_time="{row.due[1] or ""}"'  # for who opens the row
+    form += f' data-repeats="{locale.translate(N_("repeats"))}"' if row.repeat else ""
     return f'<time class="{kind}" datetime="{machine}" {form}>{xhtml_escape(words)}</time>'
 
 
@@ -97,7 +100,11 @@ def timezone_field(handler: Any, form: dict[str, str]) -> bytes:
 
 
 def form_part(handler: Any, form: dict[str, Any], todo: Columns) -> bytes:
-    """Return the fields of a todo's page for the day and the time."""
+    """Return the fields of a todo's page for the day and the time; a chip for who only reads."""
+    if not form:
+        when, done = tuple(todo[name] for name in due.WHEN), bool(todo["completed_at"])
+        row = Row(todo["id"], "", done, False, due=when, repeat=todo["repeat"])
+        return f"<p>{chip(handler, row)}</p>".encode() if when[0] else b""
     zone = form["due_zone"] if form["due_zone"] != due.zone_of(handler.current_user) else ""
     html: bytes = handler.render_string("due/form.html", form=form, zone=zone)
     return html

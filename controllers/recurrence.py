@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from tornado.escape import xhtml_escape
+
 from controllers.base import PageHandler
 from models import dates, due, recurrence
 from models.history import ChangeRecord
@@ -44,6 +46,8 @@ def form_part(handler: Any, form: dict[str, Any], todo: Columns) -> bytes:
         ]
         was = todo["repeat"] if said.kind == "other" else rule_of(said)
         values |= {"rule": said, "was": was}
+    if not form:
+        return xhtml_escape(values["words"]).join(("<p>", "</p>")).encode()
     if "repeat_kind" in form:
         values |= {"rule": typed_form(form), "was": form.get("repeat_was", "")}
     values["numbers"] = [str(number) for number in range(1, 32)]

@@ -21,8 +21,8 @@ def read_todo(
     return access, todo | {"assigned": assigned.get(todo["assigned_to"], "")}, people, title
 
 
-# What extras add to the form: HTML, given what it holds and the columns of the todo as it would be;
-# and the fields that they make of what was typed there. Filled by extras.py.
+# What extras add to the form: HTML, given what it holds (nothing for who may only read) and the
+# columns of the todo as it would be; and the fields that they make of what was typed there.
 PARTS: list[Callable[[Any, dict[str, Any], todos.Columns], bytes]] = []
 READ: list[Callable[[Any, dict[str, str]], dict[str, str]]] = []
 
@@ -50,8 +50,9 @@ class TodoPageHandler(RenameHandler):
             "form": form,
         }
         values["theirs"] = getattr(self.error, "theirs", {})
-        values["parts"] = [draw(self, form, columns or todo) for draw in PARTS]
-        self.render("todo_page/todo.html", **values, writable=access.may("change"))
+        writable = access.may("change")
+        values["parts"] = [draw(self, form if writable else {}, columns or todo) for draw in PARTS]
+        self.render("todo_page/todo.html", **values, writable=writable)
 
     async def show(self, todo_id: str) -> None:
         """Show the page again that a refused form came from: its own, or its list, the row open."""

@@ -2,12 +2,12 @@
 // still a form, sent in the background. Here is what becomes of each form, link and key; each
 // module beside this one is one behaviour.
 
-import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, words } from "./dom.js";
+import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, parse, patch, words } from "./dom.js";
 import { closeRow, openRow, saveRow } from "./editing.js";
 import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
 import { moveRow } from "./order.js";
-import { enqueue, isDelayed, mustWait, press, unanswered, whenSent } from "./sending.js";
+import { enqueue, isDelayed, mustWait, press, request, unanswered, whenSent } from "./sending.js";
 import { dropUnfinished } from "./storage.js";
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
@@ -124,6 +124,23 @@ document.addEventListener("keydown", (event) => {
 });
 
 $("#help")?.addEventListener("click", () => $("#keys").showModal());
+// The next dates of a repeat, while it is being chosen.
+let asking;
+$(".todo")?.addEventListener("input", ({ target }) => {
+  if (!target.closest(".when, .repeat")) return;
+  clearTimeout(asking);
+  asking = setTimeout(showDates, 250, target.form);
+});
+
+async function showDates(form) {
+  const body = new URLSearchParams(new FormData(form));
+  body.set("preview", 1);
+  const answer = await request({ address: form.getAttribute("action"), body });
+  const page = answer && parse(answer.html);
+  if (answer?.ok) patch($(".dates"), $(".dates", page));
+  else if (page) $(".dates").textContent = $("[role=alert]", page)?.textContent ?? "";
+}
+
 const zone = $("[type=hidden][name=timezone]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 $("#show")?.addEventListener("change", ({ target }) => {
