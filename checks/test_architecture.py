@@ -238,7 +238,7 @@ EXTRAS = {
     # and none of our headers; a path with a NUL is a 500 then.
     "versioned static files": Extra(files=("controllers/static.py",)),
 }
-CORE_LINES, ALL_LINES, JAVASCRIPT_LINES = 4300, 13_300, 1300
+CORE_LINES, ALL_LINES, JAVASCRIPT_LINES = 4300, 13_400, 1300
 SHARED_CONTROLLERS = tuple(
     f"controllers.{name}" for name in ("base", "errors", "security", "list_page", "auth", "lists")
 )

@@ -500,7 +500,7 @@ def test_the_form_for_a_repeat(tea: tuple[Visitor, str]) -> None:
     shown = ann.post(page, **form | typed | {"preview": "1"})
     assert shown.status_code == 200 and chips(ann) == []
     days = ["2100-01-04", "2100-01-07", "2100-01-11", "2100-01-14", "2100-01-18"]
-    assert re.findall(r'<time datetime="(2100.*?)">', shown.text) == days
+    assert re.findall(r'<time class="day" datetime="(2100.*?)">', shown.text) == days
     form = Form(shown.text, page).fields
     assert form == form | typed
     assert ann.post(page, **form).status_code == 303

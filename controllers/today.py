@@ -1,7 +1,7 @@
 """Today and Upcoming: what is due in all lists, with the rows and the verbs that lists have."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from controllers.base import redisplay_if_invalid
@@ -103,7 +103,7 @@ class TodayHandler(ListPageHandler):
     def heading(self, day: Any) -> str:
         """Return what is above the todos of a day."""
         translate, this = self.locale.translate, due.today(self.current_user)
-        if day is None or day == today.FOREVER:
+        if day is None or day == date.max:
             return str(translate(N_("Overdue")) if day is None else translate(N_("Later")))
         near = {0: N_("Today"), 1: N_("Tomorrow")}.get((day - this).days)
         if near:

@@ -1,6 +1,6 @@
 """What is due in all the lists of a person: overdue and today, or in the days after that."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from peewee import fn
@@ -12,11 +12,11 @@ from models.due import OPEN_AND_DUE, due_at, zone_of
 from models.errors import NotFound
 from models.tables import Change, List, Member, Person, Todo
 
-SIZE = 200  # rows on a page
+SIZE = 100  # rows on a page
 DAYS = 14  # that Upcoming has a heading each for
 NEAR = 1000  # last changes by anyone, among which one's own is looked for
-FOREVER = date.max
 
+WHEN = (Todo.due, Todo.due_time, Todo.due_zone)
 OF_PERSON: Any = Member.select().join(List).join(Todo)
 OF_PERSON = OF_PERSON.where(
     Member.user == Param("person"),
@@ -24,22 +24,21 @@ OF_PERSON = OF_PERSON.where(
     OPEN_AND_DUE,
     Todo.due.between(Param("first"), Param("last")),
 )
-ROWS = PreparedQuery(
-    OF_PERSON.select(Member.list, *todos.ROW_COLUMNS).order_by(
+# Of 5,000 todos only those of one page are read whole.
+PLACES = PreparedQuery(
+    OF_PERSON.select(Member.list, Todo.id, *WHEN).order_by(
         Member.position, Member.id, Todo.position, Todo.id
     )
 )
 # Each page of a list that has changed asks for it: 15 us; 450 as a plain query (2026-12).
-WHEN = (Todo.due, Todo.due_time, Todo.due_zone)
 COUNTS = PreparedQuery(OF_PERSON.select(*WHEN, fn.COUNT(Todo.id)).group_by(*WHEN))
 
 
 class Item(NamedTuple):
-    """A todo, its list as the reader may use it, and the day on which the reader sees it due."""
+    """A todo, and its list as the reader may use it."""
 
     access: lists.ListAccess
     row: todos.Row
-    day: date
 
     @property
     def writable(self) -> bool:
@@ -84,31 +83,47 @@ def read(person: Person, shown: str, number: int) -> Agenda | None:
     if not mine:
         return None
     zone, now = zone_of(person), moment()
-    this, access = dates.today(zone, now), {each.id: each for each in mine}
-    near = [(this + timedelta(days)).isoformat() for days in (0, 1)]  # by the clocks of others
-    span = (date.min.isoformat(), near[1]) if shown == "today" else (near[0], FOREVER.isoformat())
-    found = ROWS(person=person.id, first=span[0], last=span[1])
-    every = [(row, due_at(*row[8:11])) for row in found if row[0] in access]
-    sorting: list[tuple[Any, ...]] = []
-    for row, due in every:
-        day, at = due.shown(zone)
-        if (day <= this) == (shown == "today"):
+    day = dates.today(zone, now)
+    this, next_day = (str(day + timedelta(days)) for days in (0, 1))
+    # By the clocks of others it can be a day more or less.
+    first, last = (str(date.min), next_day) if shown == "today" else (this, str(date.max))
+    order: list[tuple[Any, ...]] = []
+    timed = []
+    for place, (of, todo, on, at, at_zone) in enumerate(
+        PLACES(person=person.id, first=first, last=last)
+    ):
+        over = on < this
+        if at and (at_zone != zone or on == this):
+            due = due_at(on, at, at_zone)
             over = due.overdue(zone, now)
-            head = None if over else day if day <= this + timedelta(DAYS) else FOREVER
-            sorting.append((not over, day, at or time.max, len(sorting), head, row))
-    sorting.sort(key=lambda each: each[:4])
+            on, at = map(str, due.shown(zone))
+            timed.append(due)
+        if (on <= this) == (shown == "today"):
+            order.append((not over, on, at or "24:00", place, of, todo))
+    order.sort()
     begin = (number - 1) * SIZE
-    part = [each[4:] + each[1:2] for each in sorting[begin : begin + SIZE]]
-    shared = {row[0] for _, row, _ in part if access[row[0]].people > 1}
-    names = users.names({n for _, row, _ in part if row[0] in shared for n in row[5:8] if n})
+    part = order[begin : begin + SIZE]
+    groups = grouped(part, {each.id: each for each in mine}, day)
+    digest = repr((mine, this, zone, sum(not each[0] for each in order)))
+    more, (_, turn) = begin + SIZE < len(order), dates.turns(timed, zone, now)
+    return Agenda(here(person, mine), mine, groups, len(order), more, digest, turn)
+
+
+def grouped(
+    part: list[tuple[Any, ...]], access: dict[int, lists.ListAccess], this: date
+) -> dict[date | None, list[Item]]:
+    """Return the todos of a page under their headings."""
+    query: Any = Todo.select(*todos.ROW_COLUMNS).where(Todo.id.in_([each[-1] for each in part]))
+    rows = {row[0]: row for row in query.tuples()}
+    shared = {todo for *_, of, todo in part if access[of].people > 1}
+    names = users.names({n for todo in shared for n in rows[todo][4:7] if n})
     groups: dict[date | None, list[Item]] = {}
-    for head, row, day in part:
-        drawn = todos.drawn(row[1:], names if row[0] in shared else {})
-        groups.setdefault(head, []).append(Item(access[row[0]], drawn, day))
-    _, turn = dates.turns([due for _, due in every if due.at], zone, now)
-    digest = repr((mine, this, zone, sum(not each[0] for each in sorting)))
-    more = begin + SIZE < len(sorting)
-    return Agenda(here(person, mine), mine, groups, len(sorting), more, digest, turn)
+    for later, on, *_, of, todo in part:
+        day = date.fromisoformat(on)
+        head = None if not later else day if day <= this + timedelta(DAYS) else date.max
+        drawn = todos.drawn(rows[todo], names if todo in shared else {})
+        groups.setdefault(head, []).append(Item(access[of], drawn))
+    return groups
 
 
 def here(person: Person, mine: list[lists.ListAccess]) -> lists.ListAccess:

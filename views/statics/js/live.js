@@ -31,7 +31,6 @@ function webSocket(onLost) {
   return socket;
 }
 
-// The side bar has another list now.
 document.addEventListener("shown", () => connection?.readyState === 1 && connection.watchMine?.());
 
 function eventStream(onLost) {

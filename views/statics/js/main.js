@@ -1,8 +1,7 @@
-// What the page does by forms and links, done at once and without leaving it. Every action is
-// still a form, sent in the background. Here is what becomes of each form, link and key; each
-// module beside this one is one behaviour.
+// What the page does by forms and links, done at once and without leaving it: here is what becomes
+// of each form, link and key; each module beside this one is one behaviour.
 
-import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, parse, patch, words } from "./dom.js";
+import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, parse, words } from "./dom.js";
 import { closeRow, openRow, saveRow } from "./editing.js";
 import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
@@ -59,21 +58,27 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
-  t: (row) => act && row && $("[name=due]", openRow(row).form)?.focus(),
+  g: (row, { timeStamp }) => (pressed = timeStamp),
+  t: (row, event) => go("/today", event) || setDate(row),
+  u: (row, event) => go("/upcoming", event),
   z: backOrForth,
   Z: backOrForth, // with Shift, or Caps Lock
   "?": () => $("#keys")?.showModal(),
 };
 
-// After g, within a second.
-const places = { t: "/today", u: "/upcoming" };
-let pressed = -Infinity; // ms: when g was
+let pressed; // ms: when g was, after which another key goes somewhere
 
-function go(key, { timeStamp }) {
-  const place = timeStamp - pressed < 1_000 && $(`a[href="${places[key]}"]`);
-  pressed = key === "g" ? timeStamp : -Infinity;
-  place?.click?.();
-  return place || key === "g";
+function go(place, { timeStamp }) {
+  const link = timeStamp - pressed < 1_000 && $(`a[href="${place}"]`);
+  link && link.click();
+  return link;
+}
+
+function setDate(row) {
+  const when = act && row && $(".when", openRow(row).form);
+  if (!when) return;
+  when.open = true;
+  $("[name=due]", when).focus();
 }
 
 function backOrForth(row, { repeat, shiftKey }) {
@@ -117,7 +122,6 @@ document.addEventListener("keydown", (event) => {
   else if (arrow && event.altKey && row && $(".grip", row) && !typing) moveRow(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   else if (!("keys" in document.body.dataset) || $("dialog[open]")) return;
-  else if (go(key, event)) true;
   else if (single[key]) single[key](row, event);
   else return;
   event.preventDefault();
@@ -136,13 +140,12 @@ async function showDates(form) {
   const body = new URLSearchParams(new FormData(form));
   body.set("preview", 1);
   const answer = await request({ address: form.getAttribute("action"), body });
-  const page = answer && parse(answer.html);
-  if (answer?.ok) patch($(".dates"), $(".dates", page));
-  else if (page) $(".dates").textContent = $("[role=alert]", page)?.textContent ?? "";
+  const said = $(".dates, [role=alert]", parse(answer?.html ?? ""));
+  if (said) $(".dates").replaceChildren(said);
 }
 
-const zone = $("[type=hidden][name=timezone]");
-if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+const { timeZone = "" } = Intl.DateTimeFormat().resolvedOptions();
+$("[type=hidden][name=timezone]")?.setAttribute("value", timeZone);
 $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });

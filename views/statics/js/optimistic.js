@@ -45,12 +45,11 @@ export function addRow(rows, text) {
 }
 
 function showEdited(form, button, row, title) {
-  const before = storedTitle(row);
-  const more = $$("[type=date], [type=time]", form).some((each) => each.value !== each.defaultValue);
+  const changed = [...form.elements].some(({ value, defaultValue = value }) => value !== defaultValue);
   closeRow(row);
   if (!title) hide([row]);
-  else if (title !== before) $("label", row).textContent = row.dataset.title = title;
-  return (title !== before || more || button?.name === "put") && row;
+  else if (title !== storedTitle(row)) $("label", row).textContent = row.dataset.title = title;
+  return (changed || button?.name === "put") && row;
 }
 
 function complete(rows, completed) {

@@ -18,13 +18,13 @@ let announced = 0; // milliseconds
 export const expectVersion = (version) => (wanted = version);
 export const markStale = () => (stale = true);
 
-// At the reader's midnight and at the times of todos, a page is another one by itself.
+// By itself a page is another one then.
 let turning;
 function waitForTurn() {
   const left = Date.parse($("[data-turn]")?.dataset.turn) - Date.now();
   clearTimeout(turning);
-  const soon = left > 0 ? left + 1_000 * Math.random() : 20_000; // this clock may be ahead
-  if (!Number.isNaN(left)) turning = setTimeout(() => catchUp(markStale()), soon);
+  const wait = left > 0 ? left + 1_000 * Math.random() : 20_000; // this clock is ahead
+  if (left) turning = setTimeout(() => catchUp(markStale()), wait);
 }
 
 // Asks for the page when news say that it is another one; in a moment, as news come in crowds.
