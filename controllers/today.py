@@ -113,17 +113,13 @@ class TodayHandler(ListPageHandler):
 
 async def state(handler: Any, access: lists.ListAccess) -> str:
     """Return what the links in the side bar say beside Today and Upcoming."""
-    counts = await handler.app.lookups(today.counts, *who_and_when(handler))
-    return repr(counts) if any(counts) else ""
-
-
-def who_and_when(handler: Any) -> tuple[Person, Any]:
-    return handler.current_user, due.today(handler.current_user)
+    counts = await handler.app.lookups(today.counts, handler.current_user)
+    return str(counts)
 
 
 async def above(handler: Any, page: PageContext) -> bytes:
     """Return the links to both, and when the page will be another by itself."""
-    counts = await handler.app.lookups(today.counts, *who_and_when(handler))
+    counts = await handler.app.lookups(today.counts, handler.current_user)
     turn = handler.agenda.turn if page.shown in NAMES else await next_turn(handler, page.access)
     links = [(name, NAMES[name], n) for name, n in zip(NAMES, counts, strict=True)]
     values = {"links": links, "shown": page.shown, "turn": instant(turn)}

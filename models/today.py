@@ -61,11 +61,14 @@ class Agenda(NamedTuple):
     turn: datetime
 
 
-def counts(
-    person: Person, this: date, lookup: lists.Lookup = PreparedQuery.__call__
-) -> tuple[int, int]:
-    """Return how many open todos are due until `this`, the person's day; and in DAYS after it."""
-    zone, last = zone_of(person), this + timedelta(DAYS)
+def counts(person: Person, lookup: lists.Lookup = PreparedQuery.__call__) -> tuple[int, int]:
+    """Return how many open todos are due until the end of the person's day; and in DAYS after it.
+
+    A look-up is remembered for a second at most, so the day is found out here.
+    """
+    zone = zone_of(person)
+    this = dates.today(zone, moment())
+    last = this + timedelta(DAYS)
     until, later = 0, 0
     first, beyond = date.min.isoformat(), (last + timedelta(1)).isoformat()
     for *when, count in lookup(COUNTS, person=person.id, first=first, last=beyond):
