@@ -13,7 +13,7 @@ from checks.support.browser import Window, live, see, until
 from checks.support.disk import build
 from checks.support.programs import Program
 from checks.support.servers import CLUSTERS, Server
-from checks.support.visitors import Visitor, alerts, join
+from checks.support.visitors import PASSWORD, Visitor, alerts, join
 from checks.test_when import EAST, LISBON, TOKYO, WEST, When, day
 from models import due, lists, members, today, todos
 from models.database import db
@@ -270,8 +270,11 @@ def test_what_is_refused(server: Server, ann: Visitor) -> None:
 def test_a_reader_of_a_list(server: Server, ann: Visitor, cy: Visitor) -> None:
     """Sees it on Today, and has no buttons for it; who has no zone is told so."""
     assert join(ann, cy, "viewer") == 303
-    Program(server, ann.name).post("/todos", {"title": "milk", "due": day(-1)})
+    new = {"title": "milk", "due": day(-1), "repeat": "FREQ=WEEKLY"}
+    milk = Program(server, ann.name).post("/todos", new).json()["id"]
     assert rows(cy) == ["milk"]
+    todo = cy.get(f"/todos/{milk}").text
+    assert "Yesterday, overdue</time>" in todo and "<p>every " in todo and "<select" not in todo
     page = cy.get("/today").text
     assert 'class="toggle"' not in page and "Your days begin at midnight in UTC." in page
     cy.post("/account", timezone=LISBON)
@@ -413,3 +416,37 @@ def test_a_page_open_over_midnight(
     assert window.page.locator(".due").all_text_contents() == ["Yesterday, overdue", "Today"]
     window.close()
     server.stop()
+
+
+def test_the_next_dates_while_choosing(browser: Any, ann: Visitor) -> None:
+    """They are there before anything is saved; so is why a repeat isn't possible."""
+    ann.add("rent")
+    window = Window(browser.new_context(), ann)
+    with window.leaving():
+        window.page.goto(f"{ann.server.url}/todos/{ann.find('rent')}")
+    window.page.fill("#due", "2100-01-31")
+    window.page.select_option("#repeat_kind", "monthly")
+    until(window.page, "document.querySelectorAll('.dates .day').length === 5")
+    days = window.page.locator(".dates .day").evaluate_all("days => days.map(d => d.dateTime)")
+    assert days[:2] == ["2100-01-31", "2100-02-28"]
+    window.page.locator(".repeat summary").click()
+    window.page.fill("#every", "1000")
+    until(window.page, "document.querySelector('.dates').textContent.includes('1 to 999')")
+    window.page.fill("#every", "2")
+    until(window.page, "document.querySelectorAll('.dates .day').length === 5")
+    assert Program(ann.server, ann.name).get("/todos").json()[0]["repeat"] is None
+    window.close()
+
+
+def test_the_browser_says_its_zone(browser: Any, server: Server) -> None:
+    """When someone signs up: nobody has to be asked."""
+    context = browser.new_context(timezone_id=TOKYO)
+    page = context.new_page()
+    page.goto(f"{server.url}/signup")
+    page.fill("[name=username]", "zoned")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button.primary")
+    page.wait_for_url("**/lists/*")
+    page.goto(f"{server.url}/account")
+    assert page.input_value("#timezone") == TOKYO
+    context.close()
