@@ -53,7 +53,13 @@ FORMS: dict[str, tuple[str, ...]] = {
     "/lists/{list}/messages": ("text", "back"),
     "/lists/{list}/members": ("username", "role"),
     "/lists/{list}/invites": ("link",),
-    "/todos/{todo}": ("title", "notes", "assigned", "due", "due_time", "until", "times", "back"),
+    "/todos/{todo}": (
+        *("title", "notes", "assigned", "due", "due_time", "due_zone", "put", "back", "seen"),
+        *("repeat", "repeat_from", "repeat_kind", "every", "until", "times", "preview"),
+    ),
+    "/todos/{todo}/skip": ("due", "back"),
+    "/today": ("title", "due", "back"),
+    "/upcoming": ("title", "due", "back"),
     "/todos/{todo}/move": ("after", "back"),
     "/undo": ("change", "back"),
     "/account": ("language", "timezone", "email", "current_password"),
@@ -68,6 +74,7 @@ QUERIES: dict[str, tuple[str, ...]] = {
     "/login": ("next", "ended"),
     "/signup": ("next",),
     "/lists/{list}": ("edit", "title"),
+    "/today": ("page", "edit"),
     "/lists/{list}/messages": ("before",),
     "/lists/{list}/history": ("page",),
     "/lists/{list}/trash": ("page",),
@@ -78,8 +85,12 @@ QUERIES: dict[str, tuple[str, ...]] = {
     "/api/lists/{list}/changes": ("since", "limit"),
 }
 BODIES: dict[str, tuple[str, ...]] = {
-    "POST /api/todos": ("title", "notes", "completed", "order", "list", "id", "url"),
-    "PATCH /api/todos/{todo}": ("title", "notes", "completed", "order"),
+    "POST /api/todos": (
+        *("title", "notes", "completed", "order", "list", "id", "url"),
+        *("due", "due_time", "due_zone", "repeat", "repeat_from"),
+    ),
+    "PATCH /api/todos/{todo}": ("title", "notes", "completed", "order", "due", "repeat"),
+    "POST /api/repeat": ("repeat", "due", "due_time", "due_zone", "repeat_from", "after", "count"),
     "POST /api/lists": ("name",),
     "PATCH /api/lists/{list}": ("name", "role", "version"),
     "POST /api/lists/{list}/messages": ("text", "user"),

@@ -18,7 +18,7 @@ let announced = 0; // milliseconds
 export const expectVersion = (version) => (wanted = version);
 export const markStale = () => (stale = true);
 
-// By itself a page is another then.
+// A page is another then.
 let turning;
 function waitForTurn() {
   const left = Date.parse($("[data-turn]")?.dataset.turn) - Date.now();
