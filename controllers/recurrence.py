@@ -53,7 +53,7 @@ def form_part(handler: Any, form: dict[str, Any], todo: Columns) -> bytes:
     values["numbers"] = [str(number) for number in range(1, 32)]
     names = dates.names(language, "days", "abbreviated")
     values["weekdays"] = [(code, names[day]) for day, code in enumerate(WEEKDAYS)]
-    html: bytes = handler.render_string("recurrence/form.html", form=form, **values)
+    html: bytes = handler.render_string("recurrence/form.html", form=form, todo=todo, **values)
     return html
 
 

@@ -76,7 +76,7 @@ class TodayHandler(ListPageHandler):
         if self.agenda is None:  # an error's page
             return super().get_template_namespace()
         back = self.request.path + f"?page={self.number}" * (self.number > 1)
-        own = {"back": back, "first": self.agenda.mine[0]}
+        own = {"back": back, "first": self.agenda.mine[0], "others": [*NAMES.items()]}
         tomorrow = due.today(self.current_user) + timedelta(1)
         return super().get_template_namespace() | own | {"tomorrow": tomorrow}
 

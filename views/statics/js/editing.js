@@ -47,8 +47,15 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("focusout", (event) => {
   const row = event.target.closest(`${ROW}.editing`);
-  if (row && document.hasFocus() && !$(".editor", row).contains(event.relatedTarget)) saveRow(row);
+  if (!row || !document.hasFocus() || $(".editor", row).contains(event.relatedTarget)) return;
+  const save = () => row.matches(".editing") && saveRow(row);
+  if (!pressing) save();
+  else addEventListener("pointerup", () => setTimeout(save), { once: true }); // what is pressed stays
 });
+let pressing = false;
+for (const name of ["pointerdown", "pointerup", "pointercancel"]) {
+  document.addEventListener(name, () => (pressing = name === "pointerdown"), true);
+}
 document.addEventListener("mousedown", (event) => {
   if (event.target.closest(".editor button")) event.preventDefault(); // the field keeps the focus
 });

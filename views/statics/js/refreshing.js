@@ -4,9 +4,9 @@
 import { $, $$, field, keepFocus, list, pageAddress, parse, patch, showError } from "./dom.js";
 import { ROW, shownVersion, words } from "./dom.js";
 import { keepText, showKept, typedTexts } from "./drafts.js";
-import { openRow } from "./editing.js";
+import { openRow, saveRow } from "./editing.js";
 import * as queue from "./sending.js";
-import { forget, keep, keepTyped, placeOf } from "./storage.js";
+import { forget, keep, keepTyped } from "./storage.js";
 
 export let wanted = 0; // the version that the list has by now
 let stale = false; // what is around it: other lists, who is here
@@ -55,29 +55,17 @@ function show(answer) {
   if ($(".dragged")) return; // who drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
-  const edit = open && !fresh.getElementById(open.id) && $(".edit", open);
-  const typing = edit && edit === document.activeElement;
-  if (edit) open.classList.remove("editing"); // or leaving the field would save it
+  if (open && !fresh.getElementById(open.id)) saveRow(open); // refused if it is gone, not only moved
   const news = status.textContent !== before.textContent;
   if (news || "fresh" in before.dataset) status.dataset.fresh = "";
   keepFocus(() => patchParts(fresh));
   for (const row of $$(ROW)) row.acted = false;
-  if (edit) giveBack(edit, typing);
   // It hides itself after a while.
   if (news) for (const animation of $(".said")?.getAnimations() ?? []) animation.play();
   wanted = Math.max(wanted, shownVersion());
   showName();
   showTimes();
   document.dispatchEvent(new Event("shown"));
-}
-
-// What was typed into a row that is gone.
-function giveBack(edit, typing) {
-  forget(placeOf(edit));
-  if ([edit.defaultValue, ""].includes(edit.value)) return;
-  const place = keepText(edit.value);
-  showError(words.gone, place);
-  if (typing) place.focus();
 }
 
 // The list is gone, or its reader was removed: why, and what was being typed.
