@@ -21,9 +21,11 @@ from models import (
     account_closing,
     accounts,
     api_resources,
+    api_tokens,
     files,
     history,
     idempotency,
+    identities,
     invitations,
     invites,
     lists,
@@ -970,3 +972,27 @@ def test_a_repeat_that_overlaps(database: Database) -> None:
         once = partial(idempotency.once, database.ann, f"key {number}", "delete", unit)
         both = [ask(database.store.write, once) for _ in range(4)]
         assert {each.result() for each in both} == {database.list}
+
+
+def test_what_outlives_a_session_needs_it_still(database: Database) -> None:
+    """It was open when the request came; a new password, or closing, has ended it since."""
+    for end in (
+        lambda key: database.do(accounts.change_password, database.cy, "hash", BROWSER, key),
+        lambda key: database.do(sessions.log_out, key),
+        lambda key: database.do(account_closing.close, database.cy),
+    ):
+        key = database.do(sessions.log_in, database.cy, BROWSER)
+        token = partial(api_tokens.create, database.cy, "a program")
+        assert database.do(accounts.in_session, database.cy, key, token)["token"]
+        end(key)
+        with pytest.raises(Forbidden):
+            database.do(accounts.in_session, database.cy, key, token)
+    for unit, *args in (
+        (lists.create, "another"),
+        (api_tokens.create, "a program"),
+        (accounts.set_email, "cy@example.org"),
+        (identities.link, "https://provider.example", "cy"),
+    ):
+        with pytest.raises(Forbidden):  # whose account is closed
+            database.do(unit, database.cy, *args)
+    assert database.do(lists.mine, database.cy) == []

@@ -451,3 +451,33 @@ def test_the_browser_says_its_zone(browser: Any, server: Server) -> None:
     page.goto(f"{server.url}/account")
     assert page.input_value("#timezone") == TOKYO
     context.close()
+
+
+def test_a_row_that_moves_while_it_is_edited(
+    ann: Visitor, open_today: Callable[..., Window]
+) -> None:
+    """It leaves the page, as it isn't due any more; what was typed is saved to it."""
+    program = Program(ann.server, ann.name)
+    new = {"title": "water", "due": day(0), "repeat": "FREQ=DAILY"}
+    water = program.post("/todos", new).json()["id"]
+    window = open_today()
+    window.page.click(".rename")
+    window.page.fill(".edit", "water the plants")
+    program.patch(f"/todos/{water}", {"due": day(3)})
+    see(window)
+    window.settle()
+    assert program.get(f"/todos/{water}").json()["title"] == "water the plants"
+    assert window.page.input_value(".new-todo") == ""
+    assert window.page.locator("[role=alert]").count() == 0
+
+
+def test_a_press_reaches_what_it_began_on(ann: Visitor, open_today: Callable[..., Window]) -> None:
+    """Also when a tall row above it closes by it: it closes after the press."""
+    ann.add("milk", "bread")
+    window = open_today(f"/lists/{ann.list}")
+    page = window.page
+    page.click(f"{window.row(1)} .rename")
+    page.click(".when summary")
+    page.fill(".edit", "oat milk")
+    page.click(f"{window.row(2)} .toggle")
+    window.shows("oat milk", "✓bread")

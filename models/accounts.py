@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from models import sessions, users
 from models.clock import instant, moment
 from models.database import unit
-from models.errors import Invalid, NotFound
-from models.tables import Person, Session, User
+from models.errors import Forbidden, Invalid, NotFound
+from models.tables import Person, Session, User, lock_account
+
+T = TypeVar("T")
 
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
@@ -17,6 +19,20 @@ SUDO = timedelta(minutes=10)
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
 # And if they are asked to: end what programs log in with. The API fills it.
 END_TOKENS: list[Callable[[Person], None]] = []
+
+
+@unit
+def in_session(person: Person, key: str, work: Callable[[], T]) -> T:
+    """Do what lasts longer than a session, and return what it does, if that is still open.
+
+    A new password and closing the account end it; that it was open when the request came is not
+    enough. Raises Forbidden.
+    """
+    lock_account(person)
+    mine = (Session.user == person.id, Session.hash == sessions.hash_of(key))
+    if not Session.select().where(*mine).exists():
+        raise Forbidden
+    return work()
 
 
 def email_of(person: Person) -> str:

@@ -18,7 +18,8 @@ from peewee import (
     TextField,
 )
 
-from models.database import db
+from models.database import db, lock
+from models.errors import Forbidden
 
 LONG_AGO = "1970-01-01T00:00:00.000Z"
 
@@ -180,3 +181,10 @@ class Person(NamedTuple):
     presence: bool = True
     delay_messages: bool = False
     timezone: str | None = None
+
+
+def lock_account(person: Person) -> None:
+    """Keep an account as it is until COMMIT. Raises Forbidden if it was closed meanwhile."""
+    lock(User, User.id == person.id)
+    if not User.select().where(User.id == person.id, CALLED.is_null(False)).exists():
+        raise Forbidden

@@ -11,9 +11,9 @@ from peewee import IntegrityError
 
 from models import lists, text
 from models.clock import now
-from models.database import lock, unit
+from models.database import unit
 from models.errors import Forbidden, Invalid
-from models.tables import CALLED, Person, User
+from models.tables import CALLED, Person, User, lock_account
 from models.text import N_
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -111,7 +111,7 @@ def recheck_password(person: Person, stored: str | None) -> None:
     It was checked in another transaction, long before: a hash takes its time. From now on until
     COMMIT the account is locked.
     """
-    lock(User, User.id == person.id)
+    lock_account(person)
     if stored is not None:
         theirs = (User.id == person.id, User.password == stored)
         if not User.select().where(*theirs).exists():

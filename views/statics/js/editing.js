@@ -50,9 +50,9 @@ document.addEventListener("focusout", (event) => {
   if (!row || !document.hasFocus() || $(".editor", row).contains(event.relatedTarget)) return;
   const save = () => row.matches(".editing") && saveRow(row);
   if (!pressing) save();
-  else addEventListener("pointerup", () => setTimeout(save), { once: true }); // what is pressed stays
+  else addEventListener("pointerup", () => setTimeout(save), { once: true });
 });
-let pressing = false;
+let pressing = false; // so nothing moves
 for (const name of ["pointerdown", "pointerup", "pointercancel"]) {
   document.addEventListener(name, () => (pressing = name === "pointerdown"), true);
 }

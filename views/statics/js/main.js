@@ -66,7 +66,7 @@ const single = {
   "?": () => $("#keys")?.showModal(),
 };
 
-let pressed; // ms: when g was, after which another key goes somewhere
+let pressed; // ms: when g was
 
 function go(place, { timeStamp }) {
   const link = timeStamp - pressed < 1_000 && $(`a[href="${place}"]`);

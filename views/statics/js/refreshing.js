@@ -1,4 +1,4 @@
-// Shows what the server answered: the page without its frame, after a form or when it is asked for
+// Shows what the server answered: the page without its frame, after a form or when asked for
 // again because of news; or why something was refused. What the server drew is always right.
 
 import { $, $$, field, keepFocus, list, pageAddress, parse, patch, showError } from "./dom.js";
@@ -121,7 +121,7 @@ async function showRefused(action, answer) {
   let reason = $("[role=alert]", page)?.textContent || words.failed;
   if (answer?.status === 404) reason = words.gone;
   if (!answer) reason = words.old;
-  const open = /^\/todos\/\d+$/.test(address) && row?.isConnected;
+  const open = answer?.status !== 404 && /^\/todos\/\d+$/.test(address) && row?.isConnected;
   const busy = document.activeElement.matches("input, textarea");
   const text = queue.typedText(action);
   const name = ["text", "lines"].find((each) => action.body.has(each)) ?? "title";
