@@ -31,7 +31,9 @@ from controllers import (
     login_attempts,
     messages,
     password_resets,
+    recurrence,
     sso,
+    today,
     todo_page,
     todos,
     undo_steps,
@@ -43,6 +45,7 @@ from controllers.api import lists as api_lists
 from controllers.api import members as api_members
 from controllers.api import messages as api_messages
 from controllers.api import openapi as api_openapi
+from controllers.api import recurrence as api_recurrence
 from controllers.api import todos as api_todos
 from controllers.api import tokens as api_tokens
 from controllers.base import MissingHandler
@@ -80,6 +83,8 @@ ADDRESSES: list[Any] = [
     url(rf"/todos/{ID}", todo_page.TodoPageHandler, name="todo"),
     url(rf"/todos/{ID}", todos.RenameHandler),  # where there is no such page
     url(rf"/todos/{ID}/(complete|reopen|delete|restore|move)", todos.VerbHandler, name="verb"),
+    url(rf"/todos/{ID}/skip", recurrence.SkipHandler, name="skip"),
+    url(r"/(today|upcoming)", today.TodayHandler, name="today"),
     # sessions
     url(r"/signup", auth.SignUpHandler, name="signup"),
     url(r"/login", auth.LogInHandler, name="login"),
@@ -112,6 +117,8 @@ ADDRESSES: list[Any] = [
 API_ADDRESSES: list[tuple[str, type[api.ApiHandler]]] = [
     (r"/api/todos", api_todos.FirstTodosHandler),
     (rf"/api/todos/{ID}", api_todos.TodoHandler),
+    (rf"/api/todos/{ID}/skip", api_recurrence.SkipHandler),
+    (r"/api/repeat", api_recurrence.RepeatHandler),
     (r"/api/lists", api_lists.ListsHandler),
     (rf"/api/lists/{ID}", api_lists.ListHandler),
     (rf"/api/lists/{ID}/todos", api_todos.TodosHandler),
@@ -198,7 +205,6 @@ class App(BaseApp):
             name = f"{'__Host-' * self.config.secure}{{}}-{sha256(key.encode()).hexdigest()[:8]}"
             xsrf = name.format("xsrf" if self.config.secure else "_xsrf")
             self.settings |= {"cookie_secret": key, "cookie_name": name, "xsrf_cookie_name": xsrf}
-            await self.change_feed.open()
             await self.hub.open()
             for service in self.services.values():
                 await service.open()
@@ -213,7 +219,6 @@ class App(BaseApp):
         await asyncio.to_thread(self.hash_pool.threads.shutdown)
         for service in reversed(self.services.values()):
             await service.close()
-        await self.change_feed.close()
         await asyncio.to_thread(self.store.close)
 
     def log_request(self, handler: RequestHandler) -> None:

@@ -10,6 +10,7 @@ import models.account_closing
 import models.accounts
 import models.addresses
 import models.cleanup
+import models.due
 import models.history
 import models.idempotency
 import models.invitations
@@ -22,12 +23,15 @@ import models.password_resets
 import models.presence
 import models.quota
 import models.rate_limits
+import models.recurrence
 import models.sqlite_to_postgres
 import models.todo_page
 import models.todos
 import models.usernames
 from controllers import (
     account,
+    auth,
+    due,
     invitations,
     invites,
     links,
@@ -35,23 +39,45 @@ from controllers import (
     lists,
     login_attempts,
     messages,
+    recurrence,
     sso,
     static,
+    today,
+    todo_page,
     undo_steps,
 )
 from controllers.base import NOTICES, ONCE
 from controllers.errors import ERROR_STATUS
-from services import backups, jobs, link_titles, login_limits, metrics, oidc, presence, redis_pubsub
+from services import (
+    backups,
+    change_feed,
+    jobs,
+    link_titles,
+    login_limits,
+    metrics,
+    oidc,
+    presence,
+    redis_pubsub,
+)
 from services.heavy_requests import HeavyRequests
 from services.jobs import HOUR, PeriodicJob
 
-list_page.PARTS[:] = [messages.PART, undo_steps.PART]
+list_page.PARTS[:] = [messages.PART, undo_steps.PART, due.PART, today.PART]
 list_page.TITLES[:] = [links.titles]
 NOTICES[:] = [login_attempts.notice, invitations.notice]
 lists.LISTS_PARTS[:] = [invitations.draw]
 lists.MEMBERS_PARTS[:] = [invitations.draw_pending, invites.draw]
 account.SECTIONS[:] = [sso.account_section]
+todo_page.PARTS[:] = [due.form_part, recurrence.form_part]
+todo_page.READ[:] = [due.read_form, recurrence.read_form]
+undo_steps.SAID[:] = [recurrence.said]
+account.FIELDS[:] = [due.timezone_field]
+models.accounts.CHOICES |= {"timezone": models.due.clean_timezone}
+auth.HIDDEN |= {"timezone": models.due.known_timezone}
 models.addresses.TITLES[:] = [models.links.known]
+models.todos.FIELDS |= models.due.FIELDS
+models.todos.FIELDS |= models.recurrence.FIELDS
+models.todos.RULES[:] = [models.recurrence.begin, models.due.settle, models.recurrence.settle]
 ERROR_STATUS[models.todo_page.EditConflict] = 409
 models.members.INVITATIONS[:] = [models.invitations]
 models.members.AFTER_ROLE_CHANGE[:] = [
@@ -67,7 +93,14 @@ models.lists.AFTER_CHANGE[:] = [models.quota.charge]
 models.quota.TEXTS[:] = [models.messages.Message.text]
 models.cleanup.BEFORE[:] = models.account_closing.BEFORE[:] = [models.quota.refund]
 models.messages.BEFORE_HOLD[:] = [models.quota.check]
-for extra in [models.invitations, models.invites, models.messages, models.usernames]:
+for extra in [
+    models.due,
+    models.invitations,
+    models.invites,
+    models.messages,
+    models.recurrence,
+    models.usernames,
+]:
     models.history.SENTENCES |= extra.SENTENCES
 models.history.BEFORE_UNDO[:] = [models.usernames.rename]
 models.usernames.AFTER[:] = [models.rate_limits.delete_of]
@@ -87,6 +120,7 @@ CHECKS: list[Any] = [backups.check, oidc.check, redis_pubsub.check, models.quota
 # What runs beside requests: each is made with the App, opened after the database, in this order,
 # and closed in the other. Handlers reach one by `self.app.service(oidc.Provider)`.
 SERVICES: list[Any] = [
+    change_feed.ChangeFeed,
     metrics.Metrics,
     HeavyRequests,
     redis_pubsub.RedisPubSub,

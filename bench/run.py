@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import accounts, growth, jobs, live, scaling, slow, startup, titles, work
+from bench import accounts, growth, jobs, live, scaling, slow, startup, titles, today, work
 from bench.servers import RUNNING, slow_disk
 from bench.table import SLOW_DISK, TABLE
 
@@ -36,6 +36,7 @@ MEASURES = {
     "slow": slow.measure,
     "jobs": jobs.measure,
     "titles": titles.measure,
+    "today": today.measure,
 }
 LONG = {"growth": growth.measure}  # only when it is named, as it takes an hour
 

@@ -28,7 +28,7 @@ PAGES = (
         "/lists/EMPTY",
         "/account",
     ),
-    *("/account/import", "/api", "/nothing"),
+    *("/account/import", "/api", "/nothing", "/today", "/upcoming", "/today?edit=TODO"),
 )
 PUBLIC = ("/login", "/signup")
 LONG = "x" * 300
@@ -43,6 +43,8 @@ def bea(server: Server) -> Any:
     bea.post(f"/todos/{bea.find(LONG)}/complete")
     todo = bea.todo = bea.find("اتصل بأمي")
     bea.post(f"/todos/{todo}", title="اتصل بأمي", notes="12 34\n" + LONG)
+    bea.post(f"/todos/{todo}", due="2026-01-05", repeat_kind="weekly")
+    bea.post(f"/todos/{bea.find('Call the landlord about the heating')}", put="tomorrow")
     bea.post(f"/todos/{bea.find('gone')}/delete")
     for name in ("Holidays 🏖️", "A list with a name that is so long that it needs several lines"):
         made = bea.post("/lists", name=name).headers["Location"]

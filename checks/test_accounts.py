@@ -427,6 +427,7 @@ def test_two_windows_of_one_account(ann: Visitor) -> None:
     ann.post("/account", language="")
     ann.post("/account", delay_messages="on")
     fields = {"email": "a@example.org", "language": "", "shortcuts": "on", "delay_messages": "on"}
+    fields["timezone"] = ""
     assert stored() | {"seen": ""} == fields | {"username": ann.name, "seen": ""}
 
 

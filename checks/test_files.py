@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from checks.support.programs import Program
 from checks.support.visitors import Visitor, alerts, rows
 from models import files
 
@@ -164,11 +165,46 @@ def test_everything_as_a_zip(full: Visitor) -> None:
 def test_cells_are_safe_in_a_spreadsheet(full: Visitor) -> None:
     """None begins like a formula (OWASP, CSV injection), wherever its program sees cells."""
     words = full.get(f"/lists/{full.list}.csv").content.decode()
-    assert words.startswith("title,notes,completed,order,created,completed_at\r\n")
+    assert words.startswith("title,notes,completed,order,created,completed_at,due,")
     for separator in (",", ";", "\t", "|"):  # what a spreadsheet takes for one
         table = csv.reader(io.StringIO(words, newline=""), delimiter=separator)
         cells = [cell for line in table for cell in line]
         assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == [], separator
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv", "txt"])
+def test_dates_and_repeats_come_back(ann: Visitor, suffix: str) -> None:
+    """All of it; in a todo.txt the day, and repeats that it can say."""
+    program = Program(ann.server, ann.name)
+    simple = {"due": "2100-12-31", "repeat": "FREQ=WEEKLY;INTERVAL=2", "repeat_from": "done"}
+    timed = {"due": "2100-01-02", "due_time": "09:00", "due_zone": "Asia/Tokyo"}
+    other = {"due": "2100-01-31", "repeat": "FREQ=MONTHLY;BYMONTHDAY=-1", "repeat_from": "due"}
+    for title, fields in (("a", simple), ("b", timed), ("c", other), ("d due:2026-01-01", {})):
+        assert program.post("/todos", {"title": title, **fields}).status_code == 201
+    file = ann.get(f"/lists/{ann.list}.{suffix}")
+    if suffix == "txt":
+        assert "a due:2100-12-31 rec:2w" in file.text and "c due:2100-01-31\n" in file.text
+        del timed["due_time"], timed["due_zone"], other["repeat"], other["repeat_from"]
+    page = send(ann, f"again.{suffix}", file.content)
+    assert 'datetime="2100-12-31"' in page.text
+    number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+    found = program.get(f"/lists/{number}/todos").json()
+    names = ("due", "due_time", "due_zone", "repeat", "repeat_from")
+    had = [{name: todo[name] for name in names if todo[name]} for todo in found]
+    assert had == [simple, timed, other, {}]
+    assert found[-1]["title"] == "d due:2026-01-01"
+
+
+def test_repeats_that_can_not_be_kept_are_told(ann: Visitor) -> None:
+    """The date is kept, the rule is in the notes; a date that is none skips its line."""
+    table = "title,due,repeat\ntea,2100-01-01,FREQ=HOURLY\nmilk,2100-02-30,\n"
+    page = send(ann, "shopping.csv", table.encode())
+    text = unescape(re.sub(r"<[^>]+>", " ", page.text))
+    assert re.search(r"Line 2\s+tea\s+Imported without its repeat", text)
+    assert re.search(r"Line 3\s+milk\s+This day isn't in the calendar", text)
+    number = int(store(ann, page.text).headers["Location"].rpartition("/")[2])
+    (tea,) = Program(ann.server, ann.name).get(f"/lists/{number}/todos").json()
+    assert (tea["due"], tea["repeat"], tea["notes"]) == ("2100-01-01", None, "FREQ=HOURLY")
 
 
 def test_what_is_not_understood_is_told(ann: Visitor) -> None:
@@ -291,11 +327,17 @@ def test_what_is_written_is_read(hypothesis: Any) -> None:
     some = hypothesis.strategies
     written = some.fixed_dictionaries(
         {
-            "title": some.text(min_size=1, max_size=40),
+            "title": some.text(min_size=1, max_size=40)
+            | some.sampled_from(
+                ["x due:2026-01-01", "y rec:1w", "z due: rec:+2m", "due:2026-01-01"]
+            ),
             "notes": some.text(max_size=40),
             "completed": some.booleans(),
             "order": some.floats(-1e15, 1e15),
             "created": some.just("2026-11-20T10:00:00.000Z"),
+            "due": some.sampled_from(["", "2026-12-31"]),
+            "repeat": some.sampled_from(["", "FREQ=DAILY", "FREQ=WEEKLY;INTERVAL=2"]),
+            "repeat_from": some.sampled_from(["due", "done"]),
         }
     )
 
@@ -311,7 +353,8 @@ def test_what_is_written_is_read(hypothesis: Any) -> None:
             text = "".join(write([row | {"completed_at": row["created"]} for row in sound]))
             (sheet,) = files.read(f"a.{suffix}", text.encode()).sheets
             kept = ("title", "notes", "completed", *(["order"] if suffix == "csv" else []))
-            found = [{name: row[name] for name in kept} for row in sheet.todos]
-            assert found == [{name: row[name] for name in kept} for row in sound]
+            kept += ("due", "repeat")
+            found = [{name: row.get(name) for name in kept} for row in sheet.todos]
+            assert found == [{name: row.get(name) for name in kept} for row in sound]
 
     write_and_read()

@@ -21,9 +21,11 @@ from models import (
     account_closing,
     accounts,
     api_resources,
+    api_tokens,
     files,
     history,
     idempotency,
+    identities,
     invitations,
     invites,
     lists,
@@ -87,8 +89,11 @@ def test_every_change_is_told(database: Database) -> None:
     assert new.keys() == {
         *("id", "list", "title", "notes", "completed", "order", "created", "updated", "version")
     }
-    assert told[4][4] == [{"id": bread, "title": "bread", "version": 3, "completed": False}]
-    assert told[4][5] == [{"id": bread, "title": "bread", "version": 5, "completed": True}]
+    opened = {"completed": False, "completed_at": None}
+    assert told[4][4] == [{"id": bread, "title": "bread", "version": 3} | opened]
+    (done,) = told[4][5]
+    assert done == done | {"id": bread, "title": "bread", "version": 5, "completed": True}
+    assert done.keys() == {"id", "title", "version", "completed", "completed_at"}
     assert told[7][4] == [{"id": milk, "title": "milk"}] and told[7][5] == []
     assert [row["name"] for row in told[9][4] + told[9][5]] == ["Things to do", "Casa"]
 
@@ -223,7 +228,7 @@ def test_order_and_filters(database: Database) -> None:
     database.do(todos.complete, database.ann, second)
     assert [row.title for row in database.page()[1].rows] == ["1", "2", "4"]
     assert [row.title for row in database.page("active")[1].rows] == ["1", "4"]
-    assert database.page("completed")[1] == ([(second, "2", True, False, (None, None, None))], 2, 1)
+    assert database.page("completed")[1] == ([todos.Row(second, "2", True, False)], 2, 1)
     assert database.page()[1].rows[0].id == first
 
 
@@ -772,11 +777,11 @@ def test_preferences(database: Database) -> None:
     key = database.do(sessions.log_in, database.ann, BROWSER)
     for language, shortcuts in (("fr", False), ("", True)):
         switches = {"shortcuts": shortcuts, "presence": not shortcuts, "delay_messages": shortcuts}
-        database.do(partial(accounts.prefer, database.ann, language, **switches))
+        database.do(partial(accounts.prefer, database.ann, language=language, **switches))
         person = sessions.session_for(key, database.lookup).person
-        assert person[2:] == (language or None, shortcuts, not shortcuts, shortcuts)
+        assert person[2:6] == (language or None, shortcuts, not shortcuts, shortcuts)
     with pytest.raises(Invalid):
-        database.do(accounts.prefer, database.ann, "tlh")
+        database.do(accounts.prefer, database.ann, language="tlh")
 
 
 def test_lists_are_in_their_own_order_and_counted(database: Database) -> None:
@@ -967,3 +972,27 @@ def test_a_repeat_that_overlaps(database: Database) -> None:
         once = partial(idempotency.once, database.ann, f"key {number}", "delete", unit)
         both = [ask(database.store.write, once) for _ in range(4)]
         assert {each.result() for each in both} == {database.list}
+
+
+def test_what_outlives_a_session_needs_it_still(database: Database) -> None:
+    """It was open when the request came; a new password, or closing, has ended it since."""
+    for end in (
+        lambda key: database.do(accounts.change_password, database.cy, "hash", BROWSER, key),
+        lambda key: database.do(sessions.log_out, key),
+        lambda key: database.do(account_closing.close, database.cy),
+    ):
+        key = database.do(sessions.log_in, database.cy, BROWSER)
+        token = partial(api_tokens.create, database.cy, "a program")
+        assert database.do(accounts.in_session, database.cy, key, token)["token"]
+        end(key)
+        with pytest.raises(Forbidden):
+            database.do(accounts.in_session, database.cy, key, token)
+    for unit, *args in (
+        (lists.create, "another"),
+        (api_tokens.create, "a program"),
+        (accounts.set_email, "cy@example.org"),
+        (identities.link, "https://provider.example", "cy"),
+    ):
+        with pytest.raises(Forbidden):  # whose account is closed
+            database.do(unit, database.cy, *args)
+    assert database.do(lists.mine, database.cy) == []

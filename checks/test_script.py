@@ -72,7 +72,10 @@ def test_adding_and_completing(window: Window) -> None:
     window.write("milk", "  bread  ", "   ", "<b>'honey'</b> {{ 1 }} 🌱")
     window.shows("milk", "bread", "<b>'honey'</b> {{ 1 }} 🌱")
     assert page.input_value(".new-todo") == "" and window.focus() == "new-todo"
-    assert page.title().startswith("(3) ") and page.inner_text(".side small").strip() == "3"
+    assert (
+        page.title().startswith("(3) ")
+        and page.inner_text(".side [data-list] small").strip() == "3"
+    )
     page.click(f"{window.row(1)} .toggle")
     assert page.get_attribute(window.row(1), "class") == "completed"
     window.shows("✓milk", "bread", "<b>'honey'</b> {{ 1 }} 🌱")

@@ -1,6 +1,7 @@
 """The account pages: preferences, password, sessions, and closing the account."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from controllers.base import FormHandler, PageHandler, redisplay_if_invalid
@@ -13,6 +14,8 @@ BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari", "curl", "python-request
 WRONG_PASSWORD = N_("Wrong password. If you have none, log out, log in again, and come back here.")
 # What extras add to the account page, filled by extras.py: each returns HTML.
 SECTIONS: list[Callable[[PageHandler], Awaitable[bytes]]] = []
+# And to its form, for more of `accounts.CHOICES`: each takes what the form holds, too.
+FIELDS: list[Callable[[PageHandler, dict[str, str]], bytes]] = []
 
 
 class AccountPageHandler(FormHandler):
@@ -47,12 +50,14 @@ class AccountHandler(AccountPageHandler):
     async def show(self) -> None:
         person = self.current_user
         email = await self.app.read(accounts.email_of, person)
-        stored = {"username": person.username, "email": email, "language": person.language or ""}
+        stored = {"username": person.username, "email": email}
+        stored |= {name: getattr(person, name) or "" for name in accounts.CHOICES}
         stored |= {name: "on" for name in accounts.SWITCHES if getattr(person, name)}
         form = self.typed if self.error else stored | {"seen": urlencode(stored)}
         sections = [await section(self) for section in SECTIONS]
         values = {"form": form, "sections": sections, "languages": accounts.LANGUAGES.items()}
-        self.render("account/index.html", **values)
+        fields = [field(self, form) for field in FIELDS]
+        self.render("account/index.html", **values, fields=fields)
 
     def changed(self) -> dict[str, str]:
         """Return what was changed in the form, which tells what it showed, as it is `seen`.
@@ -76,12 +81,13 @@ class AccountHandler(AccountPageHandler):
         renamed = name != person.username
         if another or renamed:
             await self.check_password()
-        switches = {each: bool(changed[each]) for each in accounts.SWITCHES if each in changed}
+        chosen: dict[str, Any] = {k: v for k, v in changed.items() if k in accounts.CHOICES}
+        chosen |= {each: bool(changed[each]) for each in accounts.SWITCHES if each in changed}
 
         def save() -> None:
             if renamed:
                 usernames.change(person, name, self.verified_hash)
-            accounts.prefer(person, changed.get("language"), **switches)
+            accounts.prefer(person, **chosen)
             if another:
                 accounts.set_email(person, email or "", self.verified_hash)
 

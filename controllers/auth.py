@@ -1,5 +1,6 @@
 """Sign up, log in, log out."""
 
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import urlencode
 
@@ -7,6 +8,10 @@ from controllers.base import PageHandler, redisplay_if_invalid
 from controllers.security import local_path
 from models import sessions, users
 from models.errors import Invalid, WrongPassword
+
+# What else is stored of someone who signs up, as the script knows it: by the name of its column and
+# field, how it is cleaned. Filled by extras.py.
+HIDDEN: dict[str, Callable[[str], str | None]] = {}
 
 
 class AuthFormHandler(PageHandler):
@@ -29,7 +34,7 @@ class AuthFormHandler(PageHandler):
         ended = "ended" in self.request.query_arguments
         signup, sso = await self.may_sign_up(place), self.app.config.sso_name
         links = {"next": place, "other": other + query, "query": query, "sso": sso}
-        self.render(self.template, **links, ended=ended, signup=signup)
+        self.render(self.template, **links, ended=ended, signup=signup, hidden=HIDDEN)
 
     def next(self) -> str:
         """Return where to go after logging in: a path on this site, whatever was asked for."""
@@ -70,7 +75,8 @@ class SignUpHandler(AuthFormHandler):
             words = self.field("password"), username, (email or "").partition("@")[0]
             password = await self.app.hash_pool.run(users.hash_password, *words)
             name = self.locale.translate("Things to do")
-            account = partial(users.sign_up, username, email, password, name)
+            more = {column: clean(self.field(column)) for column, clean in HIDDEN.items()}
+            account = partial(users.sign_up, username, email, password, name, **more)
             key = await self.commit(sessions.log_in, account, self.browser(), self.session_key())
         except Invalid:
             await settle(made=False)

@@ -5,11 +5,12 @@ It is made of elements, each with an id. A script asks for them again when the l
 
 import asyncio
 import hashlib
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from controllers.base import PageHandler
+from controllers.base import ID, PageHandler
 from models import lists, todos
 from models.errors import NotFound
 from models.tables import Person
@@ -25,13 +26,18 @@ class PagePart(NamedTuple):
     """What an extra adds to the page of a list; `extras.py` puts it into PARTS.
 
     `state` tells what `draw` depends on beside the list's version and its reader; it is asked for
-    each request, so it should only look up by key. `badges` are HTML beside lists in the side bar.
+    each request, so it should only look up by key. `badges` are HTML beside lists in the side bar,
+    `above` is HTML above them, `chips` are HTML beside todos, which all share whose `state` is the
+    same; `editor` is that of a row.
     """
 
     name: str
     state: Callable[[Any, lists.ListAccess], Awaitable[str]]
     draw: Callable[[Any, "PageContext"], Awaitable[Elements]]
     badges: Callable[[Any], Awaitable[dict[int, bytes]]] | None = None
+    chips: Callable[[Any, Sequence[todos.Row]], dict[int, bytes]] | None = None
+    editor: Callable[[Any, todos.Row], bytes] | None = None
+    above: Callable[[Any, "PageContext"], Awaitable[bytes]] | None = None
 
 
 PARTS: list[PagePart] = []
@@ -47,18 +53,22 @@ class PageContext(NamedTuple):
     shown: str
     mine: list[lists.ListAccess]
     digest: str  # of all that the page depends on
+    chips: tuple[str, ...]  # the states of those parts that have some
 
     def values(self) -> dict[str, Any]:
         """Return what its templates have in common."""
         address = f"/lists/{self.access.id}"
         return {
             "list": self.access,
+            "here": self.access.id,
             "address": address,
             "back": address if self.shown == "all" else f"{address}/{self.shown}",
             "shown": self.shown,
             "shared": self.access.people > 1,
             "writable": self.access.may("change"),
+            "movable": self.access.may("change"),
             "owned": self.access.may("rename"),
+            "role": self.access.role,
         }
 
 
@@ -104,30 +114,43 @@ class ListPageHandler(PageHandler):
         access = next((each for each in mine if each.id == list_id), None)
         if access is None:
             raise NotFound
+        return await self.context(access, shown, mine, digest)
+
+    async def context(
+        self, access: lists.ListAccess, shown: str, mine: list[lists.ListAccess], digest: str
+    ) -> PageContext:
+        """Return it, given a digest of what the database holds of it."""
         states = {part.name: await part.state(self, access) for part in PARTS}
         reader = self.current_user, self.locale.code, self.notices
-        whole = repr((digest, list_id, shown, states, reader))
+        whole = repr((digest, access.id, shown, states, reader))
         digest = hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
-        return PageContext(access, shown, mine, digest)
+        chips = tuple(states[part.name] for part in PARTS if part.chips)
+        return PageContext(access, shown, mine, digest, chips)
 
     async def draw_page(self, page: PageContext, editing: int) -> bytes:
-        elements = await self.draw_elements(page, editing)
-        return self.render_string(self.template, **page.values(), **elements, editing=editing)
+        values = page.values() | await self.draw_elements(page, editing) | {"editing": editing}
+        values["blank"] = self.values_of_open(todos.Row(0, "", False, False))["more"]
+        return self.render_string(self.template, **values)
 
     async def draw_elements(self, page: PageContext, editing: int) -> Elements:
         """Return the elements of the page: the side bar, the rows, PARTS."""
-        badges: dict[int, bytes] = {}
-        for part in PARTS:
-            badges |= await part.badges(self) if part.badges else {}
-        side = {"mine": page.mine, "here": page.access.id, "badges": badges}
-        elements = {"notices": self.notices, "side": self.render_string("todos/side.html", **side)}
+        elements = {"notices": self.notices, "side": await self.draw_side(page)}
         if page.shown in todos.FILTERS:
             elements["rows"] = await self.draw_rows(page, editing)
         return elements | await self.draw_parts(page)
 
+    async def draw_side(self, page: PageContext) -> bytes:
+        """Return the lists of the reader, with what extras add."""
+        badges: dict[int, bytes] = {}
+        for part in PARTS:
+            badges |= await part.badges(self) if part.badges else {}
+        above = [await part.above(self, page) for part in PARTS if part.above]
+        values = page.values() | {"mine": page.mine, "badges": badges, "above": above}
+        return self.render_string("todos/side.html", **values)
+
     async def draw_parts(self, page: PageContext) -> Elements:
         """Return the elements that extras add; there is always one that says what happened."""
-        elements = {"status": self.render_string("todos/status.html", list=page.access)}
+        elements = {"status": self.render_string("todos/status.html", **page.values())}
         for part in PARTS:
             elements |= await part.draw(self, page)
         return elements
@@ -139,7 +162,7 @@ class ListPageHandler(PageHandler):
         access, shown = page.access, page.shown
         owner = self.current_user.id if shown == "mine" else 0
         version = (access.id, access.version, access.revision)
-        key = (*version, shown, self.locale.code, access.may("change"), owner)
+        key = (*version, shown, self.locale.code, access.may("change"), owner, page.chips)
         return await self.app.render_cache.get_or_render(key, partial(self.render_rows, page, 0))
 
     async def render_rows(self, page: PageContext, editing: int) -> bytes:
@@ -148,15 +171,29 @@ class ListPageHandler(PageHandler):
             read_rows, self.current_user, page.access.id, page.shown
         )
         values = page.values() | {"version": access.version, "rows": found.rows, "labels": labels}
-        values |= {"open": found.open, "completed": found.completed, "editing": 0}
-        values["credits"] = {who: self.credit(who) for who in {row.who for row in found.rows}}
+        values |= {"open": found.open, "completed": found.completed}
         for place, row in enumerate(found.rows):
             if row.id == editing and access.may("change"):
-                up, down = found.around(place)
-                typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
-                values |= {"editing": editing, "up": up, "down": down} | typed
-        draw = partial(self.render_string, "todos/rows.html", **values)
+                values |= self.values_of_open(row, *found.around(place))
+
+        def draw() -> bytes:
+            return self.render_string("todos/rows.html", **self.values_of(found.rows) | values)
+
         return await asyncio.to_thread(draw) if len(found.rows) > MANY else draw()
+
+    def values_of(self, rows: Sequence[todos.Row]) -> dict[str, Any]:
+        """Return what the template of a row needs, but for what `page.values` has."""
+        credits = {who: self.credit(who) for who in {row.who for row in rows}}
+        chips = ChainMap(*(part.chips(self, rows) for part in PARTS if part.chips))
+        return {"credits": credits, "chips": chips, "editing": 0, "places": {}}
+
+    def values_of_open(
+        self, row: todos.Row, up: int | str | None = None, down: int | None = None
+    ) -> dict[str, Any]:
+        """Return what it needs to draw this one open, which may move `up` and `down`."""
+        typed = {"typed_title": self.field("title") or row.title, "problem": self.error}
+        more = [part.editor(self, row) for part in PARTS if part.editor]
+        return {"editing": row.id, "up": up, "down": down, "more": more} | typed
 
     def credit(self, who: tuple[str | None, ...]) -> str:
         """Return in words who added a todo, completed it and has it to do."""
@@ -166,6 +203,11 @@ class ListPageHandler(PageHandler):
     async def show(self, list_id: str) -> None:
         """Show the list again for a form on it that was refused, as it was shown before."""
         await self.show_list(int(list_id), self.shown_before())
+
+    def asked_row(self) -> int:
+        """Return the id of the row that `?edit=` opens, 0 for none."""
+        asked = self.request.query_arguments and self.get_query_argument("edit", "")
+        return int(asked) if asked and ID.fullmatch(asked) else 0
 
     def shown_before(self) -> str:
         """Return the filter of the page that a form came from."""

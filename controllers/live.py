@@ -102,7 +102,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
             kind, list_id = asked["type"], asked["list"]
             version = asked.get("version", 0)
             known = type(version) is int and version >= 0 and kind in ("watch", "unwatch")
-            if not known or not ID.fullmatch(json.dumps(list_id)):
+            if not known or not (list_id == "mine" or ID.fullmatch(json.dumps(list_id))):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
             self.send(message("error", status=400))
@@ -110,7 +110,9 @@ class LiveHandler(WebSocketHandler, PageHandler):
             if self.mistakes >= 3:
                 self.close(1008, "not understood")
             return
-        if kind == "unwatch":
+        if list_id == "mine":
+            await self.watch_mine()
+        elif kind == "unwatch":
             self.hub.unsubscribe(self, list_id)
         elif list_id not in self.watched and len(self.watched) >= LISTS:
             self.send(message("error", list_id, status=429))
@@ -138,6 +140,20 @@ class LiveHandler(WebSocketHandler, PageHandler):
         held = [self.pending.pop(key) for key in [*self.pending] if key[0] == list_id]
         for news in (answer, *held):
             self.send(news)
+
+    async def watch_mine(self) -> None:
+        """Send the news of all the reader's lists from now on; none of them is opened by that."""
+        answer = message("watching")
+        try:
+            for _ in range(2):  # as in `watch`
+                for access in await self.app.lookups(lists.mine, self.person):
+                    if access.id not in self.watched and self in self.hub.sockets:
+                        self.hub.subscribe(self, access.id, opens=False)
+                    self.hub.know(self, access.id, access.version)
+                await asyncio.sleep(0)
+        except Unavailable as error:
+            answer = message("error", status=ERROR_STATUS[type(error)])
+        self.send(answer)
 
     def send(self, news: Message) -> None:
         """Send a message when those before have been sent; of those of a kind that wait, the last.

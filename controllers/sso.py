@@ -119,7 +119,9 @@ class CallbackHandler(SsoHandler):
         identity = claims["iss"], claims["sub"]
         security_log.info("single sign-on: %r from %s", identity, self.request.remote_ip)
         if self.current_user:
-            await self.commit(identities.link, self.current_user, *identity)
+            person, key = self.current_user, self.session_key()
+            link = partial(identities.link, person, *identity)
+            await self.commit(accounts.in_session, person, key, link)
         else:
             username, settle = "", None
             if not await self.app.read(identities.find, *identity):

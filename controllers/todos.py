@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from controllers.base import ID, PageHandler, redisplay_if_invalid
+from controllers.base import PageHandler, redisplay_if_invalid
 from controllers.list_page import ListPageHandler
 from models import lists, text, todos
 
@@ -28,11 +28,9 @@ class FilterHandler(ListPageHandler):
 
         `?edit=` opens a row, `?title=` is what was typed before logging in again.
         """
-        edit = ""
         if self.request.query_arguments:
-            edit = self.get_query_argument("edit", "")
             self.typed["title"] = self.get_query_argument("title", "")
-        await self.show_list(int(list_id), shown, int(edit) if ID.fullmatch(edit) else 0)
+        await self.show_list(int(list_id), shown, self.asked_row())
 
 
 class ListHandler(FilterHandler):
@@ -94,7 +92,8 @@ class VerbHandler(PageHandler):
     """What is done to one todo by a single button."""
 
     async def post(self, todo_id: str, verb: str) -> None:
-        """Do it; `after` says after which todo it is moved, and is empty for the top."""
-        given = [self.id_field("after")] if verb == "move" else []
+        """Do it; `after` says after which todo it is moved, `due` for which day it is ticked."""
+        given: list[Any] = [self.id_field("after")] if verb == "move" else []
+        given += [True, self.field("due")] if verb == "complete" else []
         list_id = await self.commit(VERBS[verb], self.current_user, int(todo_id), *given)
         self.see_other("list", list_id)

@@ -59,6 +59,7 @@ def close(person: Person, stored: str | None = None) -> None:
         rule(person)
     Todo.update(assigned_to=None).where(Todo.assigned_to == person.id).execute()
     blank = {"username": f"gone:{person.id}", "password": None, "email": None, "language": None}
+    blank |= {"timezone": None}
     User.update(blank).where(User.id == person.id).execute()
 
 

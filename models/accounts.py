@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from models import sessions, users
 from models.clock import instant, moment
 from models.database import unit
-from models.errors import Invalid, NotFound
-from models.tables import Person, Session, User
+from models.errors import Forbidden, Invalid, NotFound
+from models.tables import Person, Session, User, lock_account
+
+T = TypeVar("T")
 
 LANGUAGES = {"en": "English", "fr": "Français", "pt_BR": "Português do Brasil"}
 SWITCHES = ("shortcuts", "presence", "delay_messages")
@@ -17,6 +19,20 @@ SUDO = timedelta(minutes=10)
 AFTER_PASSWORD_CHANGE: list[Callable[[Person], None]] = []
 # And if they are asked to: end what programs log in with. The API fills it.
 END_TOKENS: list[Callable[[Person], None]] = []
+
+
+@unit
+def in_session(person: Person, key: str, work: Callable[[], T]) -> T:
+    """Do what lasts longer than a session, and return what it does, if that is still open.
+
+    A new password and closing the account end it; that it was open when the request came is not
+    enough. Raises Forbidden.
+    """
+    lock_account(person)
+    mine = (Session.user == person.id, Session.hash == sessions.hash_of(key))
+    if not Session.select().where(*mine).exists():
+        raise Forbidden
+    return work()
 
 
 def email_of(person: Person) -> str:
@@ -31,17 +47,23 @@ def set_email(person: Person, email: str, stored: str | None = None) -> None:
     User.update(email=users.clean_email(email)).where(User.id == person.id).execute()
 
 
-@unit
-def prefer(person: Person, language: str | None = None, **switches: bool) -> None:
-    """Store how `person` wants their pages: one of LANGUAGES, or empty for the browser's.
-
-    The switches are those of SWITCHES. What isn't given stays. Raises Invalid.
-    """
-    if language not in (None, "", *LANGUAGES):
+def clean_language(code: str) -> str | None:
+    """Return one of LANGUAGES, None for the browser's. Raises Invalid."""
+    if code and code not in LANGUAGES:
         raise Invalid("language", "Unsupported language.")
-    values = {} if language is None else {"language": language or None}
-    if values | switches:
-        User.update(values | switches).where(User.id == person.id).execute()
+    return code or None
+
+
+# What one may choose, by its column: how it is cleaned. extras.py adds more.
+CHOICES: dict[str, Callable[[str], str | None]] = {"language": clean_language}
+
+
+@unit
+def prefer(person: Person, **given: Any) -> None:
+    """Store how `person` wants their pages: some of CHOICES and of SWITCHES. Raises Invalid."""
+    values = {name: CHOICES[name](v) if name in CHOICES else v for name, v in given.items()}
+    if values:
+        User.update(values).where(User.id == person.id).execute()
 
 
 @unit

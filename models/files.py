@@ -1,7 +1,8 @@
 """Lists as files, exported and imported: todo.txt, CSV, JSON, and a zip of all lists.
 
 todo.txt is one todo a line: `x` if done, a priority as `(A)`, the day of completion, that of
-creation, the title, and notes as `note:` with %-escapes. A title keeps its priority, in front.
+creation, the title, `due:` a day, `rec:` a simple repeat, and notes as `note:` with %-escapes. A
+title keeps its priority, in front.
 """
 
 import csv
@@ -21,6 +22,7 @@ from models import lists, members, messages, text, todos
 from models.clock import instant
 from models.errors import Invalid, TooLarge
 from models.tables import Person, User
+from models.text import N_
 
 BYTES_LIMIT = 5_000_000
 ROWS_LIMIT, LISTS_LIMIT, LINES_LIMIT = 20_000, lists.LISTS_LIMIT, 200_000
@@ -29,9 +31,15 @@ COLONS_LIMIT, COMMAS_LIMIT = 400_000, 800_000  # in JSON: a todo of ours has ten
 ALL = 10**9  # no limit of rows
 STREAMED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are unpacked all at once
 DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
-NAMES = ("title", "notes", "completed", "order", "created", "completed_at")
+NAMES = ("title", "notes", "completed", "order", "created", "completed_at", *todos.DATED)
 DONE, PRIORITY = re.compile("x "), re.compile(r"\([A-Z]\) ")
 DAY, NOTES = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}"), re.compile(r" note:(\S*)\Z")
+# What ends a title in a todo.txt; empty where it would else end so by itself.
+TAGS = re.compile(r"(?: due:([0-9]{4}-[0-9]{2}-[0-9]{2}|))?(?: rec:(\+?[1-9][0-9]{0,2}[dwmy]|))?\Z")
+STEPS = {"d": "DAILY", "w": "WEEKLY", "m": "MONTHLY", "y": "YEARLY"}
+STEP = re.compile("FREQ=([A-Z]+)(?:;INTERVAL=([0-9]+))?")  # with + it counts from the date
+UNKEPT = N_("Imported without its repeat, which is now in the notes.")
+NOBODY, EMPTY = Person(0, ""), dict.fromkeys(todos.NAMES)  # for checking what has no owner yet
 # Spreadsheets take a cell that begins so for a formula (OWASP, CSV injection). Some take semicolons
 # or tabs for separators, not our commas; then our quotes don't count, nor are line ends in cells.
 FORMULA = r"(?=(?:[^\S\t\n\r]|['\"])*[=+\-@＝＋－＠]|['\"]*[\t\r])"  # noqa: RUF001
@@ -76,9 +84,21 @@ def write_txt(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         done, completed = ("x ", f"{row['completed_at'][:10]} ") if row["completed"] else ("", "")
         priority, title = split(PRIORITY, row["title"])
+        tags = tags_of(row)
         needed = row["notes"] or " note:" in row["title"]  # which would be taken for notes
         notes = f" note:{quote(row['notes'], safe='')}" if needed else ""
-        yield f"{done}{priority}{completed}{row['created'][:10]} {title}{notes}\n"
+        yield f"{done}{priority}{completed}{row['created'][:10]} {title}{tags}{notes}\n"
+
+
+def tags_of(row: Row) -> str:
+    """Return what a todo.txt says of the day a todo is due, and of its repeat if it can say it."""
+    step = STEP.fullmatch(row.get("repeat") or "")
+    letter = step[1][0].lower() if step else ""
+    strict = "+" if row.get("repeat_from") == "due" else ""
+    rec = f"{strict}{step[2] or 1}{letter}" if step else ""
+    found = {"due": row.get("due") or "", "rec": rec}
+    needed = TAGS.search(row["title"])[0]  # type: ignore[index]
+    return "".join(f" {name}:{value}" for name, value in found.items() if value or needed)
 
 
 def write_csv(rows: Iterable[Row]) -> Iterator[str]:
@@ -89,16 +109,15 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         done = "true" if row["completed"] else "false"
         cells = [row["title"], row["notes"], done, str(row["order"]), row["created"]]
-        cells.append(row["completed_at"] or "")
+        cells += [row.get(name) or "" for name in ("completed_at", *todos.DATED)]
         table.writerow([UNSAFE.sub("'", cell) for cell in cells])
     yield lines.getvalue()
 
 
 def rows_of(list_id: int) -> list[Row]:
     """Return a list's todos, and of each when it was completed."""
-    rows = todos.present(list_id)
-    pairs = zip(todos.described(rows), rows, strict=True)
-    return [todo | {"completed_at": row["completed_at"]} for todo, row in pairs]
+    rows = todos.described(todos.present(list_id))
+    return [row | {"completed_at": row.get("completed_at")} for row in rows]
 
 
 def all_of(person: Person, list_id: int) -> dict[str, Any]:
@@ -121,7 +140,7 @@ def one(person: Person, list_id: int, suffix: str) -> bytes:
 
 def about(person: Person) -> bytes:
     """Return what is stored about the person, as JSON."""
-    columns = (User.username, User.email, User.join_date, User.language)
+    columns = (User.username, User.email, User.join_date, User.language, User.timezone)
     query: Any = User.select(*columns).where(User.id == person.id).dicts()
     return encoded(query.get())
 
@@ -144,7 +163,10 @@ def read(name: str, data: bytes) -> Reading:
             if count > ROWS_LIMIT:
                 raise TooLarge("file", "Too many todos at once: at most {limit}.", limit=ROWS_LIMIT)
             try:
-                sheets[-1].todos.append(checked(row))
+                kept = checked(row)
+                if kept.pop("unkept", False):
+                    problems.append(Problem(line, plain(kept["title"]), Invalid("repeat", UNKEPT)))
+                sheets[-1].todos.append(kept)
             except Invalid as reason:
                 given = row.get("title")
                 shown = plain(given[:200]) if isinstance(given, str) else ""
@@ -265,7 +287,14 @@ def from_txt(words: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
         completed, created = (first, second) if done else ("", first)
         title, *notes = NOTES.split(words)
         if line.strip():
-            row: Row = {"title": priority + title, "completed": bool(done)}
+            tags = TAGS.search(title)
+            due, rec = (tags[1] or "", tags[2] or "") if tags else ("", "")
+            title = TAGS.sub("", title, count=1)
+            row: Row = {"title": priority + title, "completed": bool(done), "due": due}
+            if rec:
+                row["repeat_from"] = "due" if rec.startswith("+") else "done"
+                row["repeat"] = f"FREQ={STEPS[rec[-1]]};INTERVAL={rec.strip('+')[:-1]}"
+                row["repeat"] = row["repeat"].removesuffix(";INTERVAL=1")
             row |= {"notes": unquote("".join(notes)), "created": created}
             yield at, row | {"completed_at": completed}
 
@@ -295,6 +324,20 @@ def checked(row: Row) -> Row:
         "notes": text.several("notes", notes[:LINE_LIMIT], todos.NOTES_LIMIT),
         "completed": row.get("completed") is True,
     }
+    dated = {name: row[name] for name in todos.DATED if row.get(name)}
+    if not all(isinstance(value, str) for value in dated.values()):
+        raise Invalid("due", "Invalid date.")
+    try:
+        todos.changed(NOBODY, EMPTY, dated)
+    except Invalid as refused:
+        if refused.field not in ("repeat", "repeat_from"):
+            raise
+        rule = dated.pop("repeat")[:LINE_LIMIT]
+        dated.pop("repeat_from", None)
+        todos.changed(NOBODY, EMPTY, dated)
+        told = f"{new['notes']}\n{rule}".strip()
+        new |= {"notes": text.several("notes", told, todos.NOTES_LIMIT), "unkept": True}
+    new |= dated
     order = row.get("order")
     if isinstance(order, (int, float)) and abs(order) <= 2**53:  # also false for NaN
         new["order"] = float(order)

@@ -79,7 +79,7 @@ def find_or_create(issuer: str, subject: str, wanted: str, list_name: str) -> Pe
         users.recheck_password(person, None)
         person = find(issuer, subject)  # unless it was closed, or unlinked, just now
     if person is None:
-        person = users.create(free_name(wanted), None, None, list_name)
+        person = users.create(list_name, username=free_name(wanted))
         link(person, issuer, subject)
     return person
 

@@ -12,7 +12,7 @@ from models import database, text
 from models.clock import instant, moment, now
 from models.database import Param, PreparedQuery, pending, unit
 from models.errors import Forbidden, NotFound, Quota
-from models.tables import Change, List, Member, Person, User
+from models.tables import Change, List, Member, Person, lock_account
 
 ROLES = ("viewer", "editor", "owner")  # each may do what those before it may
 # The one table of rights: which role each action needs at least. For everyone else, a list that
@@ -206,7 +206,7 @@ def create(person: Person, name: str) -> int:
 
 def check_room(person: Person) -> int:
     """Raise Quota unless someone may have another list; return how many, the deleted ones too."""
-    database.lock(User, User.id == person.id)
+    lock_account(person)
     mine = Member.select().join(List).where(Member.user == person.id, Member.accepted)
     if mine.where(List.deleted_at.is_null()).count() >= LISTS_LIMIT:
         raise Quota("name", "Limit reached: {limit} lists.", limit=LISTS_LIMIT)

@@ -123,8 +123,11 @@ WORKDAYS = tuple((0, day) for day in range(5))
 
 def words(rule: Rule, due: Due, translate: Translate, language: str, *, done: bool = False) -> str:
     """Return a rule as it is said, in lower case: every Monday at 9:00, until 3 May 2027."""
-    bare = settled(rule._replace(left=None, until=None), due.day)
-    said = Speaker(translate, language).rule(bare)
+    bare = rule._replace(left=None, until=None)
+    if done and bare == Rule(rule.freq, interval=rule.interval):  # on whichever day that will be
+        said = translate(*EVERY[rule.freq], rule.interval).format(n=rule.interval)
+    else:
+        said = Speaker(translate, language).rule(settled(bare, due.day))
     if due.at:  # by the hour, as in Portuguese it is "à 1h" and "às 9h"
         sentence = translate("{rule} at {time}", "{rule} at {time}", due.at.hour)
         said = sentence.format(rule=said, time=time_words(due.at, translate))

@@ -18,7 +18,8 @@ from peewee import (
     TextField,
 )
 
-from models.database import db
+from models.database import db, lock
+from models.errors import Forbidden
 
 LONG_AGO = "1970-01-01T00:00:00.000Z"
 
@@ -51,7 +52,7 @@ class User(Table):
 
     `language` is one of `accounts.LANGUAGES`, null for the browser's; `shortcuts` are single keys;
     `presence` is whether others see where they are, `delay_messages` whether their messages wait
-    before they are sent.
+    before they are sent; `timezone` is the name of theirs, null for UTC.
     """
 
     username = CharField(40, unique=True)
@@ -62,6 +63,7 @@ class User(Table):
     shortcuts = BooleanField(default=True)
     presence = BooleanField(default=True)
     delay_messages = BooleanField(default=False)
+    timezone = CharField(64, null=True)
 
 
 # What others call someone; null for who has closed their account.
@@ -114,7 +116,7 @@ class Todo(Table):
     """A thing to do. `version` is the list's version at its last change.
 
     `added_by` and `completed_by` are who did that, `assigned_to` is who should do it, `written_by`
-    who has written its text since.
+    who has written its text since. `due.py` and `recurrence.py` have more of the last columns.
     """
 
     blank = {"title": "", "notes": "", "deleted_at": LONG_AGO}  # noqa: RUF012
@@ -131,6 +133,11 @@ class Todo(Table):
     completed_by = ForeignKeyField(User, backref="+", index=False, null=True)
     assigned_to = ForeignKeyField(User, backref="+", index=False, null=True)
     written_by = ForeignKeyField(User, backref="+", index=False, null=True)
+    due = CharField(10, null=True)
+    due_time = CharField(5, null=True)
+    due_zone = CharField(64, null=True)
+    repeat_from = CharField(4, null=True)
+    repeat = CharField(255, null=True)
 
     class Meta:
         indexes = ((("list", "position"), False),)
@@ -173,3 +180,11 @@ class Person(NamedTuple):
     shortcuts: bool = True
     presence: bool = True
     delay_messages: bool = False
+    timezone: str | None = None
+
+
+def lock_account(person: Person) -> None:
+    """Keep an account as it is until COMMIT. Raises Forbidden if it was closed meanwhile."""
+    lock(User, User.id == person.id)
+    if not User.select().where(User.id == person.id, CALLED.is_null(False)).exists():
+        raise Forbidden

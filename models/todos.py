@@ -22,10 +22,11 @@ FILTERS: dict[str, Callable[[Person, Any, int | None], bool]] = {
     "mine": lambda person, completed, assigned: assigned == person.id,
 }
 
+DATED = ("due", "due_time", "due_zone", "repeat_from", "repeat")  # null where they aren't set
 NAMES = (
     *("id", "list", "created", "added_by"),
     *("title", "notes", "completed_at", "updated", "version", "completed_by"),
-    *("position", "deleted_at", "assigned_to"),
+    *("position", "deleted_at", "assigned_to", *DATED),
 )
 WRITTEN = NAMES[4:]  # by a verb, to a todo that was there before
 COLUMNS = [getattr(Todo, name) for name in NAMES]
@@ -36,11 +37,12 @@ SHORT = Case(None, [(fn.LENGTH(Todo.notes) <= Param("notes"), Todo.notes)])
 SOME: Any = Todo.select(*(SHORT if each is Todo.notes else each for each in COLUMNS))
 SOME = SOME.where(Todo.list == Param("list"))
 WRITTEN_AT = PreparedQuery(SOME.where(Todo.version == Param("version")))
-# A page of 50 todos asks for ROWS: 54 us; 320 as a plain query (2026-11).
+# A page of 50 todos asks for ROWS: 64 us; 330 as a plain query (2026-11).
 PRESENT = PreparedQuery(SOME.where(Todo.deleted_at.is_null()).order_by(Todo.position, Todo.id))
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
-ROWS = PreparedQuery(PRESENT.query.select(Todo.id, Todo.title, DONE, NOTED, *WHO))
+ROW_COLUMNS = (Todo.id, Todo.title, DONE, NOTED, *WHO, *COLUMNS[-5:])
+ROWS = PreparedQuery(PRESENT.query.select(*ROW_COLUMNS))
 FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     Todo.select(*lists.ACCESS_COLUMNS, *COLUMNS)
     .join(List)
@@ -58,7 +60,8 @@ REWRITE = PreparedQuery(Todo.update(CHANGED).where(Todo.id == Param("id")))
 SLICE = 500  # todos that are given the same at once; their ids as parameters cost half of it all
 IN_LIST: Any = Member.select(Member.user).join(User).where(Member.list == Param("list"))
 ASSIGNEE = PreparedQuery(IN_LIST.where(User.username == Param("name")))
-SAME = ("id", "list", "title", "notes", "created", "updated", "version")  # in change rows, too
+UNSET = ("completed_at", *DATED)  # what may be null, beside who it is assigned to
+SAME = ("id", "list", "title", "notes", "created", "updated", "version", *UNSET)  # in change rows
 
 WIDTH = len(lists.ACCESS_COLUMNS)
 
@@ -74,6 +77,8 @@ class Row(NamedTuple):
     completed: bool
     noted: bool
     who: tuple[str | None, ...] = (None, None, None)
+    due: tuple[str | None, ...] = (None, None, None)  # the day, the time, the zone
+    repeat: str | None = None
 
 
 class Rows(NamedTuple):
@@ -99,10 +104,15 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
     every = ROWS(list=list_id)
     completed = sum([row[2] for row in every])
     through = [row for row in every if FILTERS[shown](person, row[2], row[6])]
-    ids = {number for row in through for number in row[4:] if number and seen.people > 1}
+    ids = {number for row in through for number in row[4:7] if number and seen.people > 1}
     names = users.names(ids)
-    made = [Row._make((*row[:4], tuple(map(names.get, row[4:])))) for row in through]
+    made = [drawn(row, names) for row in through]
     return seen, Rows(made, len(every) - completed, completed)
+
+
+def drawn(row: Sequence[Any], names: dict[int, str]) -> Row:
+    """Return the Row of these ROW_COLUMNS, with the names of those that are to be told."""
+    return Row._make((*row[:4], tuple(map(names.get, row[4:7])), row[7:10], row[11]))
 
 
 @unit
@@ -116,7 +126,7 @@ def add(
     seen = lists.get_for(person, list_id, "change")
     if len(titles) > SEVERAL_LIMIT:
         raise Invalid(field, "Too many todos at once: at most {limit}.", limit=SEVERAL_LIMIT)
-    assigned = {"assigned_to": person.id if mine else None}
+    assigned = {"assigned": person.username if mine else None}
     made = insert(person, seen, [{"title": title} | assigned for title in titles], field=field)
     return [row["id"] for row in made]
 
@@ -131,21 +141,19 @@ def insert(
 ) -> list[lists.Described]:
     """Put todos into the list as one change, and return them.
 
-    Each has a `title`, and if wanted `notes`, `completed`, `completed_at`, `order`, `created` and
-    `assigned_to`. Raises Invalid, also for more than `most` in the list.
+    Each has a `title`, and if wanted `created`, `completed_at` and others of FIELDS. Raises
+    Invalid, also for more than `most` in the list.
     """
     if seen.total + len(news) > most:
         raise Quota(field, "Too many todos in one list: at most {limit}.", limit=most)
     rows = []
     for new in news:
         at = now()
-        by = person.id if new.get("completed") else None
-        row = dict.fromkeys(NAMES) | {"list": seen.id, "version": seen.version + 1}
-        row |= {"title": text.line(field, new["title"], TITLE_LIMIT), "position": new.get("order")}
-        row["notes"] = text.several("notes", new.get("notes", ""), NOTES_LIMIT)
+        row = dict.fromkeys(NAMES) | {"list": seen.id, "version": seen.version + 1, "notes": ""}
         row |= {"created": new.get("created", at), "updated": at, "added_by": person.id}
-        row |= {"completed_at": by and new.get("completed_at", at), "completed_by": by}
-        row["assigned_to"] = new.get("assigned_to")
+        row["title"] = text.line(field, new["title"], TITLE_LIMIT)
+        row |= changed(person, row, new | {"title": None, "completed_at": None})[0]
+        row["completed_at"] = row["completed_at"] and new.get("completed_at", at)
         ((row["id"], row["position"]),) = ADD(**row)
         rows.append(row)
     made = described(rows)
@@ -156,9 +164,15 @@ def insert(
 
 
 @unit
-def complete(person: Person, todo_id: int, completed: bool = True) -> int:
-    """Tick the todo, or open it again; return its list's id. Raises NotFound, Forbidden."""
-    return int(edit(person, todo_id, completed=completed)["list"])
+def complete(person: Person, todo_id: int, completed: bool = True, due: str = "") -> int:
+    """Tick the todo, or open it again; return its list's id. Raises NotFound, Forbidden.
+
+    One that repeats, and isn't due on the day `due` any more, has been ticked for that day.
+    """
+    seen, todo = find(person, todo_id, "change")
+    if not (due and todo["repeat"] and todo["due"] != due):
+        edit(person, todo_id, completed=completed)
+    return seen.id
 
 
 @unit
@@ -168,20 +182,33 @@ def edit(person: Person, todo_id: int, **fields: Any) -> lists.Described:
     Raises NotFound, Forbidden, Invalid.
     """
     seen, todo = find(person, todo_id, "change")
+    new, verbs = changed(person, todo, fields)
+    if not new:
+        return described([todo])[0]
+    verbs = verbs - {"note"} or verbs  # which is told only when it is all
+    verb = verbs.pop() if len(verbs) == 1 else "edit"
+    return described([todo | new | rewrite(person, seen, verb, [(todo, new)])])[0]
+
+
+def changed(person: Person, todo: Columns, fields: Columns) -> tuple[Columns, set[str]]:
+    """Return the columns that FIELDS change, and their verbs; None leaves one. Raises Invalid."""
     new: Columns = {}
-    verbs = []
+    verbs = set()
     for name, field in FIELDS.items():
         value = fields.get(name)
         if value is not None:
             columns = field.clean(person, todo, value)
             if any(todo[column] != columns[column] for column in columns):
                 new |= columns
-                verbs.append(field.verb if value or not field.unset else field.unset)
-    if not verbs:
-        return described([todo])[0]
-    verbs = [verb for verb in verbs if verb != "note"] or verbs  # which is told only when it is all
-    verb = verbs[0] if len(verbs) == 1 else "edit"
-    return described([todo | new | rewrite(person, seen, verb, [(todo, new)])])[0]
+                verbs.add(field.verb if value or not field.unset else field.unset)
+    return follow(person, todo, new), verbs
+
+
+def follow(person: Person, todo: Columns, new: Columns) -> Columns:
+    """Return the columns that a todo gets by RULES, if `new` are wanted; only what differs."""
+    for rule in RULES:
+        new = rule(person, todo, new)
+    return {column: value for column, value in new.items() if todo[column] != value}
 
 
 def ticked(person: Person, completed: bool) -> Columns:
@@ -223,10 +250,14 @@ def clean_assigned(person: Person, todo: Columns, name: str) -> Columns:
     return columns
 
 
+# What follows from the columns that `person` gives a todo: each returns these and others, or raises
+# Invalid. Filled by extras.py.
+RULES: list[Clean] = []
 # By the name that forms, programs and change rows use. Extras add theirs in extras.py.
 FIELDS = {
     "title": Field("rename", lambda who, todo, to: {"title": text.line("title", to, TITLE_LIMIT)}),
     "completed": Field("complete", clean_completed, unset="reopen"),
+    "completed_at": Field("complete", lambda who, todo, at: {"completed_at": at}),  # for undo
     "order": Field("move", lambda who, todo, to: {"position": float(to)}),
     "assigned": Field("assign", clean_assigned, undo=undo_assigned),
     "notes": Field("note", lambda who, todo, to: {"notes": text.several("notes", to, NOTES_LIMIT)}),
@@ -288,7 +319,8 @@ def complete_all(person: Person, list_id: int, completed: bool, shown: str = "al
     seen = lists.get_for(person, list_id, "change")
     new = ticked(person, completed)
     others = [t for t in filtered(person, list_id, shown) if bool(t["completed_at"]) != completed]
-    rewrite(person, seen, "complete" if completed else "reopen", [(t, new) for t in others])
+    pairs = [(t, follow(person, t, new)) for t in others]
+    rewrite(person, seen, "complete" if completed else "reopen", pairs)
 
 
 @unit
@@ -407,13 +439,15 @@ def count_open(rows: list[Columns]) -> int:
 def described(rows: list[Columns], columns: Collection[str] = NAMES) -> list[lists.Described]:
     """Return todos, given their columns, as programs have them; or what change rows hold of them.
 
-    That is what `columns` say, and the id and the title.
+    That is what `columns` say, and the id and the title. What isn't set is None in change rows, and
+    left out of whole todos.
     """
     names = users.names({row["assigned_to"] for row in rows if row["assigned_to"]})
     same = [name for name in SAME if name in ("id", "title", *columns)]
+    empty = [name for name in UNSET if name in columns and columns is not NAMES]
     made = []
     for row in rows:
-        todo = {name: row[name] for name in same if row.get(name) is not None}
+        todo = {name: row[name] for name in same if name in empty or row.get(name) is not None}
         if "completed_at" in columns:
             todo["completed"] = row["completed_at"] is not None
         if "position" in columns:

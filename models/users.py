@@ -11,9 +11,9 @@ from peewee import IntegrityError
 
 from models import lists, text
 from models.clock import now
-from models.database import lock, unit
+from models.database import unit
 from models.errors import Forbidden, Invalid
-from models.tables import CALLED, Person, User
+from models.tables import CALLED, Person, User, lock_account
 from models.text import N_
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -111,7 +111,7 @@ def recheck_password(person: Person, stored: str | None) -> None:
     It was checked in another transaction, long before: a hash takes its time. From now on until
     COMMIT the account is locked.
     """
-    lock(User, User.id == person.id)
+    lock_account(person)
     if stored is not None:
         theirs = (User.id == person.id, User.password == stored)
         if not User.select().where(*theirs).exists():
@@ -119,7 +119,9 @@ def recheck_password(person: Person, stored: str | None) -> None:
 
 
 @unit
-def sign_up(username: str, email: str | None, password: str | None, list_name: str) -> Person:
+def sign_up(
+    username: str, email: str | None, password: str | None, list_name: str, **more: Any
+) -> Person:
     """Make an account, and a list of its own; `password` is what `hash_password` returned.
 
     In a shell it may be the password itself. Raises Invalid, also when the name is taken.
@@ -127,14 +129,15 @@ def sign_up(username: str, email: str | None, password: str | None, list_name: s
     if password and not password.startswith("$argon2id$"):
         password = hash_password(password, username)
     try:
-        return create(clean_username(username), email, password, list_name)
+        more |= {"username": clean_username(username), "email": email, "password": password}
+        return create(list_name, **more)
     except IntegrityError:  # the unique index decides: looking first would leave a gap
         raise Invalid("username", "That username is taken.") from None
 
 
-def create(username: str, email: str | None, password: str | None, list_name: str) -> Person:
+def create(list_name: str, **columns: Any) -> Person:
     """Do what `sign_up` does. Raises peewee's IntegrityError when someone has the name already."""
-    user = User.create(username=username, email=email, password=password, join_date=now())
-    person = Person(user.id, username)
+    user = User.create(join_date=now(), **columns)
+    person = Person(user.id, user.username)
     lists.create(person, list_name)
     return person

@@ -13,7 +13,6 @@ from models.database import SqliteStore
 from models.errors import NotFound, Unavailable
 from services.active_requests import ActiveRequests
 from services.bridge import HashPool, ThreadBridge
-from services.change_feed import ChangeFeed
 from services.hub import Hub
 from services.limits import RateLimitedLog, TokenBucket
 from services.lookup_cache import LookupCache
@@ -75,7 +74,6 @@ class BaseApp(Application):
         # Returns who has a list open, but for one name.
         self.others_here: Callable[[int, str], tuple[str, ...]] = lambda list_id, username: ()
         self.hub = Hub(lookups)
-        self.change_feed = ChangeFeed(self)
 
     async def open(self) -> None:
         """Open the database and the services, if they aren't open. Raises StartupError."""

@@ -9,13 +9,14 @@ from typing import Any
 
 from models import lists
 from models.errors import Unavailable
+from services.app_base import BaseApp, Service
 from services.hub import message
 
 REST = 20  # after a look that took some time, it isn't looked again for so many times as long
 log = logging.getLogger(__name__)
 
 
-class ChangeFeed:
+class ChangeFeed(Service):
     """Announces to the hub what is committed: what this process has, the store tells.
 
     What others have shows in the versions of the lists that are watched here. They are looked up
@@ -23,13 +24,12 @@ class ChangeFeed:
     notification by Redis says so.
     """
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    def __init__(self, app: BaseApp) -> None:
+        super().__init__(app)
         self.revisions: dict[int, int] = {}  # of watched lists, the last that was announced
         self.notified: set[int] = set()  # lists that another process says it has changed
         self.hint = asyncio.Event()
         self.as_of: object = None  # the snapshot of the database at the last look
-        self.task: asyncio.Task[None] | None = None
         app.receivers["change"] = self.on_notification
 
     async def open(self) -> None:
@@ -38,7 +38,7 @@ class ChangeFeed:
 
         soon: Any = loop.call_soon_threadsafe  # it is called in the store's threads
         self.app.store.on_changes = partial(soon, self.announce)
-        self.task = asyncio.create_task(self.run())
+        self.start(self.run())
 
     def announce(self, changes: list[tuple[int, int, str]]) -> None:
         """Tell the watchers here, and other processes, of changes: list, version and kind."""
@@ -89,8 +89,3 @@ class ChangeFeed:
                 self.app.hub.broadcast(message("titles", list_id))
         self.revisions = {n: revision for n, revision in self.revisions.items() if n in watched}
         self.as_of = as_of
-
-    async def close(self) -> None:
-        if self.task:
-            self.task.cancel()
-            await asyncio.wait([self.task])

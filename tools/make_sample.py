@@ -8,8 +8,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import extras  # noqa: F401  which adds the fields of dates
 from checks.support.database import ask
-from models import lists, members, messages, todos, users
+from models import invitations, lists, members, messages, todos, users
 from models.database import SqliteStore
 from models.sqlite_file import SqliteFile
 from models.tables import Member, Person
@@ -28,6 +29,10 @@ SHARED = [
 OWN = {
     "ana": ("Coisas da Ana", [("Learn how Tornado works, in one evening", False)]),
     "bob": ("Bob's own", [("Fix the bicycle", False), ("Try `python app.py --help`", True)]),
+}
+DATES = {
+    "Réserver le train pour Lyon": {"due": "2027-01-15", "due_time": "18:00"},
+    "Fix the bicycle": {"due": "2027-01-09", "repeat": "FREQ=MONTHLY;BYDAY=2SA"},
 }
 TALK = [
     ("ana", "The train to Lyon is cheaper before Friday: https://example.org/trains"),
@@ -51,6 +56,7 @@ def move_in() -> None:
         fill(people[name], lists.mine(people[name])[0].id, things)
     shared = lists.create(people["ana"], "Casa & jardim")
     members.put(people["ana"], shared, "bob", "editor")
+    invitations.accept(people["bob"], shared)
     Member.update(position=0).where(Member.list == shared).execute()
     fill(people["ana"], shared, SHARED)
     for name, words in TALK:
@@ -61,6 +67,8 @@ def fill(person: Person, list_id: int, things: list[tuple[str, bool]]) -> None:
     """Add todos, and complete those that are done."""
     for title, done in things:
         (todo,) = todos.add(person, list_id, title)
+        if title in DATES:
+            todos.edit(person, todo, **DATES[title])
         if done:
             todos.complete(person, todo)
 

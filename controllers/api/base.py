@@ -20,7 +20,7 @@ from controllers.api.schema import NOT_JSON, STRICT, ApiError, Operation, check_
 from controllers.base import MissingHandler, OpenHandler
 from controllers.errors import Error
 from controllers.security import HEADERS
-from models import api_tokens, idempotency, lists, sessions
+from models import api_tokens, idempotency, lists, sessions, todos
 from models.errors import Forbidden, Invalid, NotFound, PreconditionFailed
 from models.text import N_
 
@@ -51,6 +51,7 @@ CODES = {  # how a problem's type ends, by status; the first where no exception 
     503: ("unavailable", "storage_full"),
 }
 START = (float("-inf"), 0)  # a cursor before every object
+UNSET = dict.fromkeys((*todos.UNSET, "assigned"))  # of a todo
 FORBIDDEN = N_("The token or its owner's role doesn't allow this.")
 BAD_QUERY = N_("Invalid limit, cursor or since in the query.")
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -143,7 +144,7 @@ class ApiHandler(OpenHandler):
     def with_url(self, thing: dict[str, Any]) -> dict[str, Any]:
         """Return an object with its `url`, if it has an address: todos and lists do."""
         if "title" in thing:
-            return thing | {"url": f"{self.base}/api/todos/{thing['id']}"}
+            return UNSET | thing | {"url": f"{self.base}/api/todos/{thing['id']}"}
         if "open" in thing:
             return thing | {"url": f"{self.base}/api/lists/{thing['id']}"}
         return thing

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from controllers.api.base import CODES, ApiHandler
-from controllers.api.schema import FIELDS, ID, OBJECTS, SOMETIMES, Operation, text
+from controllers.api.schema import FIELDS, ID, OBJECTS, Operation, text
 from controllers.base import PageHandler
 
 PROBLEM = {
@@ -35,7 +35,7 @@ def describe(server: str) -> dict[str, Any]:
     objects = {
         name: {
             "type": "object",
-            "required": [field for field in fields if field not in SOMETIMES],
+            "required": [*fields],
             "properties": fields,
         }
         for name, fields in OBJECTS.items()

@@ -48,6 +48,10 @@ def text(most: int, least: int = 1) -> dict[str, Any]:
     return {"type": "string", "minLength": least, "maxLength": most}
 
 
+def or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema | {"type": [schema["type"], "null"]}
+
+
 INSTANT = {"type": "string", "format": "date-time"}
 ID = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
 URL = {"type": "string", "format": "uri"}
@@ -59,8 +63,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "username": text(100),
 }
 OBJECTS: dict[str, dict[str, dict[str, Any]]] = {}
-SOMETIMES: set[str] = set()  # fields that an object may lack
-READ_ONLY = {"id", "list", "url", "version", "created", "updated", "role", "open"}
+READ_ONLY = {"id", "list", "url", "version", "created", "updated", "completed_at", "role", "open"}
 JSON_TYPE = re.compile(r'\s*application/json\s*(;\s*(charset="?utf-8"?\s*)?)?', re.IGNORECASE)
 NOT_JSON = N_("Send uncompressed application/json.")
 TYPES = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "null": type(None)}

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from controllers.api.base import PAGE_LIMIT, START, ApiHandler, OfListHandler, operation
-from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, SAFE_INTEGER, SOMETIMES, URL, text
+from controllers.api.schema import FIELDS, ID, INSTANT, OBJECTS, SAFE_INTEGER, URL, or_null, text
 from models import api_resources, lists, todos
 from models.errors import Invalid
 
@@ -14,18 +14,29 @@ FIELDS |= {
     "completed": {"type": "boolean"},
     "order": {"type": "number", "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
     "list": ID,
+    "due": or_null(text(10, 0) | {"examples": ["2026-12-31"]}),
+    "due_time": or_null(text(5, 0) | {"examples": ["09:30"]}),
+    "due_zone": or_null(text(64, 0) | {"examples": ["Europe/Lisbon"]}),
+    "repeat": or_null(text(255, 0) | {"examples": ["FREQ=WEEKLY;BYDAY=MO"]}),
+    "repeat_from": or_null(text(4, 0) | {"examples": ["due", "done"]}),
+    "assigned": or_null(text(40, 0)),
 }
-SOMETIMES.add("assigned")  # there is none of a todo that is assigned to nobody
+EDITED = "title notes completed order assigned due due_time due_zone repeat repeat_from"
 OBJECTS["Todo"] = {
     "id": ID,
     "list": ID,
-    **{name: FIELDS[name] for name in ("title", "notes", "completed", "order")},
+    **{name: FIELDS[name] for name in EDITED.split()},
+    "completed_at": or_null(INSTANT),
     "created": INSTANT,
     "updated": INSTANT,
     "version": ID,
     "url": URL,
-    "assigned": text(40),
 }
+
+
+def cleared(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a body, empty where they are null: that clears them."""
+    return {name: "" if value is None else value for name, value in body.items()}
 
 
 class TodosHandler(OfListHandler):
@@ -54,7 +65,7 @@ class TodosHandler(OfListHandler):
         cursor_after = self.cursor_after(rows[limit - 1]["order"], rows[limit - 1]["id"])
         return cursor_after.encode() + b"\n" + self.encode(rows[:limit])
 
-    @operation(201, "Todo", "title notes completed order list", "title")
+    @operation(201, "Todo", f"{EDITED} list", "title")
     async def post(self, *args: str) -> None:
         """Add a todo"""
         list_id = self.body.pop("list", self.list_id)
@@ -66,7 +77,7 @@ class TodosHandler(OfListHandler):
     def add(self, todo: dict[str, Any]) -> dict[str, Any]:
         """Add it and return it; a unit of work."""
         access = lists.get_for(self.current_user, self.list_id, "change")
-        return todos.insert(self.current_user, access, [todo])[0]
+        return todos.insert(self.current_user, access, [cleared(todo)])[0]
 
 
 class FirstTodosHandler(TodosHandler):
@@ -78,24 +89,30 @@ class FirstTodosHandler(TodosHandler):
         await self.commit(api_resources.delete_todos, self.current_user, self.list_id)
 
 
-class TodoHandler(ApiHandler):
+class OfTodoHandler(ApiHandler):
     versioned = True
 
     def current_state(self, action: str = "read") -> tuple[object, dict[str, Any]]:
         _, todo = todos.find(self.current_user, int(self.path_args[0]), action)
         return todo["version"], todos.described([todo])[0]
 
+    async def send_changed(self, thing: dict[str, Any]) -> None:
+        self.set_header("ETag", f'"{thing["version"]}"')
+        await self.send_json(self.encode(thing))
+
+
+class TodoHandler(OfTodoHandler):
     @operation(200, "Todo")
     async def get(self, todo_id: str) -> None:
         """A todo"""
         await self.send_state()
 
-    @operation(200, "Todo", "title notes completed order")
+    @operation(200, "Todo", EDITED)
     async def patch(self, todo_id: str) -> None:
         """Update a todo"""
-        thing = await self.commit(todos.edit, self.current_user, int(todo_id), **self.body)
-        self.set_header("ETag", f'"{thing["version"]}"')
-        await self.send_json(self.encode(thing))
+        fields = cleared(self.body)
+        thing = await self.commit(todos.edit, self.current_user, int(todo_id), **fields)
+        await self.send_changed(thing)
 
     @operation(204)
     async def delete(self, todo_id: str) -> None:

@@ -1,6 +1,7 @@
 """API tokens, in the API, and the pages where people create and revoke them."""
 
 from datetime import timedelta
+from functools import partial
 
 from controllers.account import AccountPageHandler
 from controllers.api.base import ApiHandler, operation
@@ -80,7 +81,9 @@ class TokensPageHandler(AccountPageHandler):
             raise Invalid("name", "Tokens can't be resubmitted.")
         await self.check_identity()
         stored = self.verified_hash
-        token = await self.commit(api_tokens.create, self.current_user, *values, stored)
+        person, key = self.current_user, self.session_key()
+        make = partial(api_tokens.create, person, *values, stored)
+        token = await self.commit(accounts.in_session, person, key, make)
         self.set_status(201)
         await self.show(token["token"])
 

@@ -29,6 +29,7 @@ def up(migrator, db):
         shortcuts = BooleanField(default=True)
         presence = BooleanField(default=True)
         delay_messages = BooleanField(default=False)
+        timezone = CharField(64, null=True)
 
     class Session(Table):
         user = ForeignKeyField(User)
@@ -117,6 +118,11 @@ def up(migrator, db):
         completed_by = ForeignKeyField(User, index=False, null=True)
         assigned_to = ForeignKeyField(User, index=False, null=True)
         written_by = ForeignKeyField(User, index=False, null=True)
+        due = CharField(10, null=True)
+        due_time = CharField(5, null=True)
+        due_zone = CharField(64, null=True)
+        repeat_from = CharField(4, null=True)
+        repeat = CharField(255, null=True)
 
     class Message(Table):
         list = ForeignKeyField(List)
@@ -178,6 +184,8 @@ def up(migrator, db):
     Invitation.add_index(Invitation.list, Invitation.user, Invitation.inviter, unique=True)
     Member.add_index(Member.list, Member.user, unique=True)
     Todo.add_index(Todo.list, Todo.position)
+    open_and_due = Todo.due.is_null(False) & Todo.completed_at.is_null() & Todo.deleted_at.is_null()
+    Todo.add_index(Todo.list, Todo.due, where=open_and_due)
     ListLink.add_index(ListLink.link, ListLink.list, unique=True)
     Change.add_index(Change.list, Change.version, unique=True)
     IdempotencyKey.add_index(IdempotencyKey.user, IdempotencyKey.key, unique=True)

@@ -11,6 +11,7 @@ export const act = $("#act[data-live]"); // the form of all single buttons; read
 export const field = $(TODO) ?? $(MESSAGE);
 
 export const list = Number($("section[data-list]")?.dataset.list); // NaN on other pages
+export const several = Boolean($("[data-turn] [aria-current]")); // Today
 export const pageAddress = () => (act ? $("[name=back]", act).value : location.pathname);
 export const shownVersion = () => Number($("[data-version]")?.dataset.version) || 0;
 export const reader = document.body.dataset.name;

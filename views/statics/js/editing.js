@@ -1,6 +1,6 @@
 // Renaming a todo in its row. Enter and leaving the field save, Escape and Cancel don't.
 
-import { $, ROW, act, clearError } from "./dom.js";
+import { $, $$, ROW, act, clearError } from "./dom.js";
 import { forget, placeOf } from "./storage.js";
 
 // As it was written, not as links or a translation show it.
@@ -18,6 +18,9 @@ export function openRow(row, text = storedTitle(row), focus = true) {
   edit.setAttribute("aria-labelledby", `w t-${row.dataset.id}`);
   edit.value = text; // first, as it moves the caret to the end
   edit.defaultValue = storedTitle(row);
+  for (const place of $$(".editor [name^=due]", row)) {
+    place.value = place.defaultValue = $(".due", row)?.dataset[place.name.replace("_was", "")] ?? "";
+  }
   if (focus) edit.focus();
   return edit;
 }
@@ -44,8 +47,15 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("focusout", (event) => {
   const row = event.target.closest(`${ROW}.editing`);
-  if (row && document.hasFocus() && !$(".editor", row).contains(event.relatedTarget)) saveRow(row);
+  if (!row || !document.hasFocus() || $(".editor", row).contains(event.relatedTarget)) return;
+  const save = () => row.matches(".editing") && saveRow(row);
+  if (!pressing) save();
+  else addEventListener("pointerup", () => setTimeout(save), { once: true });
 });
+let pressing = false; // so nothing moves
+for (const name of ["pointerdown", "pointerup", "pointercancel"]) {
+  document.addEventListener(name, () => (pressing = name === "pointerdown"), true);
+}
 document.addEventListener("mousedown", (event) => {
   if (event.target.closest(".editor button")) event.preventDefault(); // the field keeps the focus
 });

@@ -1,7 +1,7 @@
 // News of what others do: by WebSocket; where that doesn't get through, by a stream of events; or
 // else by single answers. News only say that something changed; then the page is asked for again.
 
-import { $, $$, list, messagesVisible, reader, shownVersion } from "./dom.js";
+import { $, $$, list, messagesVisible, reader, several, shownVersion } from "./dom.js";
 import { catchUp, expectVersion, markStale, refresh, wanted } from "./refreshing.js";
 import { LOGIN, leave, retry, sending } from "./sending.js";
 
@@ -10,6 +10,7 @@ let connection;
 let number = 0; // of the connection: an older one is not listened to
 let failures = 0;
 let began, heard, retrying; // milliseconds; a timer
+let watched; // the lists in the side bar
 
 const isLive = () => document.body.dataset.live === "on";
 
@@ -17,13 +18,20 @@ function webSocket(onLost) {
   const socket = new WebSocket(`ws${location.origin.slice(4)}/live`);
   const watch = (what) => socket.send(JSON.stringify({ type: "watch", ...what }));
   socket.onopen = () => {
-    watch({ list, version: shownVersion() });
-    const others = $$(".side li a:not([aria-current])").slice(0, 40);
-    for (const { dataset } of others) watch({ list: Number(dataset.list) });
+    watched = "";
+    if (!several) watch({ list, version: shownVersion() }); // which is open
+    socket.watchMine();
+  };
+  socket.watchMine = () => {
+    const mine = $$(".side [data-list]").map(({ dataset }) => dataset.list).join();
+    if (mine !== watched) watch({ list: "mine" });
+    watched = mine;
   };
   socket.onclose = ({ code }) => onLost(code);
   return socket;
 }
+
+document.addEventListener("shown", () => connection?.readyState === 1 && connection.watchMine?.());
 
 function eventStream(onLost) {
   const stream = new EventSource(`/live/events?list=${list}&version=${shownVersion()}`);
@@ -74,8 +82,8 @@ function receive({ type, version, people, list: other = list }) {
   if (document.body.dataset.live === "off") markStale(); // who knows what was missed
   document.body.dataset.live = "on";
   retry();
-  if (type === "titles") markStale();
-  if (other !== list) type === "changed" && markStale();
+  if (type === "titles" || (several && (type === "watching" || !connection.watchMine))) markStale();
+  if (other !== list) ["changed", "gone"].includes(type) && markStale();
   else if (type === "gone") refresh(); // which says so
   else if (people) others(people) !== $("#talk").dataset.here && markStale();
   else expectVersion(version ?? wanted);

@@ -1,13 +1,12 @@
-// What the page does by forms and links, done at once and without leaving it. Every action is
-// still a form, sent in the background. Here is what becomes of each form, link and key; each
-// module beside this one is one behaviour.
+// What the page does by forms and links, done at once and without leaving it: here is what becomes
+// of each form, link and key; each module beside this one is one behaviour.
 
-import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, words } from "./dom.js";
+import { $, $$, MESSAGE, ROW, act, field, isQuiet, list, parse, words } from "./dom.js";
 import { closeRow, openRow, saveRow } from "./editing.js";
 import { ignoreNews } from "./live.js";
 import { showOptimistically } from "./optimistic.js";
 import { moveRow } from "./order.js";
-import { enqueue, isDelayed, mustWait, press, unanswered, whenSent } from "./sending.js";
+import { enqueue, isDelayed, mustWait, press, request, unanswered, whenSent } from "./sending.js";
 import { dropUnfinished } from "./storage.js";
 
 addEventListener("unhandledrejection", () => location.reload()); // after a mistake of ours
@@ -59,10 +58,28 @@ const single = {
   k: (row) => step(row, -1),
   e: (row) => act && row && openRow(row),
   d: (row) => row && $(".toggle", row)?.click(),
+  g: (row, { timeStamp }) => (pressed = timeStamp),
+  t: (row, event) => go("/today", event) || setDate(row),
+  u: (row, event) => go("/upcoming", event),
   z: backOrForth,
   Z: backOrForth, // with Shift, or Caps Lock
   "?": () => $("#keys")?.showModal(),
 };
+
+let pressed; // ms: when g was
+
+function go(place, { timeStamp }) {
+  const link = timeStamp - pressed < 1_000 && $(`a[href="${place}"]`);
+  link && link.click();
+  return link;
+}
+
+function setDate(row) {
+  const when = act && row && $(".when", openRow(row).form);
+  if (!when) return;
+  when.open = true;
+  $("[name=due]", when).focus();
+}
 
 function backOrForth(row, { repeat, shiftKey }) {
   if (!repeat) press(shiftKey ? ".redo" : ".undo:not(.redo)");
@@ -102,14 +119,33 @@ document.addEventListener("keydown", (event) => {
   if (sends && matchMedia("(hover: hover)").matches) target.form.requestSubmit();
   else if (key === "Escape" && row?.matches(".editing")) closeRow(row);
   else if (key === "F2" && row && act && !typing) openRow(row);
-  else if (arrow && event.altKey && row && act && !typing) moveRow(row, arrow);
+  else if (arrow && event.altKey && row && $(".grip", row) && !typing) moveRow(row, arrow);
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  else if ("keys" in document.body.dataset && single[key] && !$("dialog[open]")) single[key](row, event);
+  else if (!("keys" in document.body.dataset) || $("dialog[open]")) return;
+  else if (single[key]) single[key](row, event);
   else return;
   event.preventDefault();
 });
 
 $("#help")?.addEventListener("click", () => $("#keys").showModal());
+// The next dates of a repeat, while it is being chosen.
+let asking;
+$(".todo")?.addEventListener("input", ({ target }) => {
+  if (!target.closest(".when, .repeat")) return;
+  clearTimeout(asking);
+  asking = setTimeout(showDates, 250, target.form);
+});
+
+async function showDates(form) {
+  const body = new URLSearchParams(new FormData(form));
+  body.set("preview", 1);
+  const answer = await request({ address: form.getAttribute("action"), body });
+  const said = $(".dates, [role=alert]", parse(answer?.html ?? ""));
+  if (said) $(".dates").replaceChildren(said);
+}
+
+const { timeZone = "" } = Intl.DateTimeFormat().resolvedOptions();
+$("[type=hidden][name=timezone]")?.setAttribute("value", timeZone);
 $("#show")?.addEventListener("change", ({ target }) => {
   $("#password").type = target.checked ? "text" : "password";
 });
@@ -120,4 +156,4 @@ if ($("#status")) {
   if (sent && !$("[role=alert]")) $("#status").dataset.fresh = "";
   sessionStorage.removeItem("sent");
 }
-if (field && list && location.search) history.replaceState(null, "", location.pathname);
+if (field && list && /[?&](edit|title)=/.test(location.search)) history.replaceState(null, "", location.pathname);

@@ -7,7 +7,7 @@ import { closeRow, storedTitle } from "./editing.js";
 // Returns whether there is anything to send: the row that shows it, or true.
 export function showOptimistically(form, button, row, body) {
   if (form.matches(".new, .say")) return showWritten(form);
-  if (form.matches(".editor")) return showRenamed(row, body.get("title")?.trim());
+  if (form.matches(".editor")) return showEdited(form, button, row, body.get("title")?.trim());
   if (form.matches(".several form")) {
     form.reset();
     form.closest("details").open = false;
@@ -44,12 +44,12 @@ export function addRow(rows, text) {
   return row;
 }
 
-function showRenamed(row, title) {
-  const before = storedTitle(row);
+function showEdited(form, button, row, title) {
+  const changed = [...form.elements].some(({ value, defaultValue = value }) => value !== defaultValue);
   closeRow(row);
   if (!title) hide([row]);
-  else if (title !== before) $("label", row).textContent = row.dataset.title = title;
-  return title !== before && row;
+  else if (title !== storedTitle(row)) $("label", row).textContent = row.dataset.title = title;
+  return (changed || button?.name === "put") && row;
 }
 
 function complete(rows, completed) {

@@ -1,12 +1,12 @@
-// Shows what the server answered: the page without its frame, after a form or when it is asked for
+// Shows what the server answered: the page without its frame, after a form or when asked for
 // again because of news; or why something was refused. What the server drew is always right.
 
 import { $, $$, field, keepFocus, list, pageAddress, parse, patch, showError } from "./dom.js";
 import { ROW, shownVersion, words } from "./dom.js";
 import { keepText, showKept, typedTexts } from "./drafts.js";
-import { openRow } from "./editing.js";
+import { openRow, saveRow } from "./editing.js";
 import * as queue from "./sending.js";
-import { forget, keep, keepTyped, placeOf } from "./storage.js";
+import { forget, keep, keepTyped } from "./storage.js";
 
 export let wanted = 0; // the version that the list has by now
 let stale = false; // what is around it: other lists, who is here
@@ -17,6 +17,15 @@ let announced = 0; // milliseconds
 
 export const expectVersion = (version) => (wanted = version);
 export const markStale = () => (stale = true);
+
+// A page is another then.
+let turning;
+function waitForTurn() {
+  const left = Date.parse($("[data-turn]")?.dataset.turn) - Date.now();
+  clearTimeout(turning);
+  const wait = left > 0 ? left + 1_000 * Math.random() : 20_000; // this clock is ahead
+  if (left) turning = setTimeout(() => catchUp(markStale()), wait);
+}
 
 // Asks for the page when news say that it is another one; in a moment, as news come in crowds.
 export function catchUp() {
@@ -33,6 +42,7 @@ export async function refresh() {
   stale ||= !answer;
   if (answer?.status === 404) showGone(answer);
   if (answer?.ok && !queue.unanswered() && queue.enqueued === before) show(answer);
+  waitForTurn();
 }
 
 function show(answer) {
@@ -45,28 +55,17 @@ function show(answer) {
   if ($(".dragged")) return; // who drags asks again
   etag = answer.headers.get("ETag") ?? "";
   const open = $(".editing");
-  const edit = open && !fresh.getElementById(open.id) && $(".edit", open);
-  const typing = edit && edit === document.activeElement;
-  if (edit) open.classList.remove("editing"); // or leaving the field would save it
+  if (open && !fresh.getElementById(open.id)) saveRow(open); // refused if it is gone, not only moved
   const news = status.textContent !== before.textContent;
   if (news || "fresh" in before.dataset) status.dataset.fresh = "";
   keepFocus(() => patchParts(fresh));
   for (const row of $$(ROW)) row.acted = false;
-  if (edit) giveBack(edit, typing);
   // It hides itself after a while.
   if (news) for (const animation of $(".said")?.getAnimations() ?? []) animation.play();
   wanted = Math.max(wanted, shownVersion());
   showName();
   showTimes();
-}
-
-// What was typed into a row that is gone.
-function giveBack(edit, typing) {
-  forget(placeOf(edit));
-  if ([edit.defaultValue, ""].includes(edit.value)) return;
-  const place = keepText(edit.value);
-  showError(words.gone, place);
-  if (typing) place.focus();
+  document.dispatchEvent(new Event("shown"));
 }
 
 // The list is gone, or its reader was removed: why, and what was being typed.
@@ -107,7 +106,7 @@ function showName() {
 const style = { dateStyle: "medium", timeStyle: "short" };
 const moments = new Intl.DateTimeFormat(document.documentElement.lang, style);
 function showTimes() {
-  for (const time of $$("time")) time.textContent = moments.format(new Date(time.dateTime));
+  for (const time of $$("time:not(.due, .day)")) time.textContent = moments.format(new Date(time.dateTime));
 }
 
 // What was typed goes back into its field, with the reason.
@@ -122,7 +121,7 @@ async function showRefused(action, answer) {
   let reason = $("[role=alert]", page)?.textContent || words.failed;
   if (answer?.status === 404) reason = words.gone;
   if (!answer) reason = words.old;
-  const open = /^\/todos\/\d+$/.test(address) && row?.isConnected;
+  const open = answer?.status !== 404 && /^\/todos\/\d+$/.test(address) && row?.isConnected;
   const busy = document.activeElement.matches("input, textarea");
   const text = queue.typedText(action);
   const name = ["text", "lines"].find((each) => action.body.has(each)) ?? "title";
@@ -140,4 +139,5 @@ async function showRefused(action, answer) {
 }
 
 showTimes();
+waitForTurn();
 queue.handleAnswers({ accepted: show, refused: showRefused, idle: catchUp });

@@ -1,6 +1,6 @@
 // Sends forms in the background: one after the other, in the order of typing, each again until
-// there is an answer. What that means is for who handles answers. The browser keeps what waits, so
-// that any later page of the same person sends it; two windows may, as its `op` makes it once.
+// there is an answer. The browser keeps what waits, so that any later page of the same person sends
+// it; two windows may, as its `op` makes it once.
 
 import { $, clearError, make, messagesVisible, pageAddress, parse, rowAt, words } from "./dom.js";
 import { addRow } from "./optimistic.js";
