@@ -247,6 +247,7 @@ def test_after_a_day_it_is_for_its_writer_to_check(browser: Any, ann: Visitor) -
     window.write("milk")
     window.page.click(f"{window.row(1)} .toggle")
     window.said("2 changes wait to be sent.")
+    until(window.page, "document.querySelectorAll('[data-waiting]').length === 2")  # are stored
     window.page.close()
     context.set_offline(False)
     window = Window(context, ann)
