@@ -5,7 +5,6 @@ It is made of elements, each with an id. A script asks for them again when the l
 
 import asyncio
 import hashlib
-from collections import ChainMap
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -184,7 +183,7 @@ class ListPageHandler(PageHandler):
     def values_of(self, rows: Sequence[todos.Row]) -> dict[str, Any]:
         """Return what the template of a row needs, but for what `page.values` has."""
         credits = {who: self.credit(who) for who in {row.who for row in rows}}
-        chips = ChainMap(*(part.chips(self, rows) for part in PARTS if part.chips))
+        chips = {k: v for part in PARTS if part.chips for k, v in part.chips(self, rows).items()}
         return {"credits": credits, "chips": chips, "editing": 0, "places": {}}
 
     def values_of_open(

@@ -41,7 +41,7 @@ WRITTEN_AT = PreparedQuery(SOME.where(Todo.version == Param("version")))
 PRESENT = PreparedQuery(SOME.where(Todo.deleted_at.is_null()).order_by(Todo.position, Todo.id))
 DONE, NOTED = Todo.completed_at.is_null(False), Todo.notes != ""
 WHO = (Todo.added_by, Todo.completed_by, Todo.assigned_to)
-ROW_COLUMNS = (Todo.id, Todo.title, DONE, NOTED, *WHO, *COLUMNS[-5:])
+ROW_COLUMNS = (Todo.id, Todo.title, DONE, NOTED, *WHO, *COLUMNS[-5:-2], Todo.repeat)
 ROWS = PreparedQuery(PRESENT.query.select(*ROW_COLUMNS))
 FIND = PreparedQuery(  # at each verb: 12 us; 900 as a plain query
     Todo.select(*lists.ACCESS_COLUMNS, *COLUMNS)
@@ -112,7 +112,7 @@ def rows(person: Person, list_id: int, shown: str = "all") -> tuple[lists.ListAc
 
 def drawn(row: Sequence[Any], names: dict[int, str]) -> Row:
     """Return the Row of these ROW_COLUMNS, with the names of those that are to be told."""
-    return Row._make((*row[:4], tuple(map(names.get, row[4:7])), row[7:10], row[11]))
+    return Row._make((*row[:4], tuple(map(names.get, row[4:7])), row[7:10], row[10]))
 
 
 @unit
