@@ -134,6 +134,20 @@ def test_what_others_have_put_in_their_zones(days: Days) -> None:
 
 
 @pytest.mark.engine
+def test_zones_that_are_two_days_apart(days: Days) -> None:
+    """It is shown on the reader's day, up to 26 hours away from the writer's."""
+    days.ann = days.ann._replace(timezone="Pacific/Pago_Pago")
+    days.be("2026-12-02T10:00:00")  # 1 December, 23:00 there
+    days.put("party", due="2026-12-03", due_time="00:30", due_zone=EAST)  # 23:30 there
+    assert days.shown() == {"2026-12-01": ["party"]} and days.counts() == (1, 0)
+    days.ann = days.ann._replace(timezone=EAST)
+    days.be("2026-12-01T10:30:00")  # 2 December there
+    days.put("call", due="2026-12-01", due_time="23:30", due_zone="Pacific/Pago_Pago")
+    assert days.shown("upcoming") == {"2026-12-03": ["party", "call"]}
+    assert days.counts() == (0, 2)
+
+
+@pytest.mark.engine
 def test_a_zone_that_changes_while_a_todo_waits(days: Days) -> None:
     """Moving moves no date: it is only read on another day."""
     days.put("party", due="2026-12-02")

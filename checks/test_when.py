@@ -546,3 +546,27 @@ def test_a_row_that_is_open(tea: tuple[Visitor, str]) -> None:
     assert chips(ann)[0][1] == "2100-01-05T09:00:00Z" and ann.rows()[0].title == "thyme"
     assert ann.post(page, **form | {"put": "none"}).status_code == 303
     assert chips(ann) == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=MONTHLY;BYDAY=-2MO",
+        "FREQ=MONTHLY;BYMONTHDAY=-3",
+        "FREQ=MONTHLY;BYMONTHDAY=-31",
+        "FREQ=DAILY;UNTIL=99991231",
+        "FREQ=MONTHLY;BYDAY=-1FR",
+        "FREQ=MONTHLY;BYMONTHDAY=-1",
+    ],
+)
+def test_saving_the_page_keeps_the_repeat(tea: tuple[Visitor, str], rule: str) -> None:
+    """Also one that the form can't say: it is shown in words."""
+    ann, path = tea
+    program = Program(ann.server, ann.name)
+    new = {"due": "2026-12-05", "repeat": rule}
+    assert program.patch(f"/todos/{ann.find('tea')}", new).status_code == 200
+    stored = program.get("/todos").json()[0]["repeat"]
+    page = ann.get(path)
+    assert page.status_code == 200
+    assert ann.post(path, **Form(page.text, path).fields).status_code == 303
+    assert program.get("/todos").json()[0]["repeat"] == stored

@@ -102,7 +102,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
             kind, list_id = asked["type"], asked["list"]
             version = asked.get("version", 0)
             known = type(version) is int and version >= 0 and kind in ("watch", "unwatch")
-            if not known or not (list_id == "mine" or ID.fullmatch(json.dumps(list_id))):
+            every = list_id == "mine" and kind == "watch"
+            if not (known and (every or ID.fullmatch(json.dumps(list_id)))):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
             self.send(message("error", status=400))
@@ -110,7 +111,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
             if self.mistakes >= 3:
                 self.close(1008, "not understood")
             return
-        if list_id == "mine":
+        if every:
             await self.watch_mine()
         elif kind == "unwatch":
             self.hub.unsubscribe(self, list_id)

@@ -332,7 +332,7 @@ def checked(row: Row) -> Row:
     except Invalid as refused:
         if refused.field not in ("repeat", "repeat_from"):
             raise
-        rule = dated.pop("repeat")[:LINE_LIMIT]
+        rule = dated.pop("repeat", "")[:LINE_LIMIT]
         dated.pop("repeat_from", None)
         todos.changed(NOBODY, EMPTY, dated)
         told = f"{new['notes']}\n{rule}".strip()

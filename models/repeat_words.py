@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from babel.lists import format_list
 
-from models.dates import Due, Translate, clean_day, day_words, names, time_words
+from models.dates import LAST_YEAR, Due, Translate, clean_day, day_words, names, time_words
 from models.repeats import CLAMPED, WEEKDAYS, Rule, parse, settled
 from models.text import N_, Ns_
 
@@ -68,6 +68,13 @@ def rule_of(form: Form) -> str:
     return ";".join(part for part in parts if part)
 
 
+# What the selects of the form offer.
+OFFERED_DAYS, OFFERED_NTHS = (
+    ("", *map(str, range(1, 32)), "-1"),
+    ("", "1", "2", "3", "4", "5", "-1"),
+)
+
+
 def form_of(rule: Rule, start: date) -> Form:
     """Return the form that says a rule that begins on `start`; if none does, one of kind other."""
     bare = settled(rule._replace(left=None, until=None), start)
@@ -82,7 +89,10 @@ def form_of(rule: Rule, start: date) -> Form:
     elif rule.freq == "MONTHLY" and bare.weekdays[0][0]:
         number, weekday = bare.weekdays[0]
         guess = Form("nth", every, nth=str(number), weekday=WEEKDAYS[weekday])
-    if settled(parse(rule_of(guess)), start) != bare:
+    offered = guess.day in OFFERED_DAYS and guess.nth in OFFERED_NTHS
+    if rule.until and rule.until.year > LAST_YEAR:
+        offered = False
+    if not offered or settled(parse(rule_of(guess)), start) != bare:
         guess = Form("other")
     until = rule.until.isoformat() if rule.until else ""
     return guess._replace(until=until, times=str(rule.left or ""))

@@ -70,7 +70,7 @@ def counts(person: Person, lookup: lists.Lookup = PreparedQuery.__call__) -> tup
     this = dates.today(zone, moment())
     last = this + timedelta(DAYS)
     until, later = 0, 0
-    first, beyond = date.min.isoformat(), (last + timedelta(1)).isoformat()
+    first, beyond = date.min.isoformat(), (last + timedelta(2)).isoformat()
     for *when, count in lookup(COUNTS, person=person.id, first=first, last=beyond):
         day, _ = due_at(*when).shown(zone)
         if day <= this:
@@ -87,9 +87,9 @@ def read(person: Person, shown: str, number: int) -> Agenda | None:
         return None
     zone, now = zone_of(person), moment()
     day = dates.today(zone, now)
-    this, next_day = (str(day + timedelta(days)) for days in (0, 1))
-    # By the clocks of others it can be a day more or less.
-    first, last = (str(date.min), next_day) if shown == "today" else (this, str(date.max))
+    # By the clocks of others it can be two days more, or one less: zones differ by up to 26 hours.
+    before, this, after = (str(day + timedelta(days)) for days in (-1, 0, 2))
+    first, last = (str(date.min), after) if shown == "today" else (before, str(date.max))
     order: list[tuple[Any, ...]] = []
     timed = []
     for place, (of, todo, on, at, at_zone) in enumerate(
