@@ -272,7 +272,7 @@ def test_nothing_is_left_of_who_is_cut_off(start: Callable[..., Server], tmp_pat
         return [int(number) for number in found]
 
     async def scene() -> None:
-        ann.http.close()  # and whoever asked whether it had started is gone too
+        ann.http.close()  # so is who asked whether the server had started
         wait(lambda: inside() == [0, 0])
         clients = [Client(ann) for _ in range(CROWD)]
         plain = [Client(ann) for _ in range(EACH)]

@@ -18,7 +18,7 @@ let announced = 0; // milliseconds
 export const expectVersion = (version) => (wanted = version);
 export const markStale = () => (stale = true);
 
-// A page is another then.
+// Midnight, or a todo's time.
 let turning;
 function waitForTurn() {
   const left = Date.parse($("[data-turn]")?.dataset.turn) - Date.now();
